@@ -70,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "backlot",
             "backlot-core",
+            "backlot-media",
             "backlot-pep",
             "backlot-dvc",
             "backlot-wheel",

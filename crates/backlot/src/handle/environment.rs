@@ -162,7 +162,7 @@ impl Workspace {
 
     /// Which releases may be chosen: of all, of repos, of assets.
     pub fn policies(&self, context: &Context) -> Result<Vec<PolicyRow>> {
-        self.call("policies", None, context, |workspace| Ok(workspace.policies()))
+        self.call("policies", None, context, |workspace| Ok(workspace.policy_rows()))
     }
 
     /// Say which releases may be chosen; the next install goes by it. Returns what holds then.

@@ -24,7 +24,7 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::files::holdings::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
-use crate::validate::promotion::PromotionChecks;
+use crate::validate::promotion::{Promotion, PromotionChecks};
 use crate::validate::report::ValidateReport;
 use crate::workspace::Opened;
 
@@ -210,7 +210,15 @@ impl Opened {
             self.warn_judged(best, &options.from, || Ok(ends.source.status(best)?))?;
             self.refuse_public_files(&ends.target, &ends.source, release)?;
         }
-        let (checks, reports) = self.pass_promotion(&ends.source, &plan, options)?;
+        let promotion = Promotion {
+            from: &options.from,
+            to: &options.to,
+            from_remote: options.from_remote.as_deref(),
+            with_files: !options.without_files,
+        };
+        let new = plan.iter().filter(|planned| planned.state() == CopyState::Copied);
+        let new = new.map(|planned| &planned.release);
+        let (checks, reports) = self.pass_promotion(&ends.source, new, promotion)?;
         ends.checks = checks;
         let files = if options.without_files {
             None

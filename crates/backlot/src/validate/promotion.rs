@@ -9,12 +9,11 @@ use std::collections::BTreeMap;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Class, Coded as _};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{RecordedCheck, Repo};
+use backlot_repo::{RecordedCheck, Repo, WholeRelease};
 
 use crate::environment::install::InstallRequest;
 use crate::error::Result;
 use crate::project::provenance::{BuildRecord, Provenance};
-use crate::releases::copy::{CopyOptions, CopyState, PlannedRelease};
 use crate::validate::declared::Occasion;
 use crate::validate::report::ValidateReport;
 use crate::validate::run::Purpose;
@@ -24,23 +23,33 @@ use crate::workspace::{Opened, Shared};
 /// What checks said of releases that are copied.
 pub(crate) type PromotionChecks = BTreeMap<(PackageName, Version), Vec<RecordedCheck>>;
 
+/// From where to where.
+#[derive(Clone, Copy)]
+pub(crate) struct Promotion<'a> {
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+    /// The remote that has the files, if not the default one.
+    pub(crate) from_remote: Option<&'a str>,
+    pub(crate) with_files: bool,
+}
+
 impl Opened {
-    /// Check what is copied into a repo that has a policy. An error if one refuses.
-    pub(crate) fn pass_promotion(
+    /// Check releases that are copied into a repo that has a policy. An error if one refuses.
+    pub(crate) fn pass_promotion<'r>(
         &self,
         source: &Repo,
-        plan: &[PlannedRelease],
-        options: &CopyOptions,
+        releases: impl Iterator<Item = &'r WholeRelease>,
+        promotion: Promotion<'_>,
     ) -> Result<(PromotionChecks, Vec<ValidateReport>)> {
         let (mut checks, mut reports) = (PromotionChecks::new(), Vec::new());
-        let target = self.repo_entry(&options.to)?;
+        let target = self.repo_entry(promotion.to)?;
         let is_gated = target.policy.is_some() || self.config().blessed.as_deref() == Some(&target.name);
         if !is_gated || self.policy_names(Some(&target.name))?.is_empty() {
             return Ok((checks, reports));
         }
-        for planned in plan.iter().filter(|one| one.state() == CopyState::Copied) {
+        for release in releases {
             self.context().check()?;
-            let release = planned.release.best();
+            let release = release.best();
             if release.is_sdist() {
                 continue;
             }
@@ -50,7 +59,7 @@ impl Opened {
             }
             let record = Provenance::of(&archive)?.and_then(|made| made.record);
             let of = (&release.package, &release.version);
-            let report = self.check_released(of, record, options)?;
+            let report = self.check_released(of, record, promotion)?;
             self.warn_of_checks(&report);
             if let Some(failure) = report.failure() {
                 return Err(failure.into());
@@ -69,13 +78,13 @@ impl Opened {
         &self,
         (package, version): (&PackageName, &Version),
         record: Option<BuildRecord>,
-        options: &CopyOptions,
+        promotion: Promotion<'_>,
     ) -> Result<ValidateReport> {
         let promotions = self.cache_dir().join("promotions");
         fs_err::create_dir_all(&promotions)?;
         backlot_store::sweep_folder(&promotions);
         let folder = TemporaryFolder::in_folder(&promotions)?;
-        let mut config = self.private_config(folder.path(), &options.from, &[options.to.as_str()])?;
+        let mut config = self.private_config(folder.path(), promotion.from, &[promotion.to])?;
         config.set_publish_to(None);
         let shared = Shared::new(folder.path().to_path_buf(), self.host());
         shared.set_blessed(self.blessed());
@@ -83,7 +92,7 @@ impl Opened {
         let _forgotten = Forgotten(self, folder.path());
         private.make()?;
         let mut wanted = vec![format!("{package}=={version}")];
-        wanted.extend(self.policy_requirements(&options.to)?);
+        wanted.extend(self.policy_requirements(promotion.to)?);
         let inputs = record.iter().flat_map(|record| &record.inputs);
         let inputs = inputs.filter(|input| !input.editable);
         let inputs = inputs.map(|input| format!("{}=={}", input.package, input.version));
@@ -100,19 +109,14 @@ impl Opened {
         let output = private.edited_as(package, version)?;
         let purpose = Purpose {
             occasion: Occasion::Promotion,
-            target: Some(options.to.clone()),
+            target: Some(promotion.to.to_owned()),
             version: Some(version.clone()),
             record,
             fresh: false,
         };
-        if !options.without_files && private.has_checks_of_files(&output, &purpose)? {
+        if promotion.with_files && private.has_checks_of_files(&output, &purpose)? {
             // What cannot be pulled is a check that cannot look.
-            private.pull(
-                &[package.to_string()],
-                options.from_remote.as_deref(),
-                false,
-                false,
-            )?;
+            private.pull(&[package.to_string()], promotion.from_remote, false, false)?;
         }
         private.run_checks(&output, &purpose)
     }

@@ -242,7 +242,7 @@ impl Run<'_> {
             version: self.version,
             target: self.purpose.target.as_deref(),
         };
-        match built_in::run(check, &subject) {
+        match built_in::run(&check.id, &check.params, &subject) {
             Ok(findings) => Ok(findings.outcome()),
             Err(NotRun::Crash(reason)) => Ok((Outcome::Crash, vec![CheckItem::of_all(reason)])),
             Err(NotRun::Stop(error)) => Err(error),

@@ -158,7 +158,7 @@ fn put<const N: usize>(table: &mut Table, keys: [(&str, Option<&str>); N], reset
 }
 
 impl Opened {
-    pub(crate) fn policies(&self) -> Vec<PolicyRow> {
+    pub(crate) fn policy_rows(&self) -> Vec<PolicyRow> {
         rows_of(&self.config().policies)
     }
 
@@ -178,7 +178,7 @@ impl Opened {
         self.change(change.dry_run, |workspace| {
             workspace.config.change_policy(&of, change);
             workspace.config.read_policies()?;
-            let rows = workspace.policies();
+            let rows = workspace.policy_rows();
             if !change.dry_run {
                 workspace.config.save()?;
             }

@@ -11,7 +11,6 @@ mod scenes;
 use backlot_pep::{Requirement, Version};
 
 use crate::project::provenance::{BuildRecord, OutRecord};
-use crate::validate::declared::Check;
 use crate::validate::files::CheckedFile;
 use crate::validate::found::{CheckItem, Findings, NotRun};
 use crate::validate::known::Readings;
@@ -79,14 +78,11 @@ pub(crate) fn reads_files(id: &str) -> bool {
     )
 }
 
-/// Run one.
-pub(crate) fn run(check: &Check, subject: &Subject<'_>) -> Result<Findings, NotRun> {
-    let params = Params {
-        id: &check.id,
-        table: &check.params,
-    };
+/// Run one, with its parameters.
+pub(crate) fn run(id: &str, table: &toml::Table, subject: &Subject<'_>) -> Result<Findings, NotRun> {
+    let params = Params { id, table };
     let files = subject.files;
-    match check.id.as_str() {
+    match id {
         "frames.complete" => Ok(names::frames(params, files)?.into()),
         "frames.finite" => contents::finite(subject),
         "frames.readable" => contents::readable(subject),
