@@ -11,6 +11,7 @@ mod movie;
 mod scene;
 mod usd;
 mod usd_binary;
+mod usd_layer;
 mod usd_package;
 mod usd_text;
 
@@ -33,7 +34,12 @@ pub fn read_movie(path: &Path) -> Result<std::result::Result<MovieFacts, FilePro
 
 /// What a scene is and needs (USD, glTF, Alembic, by its extension). Only a file that the system refuses to read is an error.
 pub fn read_scene(path: &Path) -> Result<std::result::Result<SceneFacts, FileProblem>> {
-    judged(path, || scene::read(path))
+    judged(path, || match scene_format_of(path) {
+        Some(SceneFormat::Usd) => usd::read(path),
+        Some(SceneFormat::Gltf) => gltf::read(path),
+        Some(SceneFormat::Alembic) => alembic::read(path),
+        None => Err(Trouble::Unsupported("its format".to_owned())),
+    })
 }
 
 fn judged<T>(

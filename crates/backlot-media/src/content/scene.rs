@@ -4,9 +4,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{alembic, gltf, usd};
-use crate::error::Trouble;
-
 /// A format of scenes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,14 +47,5 @@ pub fn scene_format_of(path: &Path) -> Option<SceneFormat> {
         "gltf" | "glb" => Some(SceneFormat::Gltf),
         "abc" => Some(SceneFormat::Alembic),
         _ => None,
-    }
-}
-
-pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
-    match scene_format_of(path) {
-        Some(SceneFormat::Usd) => usd::read(path),
-        Some(SceneFormat::Gltf) => gltf::read(path),
-        Some(SceneFormat::Alembic) => alembic::read(path),
-        None => Err(Trouble::Unsupported("its format".to_owned())),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::bytes::Source;
-use super::scene::{SceneFacts, SceneFormat, SceneReference};
-use super::{damaged, usd_binary, usd_package, usd_text};
+use super::scene::{SceneFacts, SceneFormat};
+use super::{usd_layer, usd_package};
 use crate::error::Trouble;
 
 pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
@@ -18,19 +18,7 @@ pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
     if head.starts_with(b"PK\x03\x04") {
         facts.problems = usd_package::read(&mut source)?;
     } else {
-        facts.references = layer(&mut source)?;
+        facts.references = usd_layer::read(&mut source)?;
     }
     Ok(facts)
-}
-
-/// The asset paths of a layer.
-pub(super) fn layer(source: &mut Source) -> Result<Vec<SceneReference>, Trouble> {
-    let head = source.read(0, source.size.min(8))?;
-    if head == b"PXR-USDC" {
-        return usd_binary::read(source);
-    }
-    if head.starts_with(b"#usda") || head.starts_with(b"#sdf ") {
-        return usd_text::read(source);
-    }
-    Err(damaged("it does not begin as USD does"))
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::bytes::{Bytes, Source};
-use super::{MOST_PROBLEMS, damaged, usd};
+use super::{MOST_PROBLEMS, damaged, usd_layer};
 use crate::error::Trouble;
 
 /// The most files of a package.
@@ -36,7 +36,7 @@ pub(super) fn read(source: &mut Source) -> Result<Vec<String>, Trouble> {
         .filter(|file| file.method == 0 && is_layer(&file.name))
     {
         let data = data(source, file)?;
-        let paths = match usd::layer(&mut source.part(data, file.size)?) {
+        let paths = match usd_layer::read(&mut source.part(data, file.size)?) {
             Ok(references) => references,
             Err(Trouble::Damaged(reason)) => {
                 problems.push(format!("{}: {reason}", file.name));
