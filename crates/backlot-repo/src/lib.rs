@@ -24,7 +24,7 @@
 //!
 //! // A repo in a folder; `ReleaseStore::open` is for buckets and servers.
 //! let repo = ReleaseStore::create_folder(&studio)?;
-//! let ana = Publication { author: "ana".into(), reason: "first table".into(), machine: "ws1".into() };
+//! let ana = Publication { author: "ana".into(), reason: "first table".into(), machine: "ws1".into(), ..Publication::default() };
 //! repo.publish(&wheel, &ana, &context)?;
 //!
 //! // A release is created once, whoever else tries.

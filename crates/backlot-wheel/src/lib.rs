@@ -26,7 +26,7 @@
 //! // Inspect, without unpacking. `check` compares every member with RECORD.
 //! let wheel = WheelArchive::open(&built.path)?;
 //! wheel.check()?;
-//! assert_eq!(wheel.metadata().requires_dist[0].to_string(), "Wood>=1");
+//! assert_eq!(wheel.metadata().requires_dist[0].to_string(), "wood>=1");
 //!
 //! // Install into a plain folder. Who owns its files is always asked for: two packages never overwrite each other's.
 //! let unpacked = kept.join("table-1.2.0");
