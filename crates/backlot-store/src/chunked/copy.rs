@@ -249,11 +249,6 @@ impl Site {
         let Some(within) = source.blobs.within().filter(|_| 2 * bytes >= facts.length) else {
             return Ok(None);
         };
-        let entries = match source.pack_table(facts) {
-            Err(Error::DamagedRemote { .. }) => None,
-            read => read?,
-        };
-        let Some(entries) = entries else { return Ok(None) };
         let here = PackFacts {
             name: StoredName::fresh(),
             ..*facts
@@ -262,14 +257,17 @@ impl Site {
         if !self.blobs.copy_within(&within, &from, &to)? {
             return Ok(None);
         }
-        if self
-            .blobs
-            .stat(&to)?
-            .is_none_or(|found| found.size != facts.length)
-        {
+        // Of the copy, as it is there now.
+        let found = self.blobs.stat(&to)?;
+        let is_whole = found.is_some_and(|found| found.size == facts.length);
+        let entries = match self.pack_table(&here) {
+            Err(Error::DamagedRemote { .. }) => None,
+            read => read?.filter(|_| is_whole),
+        };
+        let Some(entries) = entries else {
             self.blobs.delete(&to)?;
             return Ok(None);
-        }
+        };
         Journal::new(&self.mirror).note(&here, &entries)?;
         Ok(Some(here))
     }
