@@ -169,6 +169,23 @@ impl Studio {
         run_command(&mut self.command(arguments))
     }
 
+    /// Run the command in a folder of the studio, made if it is absent, as on another machine: with a cache that has nothing.
+    pub fn run_afresh(&self, folder: &str, arguments: &[&str]) -> Run {
+        fs::create_dir_all(self.path(folder)).expect("made");
+        let mut command = self.command(arguments);
+        command
+            .current_dir(self.path(folder))
+            .env("BACKLOT_CACHE_DIR", self.path("fresh-cache"));
+        run_command(&mut command)
+    }
+
+    /// How many frames of Table are in the inputs of a workspace.
+    pub fn pulled_frames(&self, workspace: &str) -> usize {
+        let files = self.snapshot(&format!("{workspace}/inputs"));
+        let is_frame = |path: &&String| path.contains("/table/frames/") && path.ends_with(".exr");
+        files.keys().filter(is_frame).count()
+    }
+
     /// Run the command in the workspace `ws`.
     pub fn ws(&self, arguments: &[&str]) -> Run {
         self.run(&[&["-w", "ws"], arguments].concat())

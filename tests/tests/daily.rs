@@ -1,6 +1,6 @@
 //! The daily loop in few commands: getting an asset, publishing a next version.
 
-use backlot_tests::{Run, Studio};
+use backlot_tests::Studio;
 use fs_err as fs;
 use serde_json::Value;
 
@@ -12,22 +12,6 @@ fn published() -> Studio {
     studio.asset("Table", 4, 2_000);
     studio.ws(&["publish", "Table"]).ok();
     studio
-}
-
-/// The command in a folder of the studio, with a cache that has nothing.
-fn fresh(studio: &Studio, folder: &str, arguments: &[&str]) -> Run {
-    fs::create_dir_all(studio.path(folder)).expect("made");
-    let mut command = studio.command(arguments);
-    command
-        .current_dir(studio.path(folder))
-        .env("BACKLOT_CACHE_DIR", studio.path("fresh-cache"));
-    backlot_tests::run_command(&mut command)
-}
-
-fn frames(studio: &Studio, workspace: &str) -> usize {
-    let files = studio.snapshot(&format!("{workspace}/inputs"));
-    let is_frame = |path: &&String| path.contains("/table/frames/") && path.ends_with(".exr");
-    files.keys().filter(is_frame).count()
 }
 
 fn version(studio: &Studio) -> String {
@@ -50,7 +34,8 @@ fn an_asset_is_fetched_in_an_empty_folder_with_one_command_and_a_dry_run_makes_n
         "../remote",
         "--json",
     ];
-    let planned = fresh(&studio, "new", &[&get[..], &["--dry-run"]].concat())
+    let planned = studio
+        .run_afresh("new", &[&get[..], &["--dry-run"]].concat())
         .ok()
         .json();
     assert_eq!(planned["changes"][0]["to"], "0.1.0", "{planned:#}");
@@ -61,31 +46,28 @@ fn an_asset_is_fetched_in_an_empty_folder_with_one_command_and_a_dry_run_makes_n
     assert!(studio.snapshot("new").is_empty());
     assert!(!studio.path("fresh-cache").exists(), "a dry run needs no cache");
 
-    let done = fresh(&studio, "new", &get).ok().json();
+    let done = studio.run_afresh("new", &get).ok().json();
     for key in ["changes", "made", "root", "environment"] {
         assert_eq!(planned[key], done[key], "{key}: {done:#}");
     }
     assert_eq!(planned["repo"]["name"], done["repo"]["name"]);
     assert_eq!(done["files"]["assets"][0]["placed"], 4, "{done:#}");
-    assert_eq!(frames(&studio, "new"), 4);
+    assert_eq!(studio.pulled_frames("new"), 4);
     // The same again has nothing to do, and adds nothing twice.
-    let again = fresh(&studio, "new", &get).ok().json();
+    let again = studio.run_afresh("new", &get).ok().json();
     assert_eq!(again["changes"], Value::Array(Vec::new()), "{again:#}");
     assert_eq!((&again["repo"], &again["remote"]), (&Value::Null, &Value::Null));
     // The place of a repo of the workspace is that repo, and so is its name; a folder inside is in the workspace.
-    fresh(
-        &studio,
-        "new/sub",
-        &["get", "Table==0.1.0", "--from", "review", "--no-pull"],
-    )
-    .ok();
-    fresh(
-        &studio,
-        "new/sub",
-        &["get", "Table", "--from", "../../repos/review"],
-    )
-    .ok();
-    let repos = fresh(&studio, "new", &["repo", "list", "--json"]).ok().json();
+    studio
+        .run_afresh(
+            "new/sub",
+            &["get", "Table==0.1.0", "--from", "review", "--no-pull"],
+        )
+        .ok();
+    studio
+        .run_afresh("new/sub", &["get", "Table", "--from", "../../repos/review"])
+        .ok();
+    let repos = studio.run_afresh("new", &["repo", "list", "--json"]).ok().json();
     assert_eq!(repos["repos"].as_array().map(Vec::len), Some(1), "{repos:#}");
 }
 
@@ -120,7 +102,9 @@ fn what_cannot_be_fetched_leaves_the_folder_as_it_was_and_makes_no_repo() {
         ),
     ] {
         for more in [&["--json"][..], &["--json", "--dry-run"]] {
-            fresh(&studio, "new", &[arguments, more].concat()).fails(exit, code);
+            studio
+                .run_afresh("new", &[arguments, more].concat())
+                .fails(exit, code);
             assert!(
                 studio.snapshot("new").is_empty(),
                 "{arguments:?} {:?}",
@@ -135,13 +119,15 @@ fn what_cannot_be_fetched_leaves_the_folder_as_it_was_and_makes_no_repo() {
     assert_eq!(used.map_or(0, Iterator::count), 0);
     studio.write("used/notes.txt", b"mine");
     let get = ["get", "Table", "--from", "../repos/review", "--json"];
-    fresh(&studio, "used", &get).fails(5, "get::not_empty");
+    studio.run_afresh("used", &get).fails(5, "get::not_empty");
     assert_eq!(studio.snapshot("used").len(), 1);
     // A pull that fails leaves what is installed, and the same command goes on.
-    fresh(&studio, "later", &get).fails(3, "get::remote_not_added");
-    assert_eq!(frames(&studio, "later"), 0);
-    fresh(&studio, "later", &[&get[..], &["--remote", "../remote"]].concat()).ok();
-    assert_eq!(frames(&studio, "later"), 4);
+    studio.run_afresh("later", &get).fails(3, "get::remote_not_added");
+    assert_eq!(studio.pulled_frames("later"), 0);
+    studio
+        .run_afresh("later", &[&get[..], &["--remote", "../remote"]].concat())
+        .ok();
+    assert_eq!(studio.pulled_frames("later"), 4);
 }
 
 #[test]
@@ -151,11 +137,11 @@ fn install_pulls_too_if_that_is_asked_for_and_get_brings_what_is_on_demand_when_
     let node = |arguments: &[&str]| studio.run(&[&["-w", "node"], arguments].concat());
     node(&["localize", "Table", "on-demand"]).ok();
     node(&["install", "Table", "--pull"]).ok();
-    assert_eq!(frames(&studio, "node"), 0);
+    assert_eq!(studio.pulled_frames("node"), 0);
     node(&["get", "Table", "--no-pull"]).ok();
-    assert_eq!(frames(&studio, "node"), 0);
+    assert_eq!(studio.pulled_frames("node"), 0);
     node(&["get", "Table"]).ok();
-    assert_eq!(frames(&studio, "node"), 4);
+    assert_eq!(studio.pulled_frames("node"), 4);
 }
 
 #[test]

@@ -264,57 +264,49 @@ fn a_cleaning_takes_what_was_not_used_lately_and_never_what_something_runs_in() 
     assert_eq!(users, 1, "{status:#}");
 }
 
-/// The command in a folder of the studio, with a cache that has nothing.
-fn fresh(studio: &Studio, folder: &str, arguments: &[&str]) -> Run {
-    fs::create_dir_all(studio.path(folder)).expect("made");
-    let mut command = studio.command(arguments);
-    command
-        .current_dir(studio.path(folder))
-        .env("BACKLOT_CACHE_DIR", studio.path("fresh-cache"));
-    run_command(&mut command)
-}
-
-fn frames(studio: &Studio, workspace: &str) -> usize {
-    let files = studio.snapshot(&format!("{workspace}/inputs"));
-    let is_frame = |path: &&String| path.contains("/table/frames/") && path.ends_with(".exr");
-    files.keys().filter(is_frame).count()
-}
-
 #[test]
 fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_only_if_asked() {
     let studio = studio();
     let get = ["get", "Table", "--from", "../repos/review", "--json"];
-    let error = fresh(&studio, "new", &get).fails(3, "get::remote_not_added");
+    let error = studio.run_afresh("new", &get).fails(3, "get::remote_not_added");
     let place = studio.path("remote").display().to_string();
     let command = format!("backlot remote add main {place} --layout chunked");
     let help = error["help"].as_str().expect("help");
     assert!(help.contains(&command), "{help}");
-    let remotes = fresh(&studio, "new", &["remote", "list", "--json"]).ok().json();
+    let remotes = studio
+        .run_afresh("new", &["remote", "list", "--json"])
+        .ok()
+        .json();
     assert_eq!(
         remotes["remotes"],
         Value::Array(Vec::new()),
         "nothing is added unasked"
     );
-    fresh(&studio, "new", &["pull", "--dry-run", "--json"]).fails(3, "get::remote_not_added");
+    studio
+        .run_afresh("new", &["pull", "--dry-run", "--json"])
+        .fails(3, "get::remote_not_added");
     // The command that it gives, as it stands.
     let words: Vec<&str> = command.split(' ').skip(1).collect();
-    fresh(&studio, "new", &words).ok();
-    fresh(&studio, "new", &["pull"]).ok();
-    assert_eq!(frames(&studio, "new"), 4);
+    studio.run_afresh("new", &words).ok();
+    studio.run_afresh("new", &["pull"]).ok();
+    assert_eq!(studio.pulled_frames("new"), 4);
 
     // Or by its name, in one step; a dry run adds nothing.
     let named = [&get[..], &["--remote", "main"]].concat();
-    let planned = fresh(&studio, "named", &[&named[..], &["--dry-run"]].concat())
+    let planned = studio
+        .run_afresh("named", &[&named[..], &["--dry-run"]].concat())
         .ok()
         .json();
     assert_eq!(planned["remote"]["url"], place.as_str(), "{planned:#}");
     assert!(studio.snapshot("named").is_empty());
-    let done = fresh(&studio, "named", &named).ok().json();
+    let done = studio.run_afresh("named", &named).ok().json();
     assert_eq!(
-        (&done["remote"]["url"], frames(&studio, "named")),
+        (&done["remote"]["url"], studio.pulled_frames("named")),
         (&place.as_str().into(), 4)
     );
-    fresh(&studio, "other", &[&get[..], &["--remote", "mian"]].concat()).fails(4, "config::unknown_name");
+    studio
+        .run_afresh("other", &[&get[..], &["--remote", "mian"]].concat())
+        .fails(4, "config::unknown_name");
     // The release says it, also of its copy in another repo, and a place that is gone is not made.
     studio
         .ws(&["copy", "Table", "--from", "review", "--to", "blessed"])
@@ -328,7 +320,7 @@ fn a_workspace_without_a_remote_is_told_which_one_a_release_names_and_adds_it_on
         studio.ws(&["config", "set", "blessed", "review"]).ok();
     }
     backlot_core::file::rename(&studio.path("remote"), &studio.path("away")).expect("moved");
-    fresh(&studio, "gone", &named).fails(4, "get::no_remote");
+    studio.run_afresh("gone", &named).fails(4, "get::no_remote");
     assert!(!studio.path("remote").exists());
 }
 

@@ -33,15 +33,15 @@ pub(crate) fn with_commands(text: &str) -> Cow<'_, str> {
 
 /// The command that an operation names, if there is one that can be run.
 fn runs<'a>(command: &'a Command, operation: &str) -> Option<&'a Command> {
-    let mut command = command;
-    for word in operation.split(' ') {
-        match command.find_subcommand(word) {
-            Some(below) => command = below,
+    let mut words = operation.split(' ');
+    let mut named = command.find_subcommand(words.next()?)?;
+    for word in words {
+        match named.find_subcommand(word) {
+            Some(below) => named = below,
             None => break,
         }
     }
-    (command.get_name() != Arguments::command().get_name() && !command.is_subcommand_required_set())
-        .then_some(command)
+    (!named.is_subcommand_required_set()).then_some(named)
 }
 
 #[cfg(test)]

@@ -232,7 +232,7 @@ impl Context {
 #[must_use = "dropping this at once announces the end of the work"]
 pub struct Running<'a> {
     context: &'a Context,
-    /// Nothing where nobody watches.
+    /// `None` without an observer.
     work: Option<Arc<Work>>,
 }
 

@@ -127,6 +127,28 @@ impl RelPath {
     }
 }
 
+/// A path with `.` and `..` as seen from a folder, both with `/`; `None` if it leads out of the root.
+///
+/// ```
+/// use backlot_core::relpath::seen_from;
+///
+/// assert_eq!(seen_from("kitchen/usd", "../tex/./a.png").as_deref(), Some("kitchen/tex/a.png"));
+/// assert_eq!(seen_from("kitchen", "../../a.png"), None);
+/// ```
+pub fn seen_from(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -155,7 +155,7 @@ impl FrameRead {
     }
 }
 
-/// What is known of frames from before, by whoever knows whether a file is still the same.
+/// Results of earlier reads of frames, kept by a caller that can tell whether a file is unchanged.
 pub trait KnownFrames: Sync {
     /// What was read of a file.
     fn find(&self, path: &Path) -> Option<FrameRead>;

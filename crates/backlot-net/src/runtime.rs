@@ -1,7 +1,7 @@
 //! The runtime that requests are made in: one for all storage and network of a program.
 //!
 //! Invariants: waiting panics on no thread, also not inside somebody's own runtime, and ends if a runtime that was given is stuck; one of our
-//! own is made when it is first needed, and is ended without waiting for it. Deliberately absent: a runtime that nobody waits in; ours is driven by
+//! own is made when it is first needed, and is ended without waiting for it. Deliberately absent: worker threads; our own runtime is driven by
 //! the threads that wait for it, and sleeps otherwise.
 
 use std::fmt;
@@ -121,7 +121,7 @@ impl Runtime {
     }
 }
 
-/// Do some work in a runtime that nobody else drives.
+/// Run a future on our own runtime, which this thread drives meanwhile.
 fn drive<F: Future>(runtime: &tokio::runtime::Runtime, work: F) -> F::Output {
     if !is_in_runtime() {
         return runtime.block_on(work);
@@ -155,7 +155,7 @@ impl Drop for Beating {
     }
 }
 
-/// Do some work with a runtime that others drive; `None` if nobody does for some time.
+/// Wait for a future on a runtime that has workers of its own; `None` if those make no progress for `stuck`.
 fn wait<F: Future>(handle: &Handle, work: F, stuck: Duration) -> Option<F::Output> {
     let _inside = handle.enter();
     let beats = Arc::new(AtomicU64::new(0));

@@ -74,30 +74,27 @@ impl FeedEvent {
             // A published fact is written before its file, which may never come.
             FactKind::Published | FactKind::Unknown => return None,
         };
-        Some(Self {
-            id: id.to_string().to_lowercase(),
-            topic: topic.to_owned(),
-            package: fact.package.clone(),
-            version: fact.version.clone(),
-            file: None,
-            sha256: None,
-            author: fact.author.clone(),
-            reason: fact.reason.clone(),
-            machine: fact.machine.clone(),
-            at: fact.at,
-            time: fact.time.clone(),
-        })
+        Some(Self::by_fact(id.to_string().to_lowercase(), topic, fact))
     }
 
     /// That a file will have been created.
     pub(crate) fn of_offer(offer: &Offer, fact: &Fact) -> Self {
         Self {
-            id: offer.sha256.to_hex(),
-            topic: CREATED.to_owned(),
-            package: fact.package.clone(),
-            version: fact.version.clone(),
             file: Some(offer.file.clone()),
             sha256: Some(offer.sha256),
+            ..Self::by_fact(offer.sha256.to_hex(), CREATED, fact)
+        }
+    }
+
+    /// With the package, person and time of a fact.
+    fn by_fact(id: String, topic: &str, fact: &Fact) -> Self {
+        Self {
+            id,
+            topic: topic.to_owned(),
+            package: fact.package.clone(),
+            version: fact.version.clone(),
+            file: None,
+            sha256: None,
             author: fact.author.clone(),
             reason: fact.reason.clone(),
             machine: fact.machine.clone(),

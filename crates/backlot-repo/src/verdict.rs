@@ -11,7 +11,7 @@ use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::publish::{Publication, TOOL};
 
 /// The last time that the name of a fact can hold (48 bits).
-pub(crate) const LAST_TIME: u64 = (1 << 48) - 1;
+const LAST_TIME: u64 = (1 << 48) - 1;
 
 /// What to say of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,11 @@ pub struct CarriedFact {
     pub(crate) fact: Fact,
 }
 
+/// Now, or just after the last event that is there, if the clock that wrote that one is ahead of ours.
+pub(crate) fn time_after(last: Option<u64>, now: Timestamp) -> Timestamp {
+    Timestamp(last.map_or(now.0, |last| now.0.max(last + 1)).min(LAST_TIME))
+}
+
 /// The fact that a verdict becomes, after the last fact that is there.
 pub(crate) fn verdict_fact(
     (package, version): (&PackageName, &Version),
@@ -75,7 +80,7 @@ pub(crate) fn verdict_fact(
     now: Timestamp,
     last: Option<u64>,
 ) -> Fact {
-    let at = Timestamp(last.map_or(now.0, |last| now.0.max(last + 1)).min(LAST_TIME));
+    let at = time_after(last, now);
     Fact {
         format: 1,
         kind: verdict.kind(),

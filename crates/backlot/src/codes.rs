@@ -388,7 +388,7 @@ codes! {
     REPO_DOUBLE_FILE = "repo::double_file", "A warning: a repo has a file of a release twice, spelled in two ways; one is copied.";
     REPO_EVENTS_MISSING = "repo::events_missing", "An error, integrity: a record of events is not there, and later ones are.";
     REPO_FLAT_FOLDER = "repo::flat_folder", "An error, config: publishing into a folder of loose wheels.";
-    REPO_LATE_EVENT = "repo::late_event", "A warning: an event of a release could not be added to the repo's feed yet; whoever reads the feed, or a reindex, adds it.";
+    REPO_LATE_EVENT = "repo::late_event", "A warning: an event of a release could not be added to the repo's feed yet; the next reader of the feed, or a reindex, adds it.";
     REPO_LOCAL_VERSION = "repo::local_version", "An error, user: the version has a local part.";
     REPO_NEWER_FORMAT = "repo::newer_format", "An error, config: the repo is of a newer Backlot.";
     REPO_NO_EVENTS = "repo::no_events", "An error, config: a package index, or a plain folder of packages, keeps no events.";

@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
     }
     let [finished, ..] = bytes.array::<3>()?;
     if finished != 0xff {
-        return Err(damaged("whoever wrote it did not finish"));
+        return Err(damaged("the program that wrote it did not finish"));
     }
     let root = bytes.u64_le()?;
     if children(&mut source, root)? < ROOT_CHILDREN {

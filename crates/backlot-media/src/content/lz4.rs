@@ -5,7 +5,7 @@
 use super::damaged;
 use crate::error::Trouble;
 
-/// Decode a block into at most so many bytes.
+/// Decompress a block into at most `most` bytes.
 pub(super) fn decode(mut block: &[u8], most: usize) -> Result<Vec<u8>, Trouble> {
     let mut out = Vec::with_capacity(most.min(block.len().saturating_mul(4)));
     while let Some((token, rest)) = block.split_first() {

@@ -161,7 +161,7 @@ fn header(source: &mut Source) -> Result<Vec<u8>, Trouble> {
         at += size;
     }
     let (at, size) =
-        found.ok_or_else(|| damaged("it has no movie header: whoever wrote it did not finish"))?;
+        found.ok_or_else(|| damaged("it has no movie header: the program that wrote it did not finish"))?;
     source.read(at, size)
 }
 

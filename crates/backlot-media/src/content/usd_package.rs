@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use backlot_core::relpath::seen_from;
+
 use super::bytes::{Bytes, Source};
 use super::{MOST_PROBLEMS, damaged, usd_layer};
 use crate::error::Trouble;
@@ -87,17 +89,7 @@ fn joined(folder: &str, path: &str) -> Option<String> {
     if path.starts_with('/') || path.contains("://") {
         return None;
     }
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
+    seen_from(folder, path)
 }
 
 /// A file of a package.

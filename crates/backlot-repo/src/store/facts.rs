@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backlot_backend::Entry;
-use backlot_core::Context;
+use backlot_core::{Context, Timestamp};
 use backlot_net::Kind;
 use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,7 @@ impl ReleaseStore {
 
     /// Add a fact under a new, unique name. Returns its key.
     pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
-        self.add_named(new_id(fact), fact)
+        self.add_named(new_id(fact.at), fact)
     }
 
     /// The same under a name that it was given.
@@ -170,9 +170,9 @@ impl ReleaseStore {
     }
 }
 
-/// A name for a fact that nobody else has.
-pub(super) fn new_id(fact: &Fact) -> Ulid {
-    Ulid::from_parts(fact.at.0, Ulid::generate().random())
+/// A unique name for a file that is written at a time.
+pub(super) fn new_id(at: Timestamp) -> Ulid {
+    Ulid::from_parts(at.0, Ulid::generate().random())
 }
 
 /// The id of a fact by its file name; `None` if that is not one's.

@@ -15,7 +15,7 @@ use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::facts::Said;
+use super::facts::{Said, new_id};
 use super::feed_log::{FEED, MOST};
 use super::shelf::fold;
 use super::{JSON, ReleaseStore, package_prefix, status_prefix};
@@ -80,7 +80,7 @@ impl ReleaseStore {
         events: Vec<FeedEvent>,
         context: &Context,
     ) -> Result<Announced> {
-        let id = Ulid::from_parts(context.now().0, Ulid::generate().random());
+        let id = new_id(context.now());
         let key = format!("{}{}", pending_prefix(), fact_name(id));
         let announcement = Announcement {
             format: FORMAT,

@@ -11,12 +11,13 @@ use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::facts::new_id;
 use super::{JSON, ReleaseStore};
 use crate::error::Result;
 use crate::fact::{FACT_LIMIT, fact_name};
 use crate::layout::RepoKind;
 use crate::publish::{Publication, TOOL};
-use crate::verdict::LAST_TIME;
+use crate::verdict::time_after;
 
 /// A move of a label, as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +76,7 @@ impl ReleaseStore {
         let events = self.label_events(package)?;
         let last = events.keys().next_back().map(Ulid::timestamp_ms);
         let before = fold(events).remove(label).and_then(|event| event.version);
-        let now = context.now().0;
-        let at = Timestamp(last.map_or(now, |last| now.max(last + 1)).min(LAST_TIME));
+        let at = time_after(last, context.now());
         let moved = LabelMove {
             event: LabelEvent {
                 format: 1,
@@ -95,7 +95,7 @@ impl ReleaseStore {
         };
         if !dry_run && !moved.already {
             self.ensure(context)?;
-            let id = Ulid::from_parts(at.0, Ulid::generate().random());
+            let id = new_id(at);
             let mut bytes = serde_json::to_vec_pretty(&moved.event).expect("an event is plain data");
             bytes.push(b'\n');
             let key = format!("{}{}", folder(package), fact_name(id));

@@ -56,7 +56,7 @@ impl ReleaseStore {
         let pending = self.pending(&release.package)?;
         let mut announced = None;
         if !already {
-            let id = new_id(&fact);
+            let id = new_id(fact.at);
             let events = FeedEvent::of_fact(id, &fact).into_iter().collect();
             announced = Some(self.announce(self.mark()?, events, context)?);
             self.add_named(id, &fact)?;

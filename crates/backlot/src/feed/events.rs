@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::feed::cursor::EventCursor;
 pub use crate::feed::reading::RepoEvent;
-use crate::feed::reading::{Topics, rest};
+use crate::feed::reading::{Feeds, Topics, rest};
 use crate::workspace::Opened;
 
 /// How many events are listed where nothing else is said.
@@ -56,7 +56,7 @@ impl Opened {
         let topics = Topics::parse(&options.topics)?;
         let most = options.limit.unwrap_or(MOST);
         let Some(since) = &options.since else {
-            return self.last_events(options, most);
+            return self.last_events(&feeds, &topics, most);
         };
         let mut report = EventsReport {
             events: Vec::new(),
@@ -76,9 +76,7 @@ impl Opened {
     }
 
     /// The last events of each repo.
-    fn last_events(&self, options: &EventOptions, most: usize) -> Result<EventsReport> {
-        let feeds = self.feeds(options.repo.as_slice())?;
-        let topics = Topics::parse(&options.topics)?;
+    fn last_events(&self, feeds: &Feeds, topics: &Topics, most: usize) -> Result<EventsReport> {
         let mut cursor = feeds.before_end(most)?;
         let mut last: VecDeque<RepoEvent> = VecDeque::new();
         let mut events = Vec::new();
@@ -118,7 +116,7 @@ impl Opened {
         let mut cursor = match &options.since {
             Some(since) => since.for_repos(&feeds.names())?,
             None => {
-                let report = self.last_events(options, options.limit.unwrap_or(MOST))?;
+                let report = self.last_events(&feeds, &topics, options.limit.unwrap_or(MOST))?;
                 for event in &report.events {
                     if !tell(event) {
                         return Ok(event.cursor.clone());

@@ -24,6 +24,11 @@ use crate::workspace::call::{call, of_asset, of_one_asset, of_path};
 use crate::workspace::set_policy::{PolicyChange, PolicyRow};
 use crate::workspace::settings::Host;
 
+/// The asset that a call is about, if it is one; else the folder that it begins from.
+fn asset_or_folder(requirements: &[String], start: &Path) -> Subject {
+    of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()))
+}
+
 impl Workspace {
     /// Install assets with what they need and pull their files, into the workspace that `start` is in, or into a new one if that is an
     /// empty folder.
@@ -34,10 +39,12 @@ impl Workspace {
         host: &Host,
         context: &Context,
     ) -> Result<GetReport> {
-        let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
-        call(("get", about), host, context, |context| {
-            Opened::get(start, requirements, options, host, context)
-        })
+        call(
+            ("get", asset_or_folder(requirements, start)),
+            host,
+            context,
+            |context| Opened::get(start, requirements, options, host, context),
+        )
     }
 
     /// An environment of releases and what they need, without a workspace: made in the cache, or found there if nothing changed since. Repos, remotes
@@ -49,7 +56,7 @@ impl Workspace {
         host: &Host,
         context: &Context,
     ) -> Result<CachedEnvironment> {
-        let about = of_one_asset(requirements).unwrap_or_else(|| Subject::File(start.to_path_buf()));
+        let about = asset_or_folder(requirements, start);
         call(("cached_environment", about), host, context, |context| {
             Opened::cached_environment(start, requirements, options, host, context)
         })

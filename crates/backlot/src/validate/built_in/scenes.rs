@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use backlot_core::relpath::seen_from;
 use backlot_media::{SceneFacts, SceneReference, scene_format_of};
 
 use super::contents::{Reading, here, note, read};
@@ -146,14 +147,14 @@ impl<'a> Tree<'a> {
         }
         let own = format!("{}/{}", scene.module, scene.path);
         let folder = own.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let Some(beside) = joined(folder, path) else {
+        let Some(beside) = seen_from(folder, path) else {
             return Some("leaves the folder of packages".to_owned());
         };
         let mut found = self.find(&beside);
         let is_anchored = path.starts_with("./") || path.starts_with("../");
         if matches!(found, Presence::Absent) && !is_anchored {
             // A search path: the folder of packages.
-            found = joined("", path).map_or(Presence::Absent, |path| self.find(&path));
+            found = seen_from("", path).map_or(Presence::Absent, |path| self.find(&path));
         }
         match (found, reference.bytes) {
             (Presence::Absent, _) => Some(self.absent(&beside)),
@@ -219,28 +220,13 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A path as seen from a folder; `None` where it leaves the root.
-fn joined(folder: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::joined;
+    use backlot_core::relpath::seen_from;
 
     #[test]
     fn paths_are_seen_from_the_folder_of_their_scene() {
-        let from = |path| joined("kitchen/usd", path);
+        let from = |path| seen_from("kitchen/usd", path);
         assert_eq!(from("a.usd").as_deref(), Some("kitchen/usd/a.usd"));
         assert_eq!(from("./../b/./c.usd").as_deref(), Some("kitchen/b/c.usd"));
         assert_eq!(from("../../table/t.usd").as_deref(), Some("table/t.usd"));
