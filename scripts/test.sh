@@ -7,11 +7,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR="${BACKLOT_TARGET_DIR:-${CARGO_TARGET_DIR:-$HOME/.cache/backlot/target}}"
 export BACKLOT_TEST_TOOLS="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+# State of the compiler between builds is for those who edit; here it would only fill the disk.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 
 # Also the stores that are not in the default set.
 stores=(--features backlot-cli/gdrive,backlot-cli/oss)
 
 step() { printf '\n== %s\n' "$*"; }
+
+# Programs of builds before are never run again, and with each change there is another set of them. Where there is little room they go.
+if [ "$(df --output=avail -k "$(mkdir -p "$CARGO_TARGET_DIR" && echo "$CARGO_TARGET_DIR")" | tail -1)" -lt $((40 << 20)) ]; then
+    step "room on the disk"
+    find "$CARGO_TARGET_DIR" -path '*/deps/*' -type f -perm -u+x ! -name '*.so' -size +1M -delete
+    rm -rf "$CARGO_TARGET_DIR"/debug/incremental "$CARGO_TARGET_DIR"/debug/examples
+fi
 
 step "tools"
 scripts/test-tools.sh

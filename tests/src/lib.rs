@@ -27,6 +27,8 @@ pub mod random_pipelines;
 pub mod real_dvc;
 pub mod rebuilds;
 pub mod rig;
+#[path = "../../crates/backlot-repo/tests/support/server.rs"]
+pub mod server;
 pub mod sshd;
 pub mod stores;
 pub mod wheels;

@@ -1,4 +1,4 @@
-//! Every case of `scenarios/*.toml`: what is chosen, or what the refusal says. `tests/tests/uv_scenarios.rs` puts the same
+//! Every case of `scenarios/*.toml`: what is chosen, or what the refusal says. `tests/tests/packages/uv_scenarios.rs` puts the same
 //! cases to uv.
 
 use std::collections::BTreeMap;

@@ -10,6 +10,8 @@ mod connect;
 mod folders;
 mod gate;
 mod long;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::fmt;
@@ -21,7 +23,7 @@ use backlot_core::web::percent_decode;
 use backlot_net::{Account, Credential, Network};
 use bytes::Bytes;
 use futures_lite::{FutureExt as _, StreamExt as _};
-use opendal::{Buffer, ErrorKind, Operator};
+use opendal::{Buffer, ErrorKind, FuturesBytesStream, Operator};
 use url::Url;
 
 use self::gate::{Bounds, Gate};
@@ -350,10 +352,16 @@ impl ObjectStore for Service {
     }
 
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
-        let mut at = 0;
+        let (mut at, mut first) = (0, None);
         let read = self.ask(key, async |operator| {
             let reader = operator.reader(key).await?;
             let mut blocks = reader.into_bytes_stream(at..).await?;
+            let now = sign(key, &mut blocks).await?;
+            if at == 0 {
+                first = Some(now);
+            } else if first.as_ref() != Some(&now) {
+                return Err(unexpected("it was replaced while it was read"));
+            }
             while let Some(block) = blocks.next().await {
                 let block = block.map_err(unwrapped)?;
                 at += block.len() as u64;
@@ -512,6 +520,19 @@ fn entry(key: &str, about: &opendal::Metadata) -> Entry {
         size: about.content_length(),
         modified,
         tag: about.etag().map_or_else(by_time, ToOwned::to_owned),
+    }
+}
+
+/// What tells an object from the one that replaces it, of the request that a stream belongs to: its size, and its tag or the time
+/// it was written.
+async fn sign(key: &str, blocks: &mut FuturesBytesStream) -> opendal::Result<Option<(u64, String)>> {
+    match blocks.metadata().await {
+        Ok(about) => {
+            let about = entry(key, &about);
+            Ok(Some((about.size, about.tag)))
+        }
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

@@ -1,4 +1,4 @@
-//! SFTP servers that fail, lie and have no end, in this process. One that is right is asked in `tests/tests/stores.rs`.
+//! SFTP servers that fail, lie and have no end, in this process. One that is right is asked in `tests/tests/storage/stores.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Stores that fail, lie and are raced for. Real servers are asked in `tests/tests/stores.rs`.
+//! Stores that fail, lie and are raced for. Real servers are asked in `tests/tests/storage/stores.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod crashes;

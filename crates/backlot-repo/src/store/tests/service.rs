@@ -1,4 +1,4 @@
-//! Addresses and servers that are not what they should be. Stores that are right are asked in `tests/tests/stores.rs`.
+//! Addresses and servers that are not what they should be. Stores that are right are asked in `tests/tests/storage/stores.rs`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;

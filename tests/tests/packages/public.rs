@@ -1,14 +1,11 @@
 //! Repos outside the studio: only what is on their list comes from them, and no other name is ever said to them.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::collections::BTreeSet;
 
 use backlot_tests::Studio;
 use backlot_tests::installers::install_by;
 use fs_err as fs;
-use server::Server;
+use backlot_tests::server::Server;
 
 /// A studio with `Shot` in `review`, which needs `Numpish` and `Pillish`; these are at a server outside, and `Numpish`
 /// needs `Open-Color-Tools`, which is there as well. So is a `Secret` of somebody else.

@@ -1,13 +1,10 @@
 //! Indexes of a real devpi server that inherit from others, and those that are made here.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::process::Command;
 
 use backlot_tests::peer::{Peer, known};
 use backlot_tests::{Run, Studio, changed, rig, run_command, tool};
-use server::Server;
+use backlot_tests::server::Server;
 
 /// Ask devpi something as `ana`: a method, a path and what to send.
 fn devpi_asks(devpi: &Peer, requests: &[(&str, &str, &str)]) {

@@ -1,14 +1,11 @@
 //! Which URLs are followed, and what comes of it: each case put to us and to the real uv.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::process::Command;
 
 use backlot_tests::wheels::{TABLE, drop_and_www, locked, put, wheel, with_drop as workspace};
 use backlot_tests::{Studio, changed, run_command, tool};
 use fs_err as fs;
-use server::Server;
+use backlot_tests::server::Server;
 
 /// What is chosen: `name version` or `name URL` each, or the code of the refusal.
 fn ours(

@@ -1,12 +1,9 @@
 //! Digests beside SHA-256: what an index, a URL or its metadata promises by SHA-384 and SHA-512 is compared, as by pip and uv.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use backlot_tests::Studio;
 use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::wheels::{locked, sha256, wheel};
-use server::{Reply, Server};
+use backlot_tests::server::{Reply, Server};
 use sha2::Digest as _;
 
 const FILE: &str = "pk-1.0-py3-none-any.whl";

@@ -1,8 +1,5 @@
 //! Which file of an index is taken, and when a search stops instead: judged beside pip and uv.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +8,7 @@ use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::wheels::{locked, put, sha256, wheel};
 use backlot_tests::{Run, Studio, run_command, tool};
 use fs_err as fs;
-use server::{Reply, Server};
+use backlot_tests::server::{Reply, Server};
 
 /// What a server does with the file of `pk` 1.0, or with its metadata.
 #[derive(Clone, Copy, Debug)]

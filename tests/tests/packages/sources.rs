@@ -1,16 +1,13 @@
 //! Source distributions: what hatchling packs is installed as pip installs it, from folders and over HTTP; what would
 //! need code to be run, and what is hostile, is left alone and named.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use backlot_tests::installers::{build_sdist, pip, site_packages};
 use backlot_tests::{Studio, run_command, snapshot, tool};
 use fs_err as fs;
-use server::Server;
+use backlot_tests::server::Server;
 
 /// The original engine's project file, without the requirement on that engine, which `pip check` would miss.
 const PROJECT: &str = r#"[project]

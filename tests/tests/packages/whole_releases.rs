@@ -1,15 +1,12 @@
 //! Releases of many files are copied whole: the wheels of every platform and build, and the source distribution. Folders
 //! here; stores and indexes in their own tests.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::time::{Duration, Instant};
 
 use backlot_tests::{Random, Studio, rig};
 use fs_err as fs;
 use serde_json::Value;
-use server::Server;
+use backlot_tests::server::Server;
 
 const COPY: [&str; 8] = [
     "copy",

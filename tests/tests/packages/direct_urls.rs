@@ -1,9 +1,6 @@
 //! Packages named by their URL (PEP 508, PEP 610): installed, locked and exported as pip and uv do it, and whatever is wrong at the
 //! other end is named. Which URLs are followed is in `direct_urls_uv.rs`.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +10,7 @@ use backlot_tests::wheels::{TABLE, drop_and_www, locked, put, sha256, wheel, wit
 use backlot_tests::{Run, Studio, changed, run_command, snapshot, tool};
 use fs_err as fs;
 use serde_json::{Value, json};
-use server::{Reply, Server};
+use backlot_tests::server::{Reply, Server};
 
 fn studio() -> (Studio, Server) {
     let studio = drop_and_www();

@@ -1,8 +1,5 @@
 //! Package indexes over HTTP: real servers and real clients on both sides of us.
 
-#[path = "../../crates/backlot-repo/tests/support/server.rs"]
-mod server;
-
 use std::path::Path;
 use std::process::Command;
 
@@ -10,7 +7,7 @@ use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::peer::{Peer, free_port, known};
 use backlot_tests::{Studio, changed, rig, run_command, tool};
 use fs_err as fs;
-use server::Server;
+use backlot_tests::server::Server;
 
 fn wheel_of(studio: &Studio, name: &str) -> std::path::PathBuf {
     studio.ws(&["build", name]).ok();
@@ -379,7 +376,7 @@ fn proxies_of_the_environment_are_used_but_for_the_hosts_that_are_excepted() {
     let server = Server::start(move |request| {
         let mut direct = request.clone();
         direct.path = request.path.replace("http://index.studio.example", "");
-        server::file(&root, true, &direct)
+        backlot_tests::server::file(&root, true, &direct)
     });
     let run = |arguments: &[&str], proxy: &str, except: &str| {
         let mut command = studio.command(arguments);

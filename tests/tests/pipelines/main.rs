@@ -1,0 +1,12 @@
+//! Pipelines and imports: derived files, and files that come from elsewhere, beside real dvc.
+
+mod assets;
+mod figures;
+mod hostile;
+mod imports;
+mod imports_git;
+mod imports_to_remote;
+mod killed;
+mod random;
+mod stages;
+mod steps;

@@ -1,0 +1,8 @@
+//! The project itself: its rules, its pages, its examples, and what is shipped.
+
+mod contract;
+mod dist;
+mod examples;
+mod guide;
+mod pages;
+mod repository;

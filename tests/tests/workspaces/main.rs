@@ -1,0 +1,18 @@
+//! Workspaces and the day of an artist: assets made, changed, taken, compared and put right; what is said when something is wrong.
+
+mod bad_input;
+mod daily;
+mod damaged_state;
+mod divergence;
+mod folding_disks;
+mod history;
+mod inputs;
+mod journey;
+mod linked_folders;
+mod messages;
+mod shared_folders;
+mod signals;
+mod unreadable_assets;
+mod untracked;
+mod ways_out;
+mod without_workspace;
