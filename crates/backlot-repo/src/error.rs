@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Cancelled, Class, Coded as _, FileError, Sha256, Timestamp};
+use backlot_core::{Cancelled, Class, Diagnostic as _, FileError, Sha256, Timestamp};
 use backlot_pep::{PackageName, Version};
 
 use crate::place::Place;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use backlot_core::{Class, Coded, Context};
+use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{PackageName, Version};
 
 use crate::offer::Offer;
@@ -36,7 +36,7 @@ pub(crate) struct Shelf<'a> {
     stock: RefCell<HashMap<PackageName, Rc<Stock>>>,
     needs: RefCell<HashMap<PackageName, Vec<Option<Needs>>>>,
     /// The first error that is about more than one version.
-    pub(crate) failure: RefCell<Option<Box<dyn Coded>>>,
+    pub(crate) failure: RefCell<Option<Box<dyn Diagnostic>>>,
     /// Versions that were not taken for what was found in them, with a code and a sentence.
     passed_over: RefCell<PassedOver>,
 }
@@ -72,7 +72,7 @@ impl<'a> Shelf<'a> {
         stock
     }
 
-    fn read_stock(&self, package: &PackageName, problem: &Problem<'_>) -> Result<Stock, Box<dyn Coded>> {
+    fn read_stock(&self, package: &PackageName, problem: &Problem<'_>) -> Result<Stock, Box<dyn Diagnostic>> {
         let mut stock = Stock::default();
         let trust = |rank: usize| problem.sources.get(rank).map_or(0, |s| s.trust);
         let mut ranks: Vec<usize> = match problem.pins.get(package) {

@@ -76,9 +76,9 @@ pub use backlot_cascade::{
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, EventKind, FixedClock, LinkMode,
-    Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning, platform,
-    text,
+    Cancel, CancelOnDrop, Cancelled, Class, Clock, Context, Diagnostic, Event, EventKind, FixedClock,
+    LinkMode, Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning,
+    platform, text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{

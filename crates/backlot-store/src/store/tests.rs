@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use backlot_backend::{
     CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, memory, shared_memory,
 };
-use backlot_core::{Cancel, Class, Coded as _, Context, RelPath};
+use backlot_core::{Cancel, Class, Context, Diagnostic as _, RelPath};
 use fs_err as fs;
 
 use super::{Snapshot, Store};

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::options;
-use backlot_core::{Class, Coded as _, LinkMode, Operation, RelPath, platform};
+use backlot_core::{Class, Diagnostic as _, LinkMode, Operation, RelPath, platform};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_pep::{PackageName, Requirement};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use backlot_core::{Coded as _, Operation, RelPath, Sha256};
+use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
 use backlot_core::{file, shared};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use backlot_repo::{Listing, Release, Repo, Stamp, Wanted};

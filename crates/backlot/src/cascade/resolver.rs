@@ -10,7 +10,7 @@ use backlot_cascade::{
     Cause, Conflict, Expected, Fresh, Input, Inputs, NodeId, RecipeDigest, RepoName, Resolution,
     ResolveRequest, Resolver,
 };
-use backlot_core::{Class, Coded, Context, Sha256};
+use backlot_core::{Class, Context, Diagnostic, Sha256};
 use backlot_pep::{PackageName, Requirement, Version};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, PrereleasePolicy, Problem, RootRequirement, Source,
@@ -192,7 +192,7 @@ impl Stock<'_> {
 }
 
 impl Candidates for Stock<'_> {
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         let expected = self.expected.get(&self.node(name, source));
         let releases = self.releases(name, source).iter().enumerate();
         let mut candidates: Vec<Candidate> = releases
@@ -220,7 +220,7 @@ impl Candidates for Stock<'_> {
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         let releases = self.releases(name, candidate.source);
         let release = if candidate.file == EXPECTED {
             let node = self.node(name, candidate.source);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
-use backlot_core::{Class, Coded as _, Context, file};
+use backlot_core::{Class, Context, Diagnostic as _, file};
 use backlot_pep::Version;
 use backlot_repo::Verdict;
 

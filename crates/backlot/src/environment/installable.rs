@@ -4,7 +4,7 @@
 //! reason that is recorded. The judgement is the solver's, the one that an install makes. Deliberately absent: groups other
 //! than the one that is edited.
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{PackageName, Requirement};
 
 use crate::environment::wish::Wish;

@@ -3,7 +3,7 @@
 //! Invariants: what is admitted is what [`crate::Workspace::update`] would take, by the same judgement; yanked releases are never
 //! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Fact, Release};
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use backlot_core::text::printable;
-use backlot_core::{Class, Coded, Context};
+use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 use backlot_repo::{DirectFetch, IndexError, Listing, Promise, Release, Repo, Stamp};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, Resolved, Source};
@@ -376,7 +376,7 @@ impl<'w> Pool<'w> {
 }
 
 impl Candidates for Pool<'_> {
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(vec![Candidate::new(
                 output.project.metadata.version.clone(),
@@ -417,7 +417,7 @@ impl Candidates for Pool<'_> {
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         if let Some(metadata) = self.own_metadata(name).map_err(boxed)? {
             check_requires(metadata).map_err(boxed)?;
             // Of an output it is asked for as it is; that of a file was judged with its candidate.
@@ -439,7 +439,7 @@ impl Candidates for Pool<'_> {
     }
 
     /// Metadata that arrived as it should and cannot be read makes its version one that is not for us, as for pip and uv.
-    fn excludes(&self, error: &dyn Coded) -> bool {
+    fn excludes(&self, error: &dyn Diagnostic) -> bool {
         let code = error.code();
         matches!(error.class(), Class::User | Class::NotFound) || UNREADABLE.contains(&code)
     }
@@ -496,7 +496,7 @@ fn check_requires(metadata: &Metadata) -> Result<()> {
     .into())
 }
 
-fn boxed(error: Error) -> Box<dyn Coded> {
+fn boxed(error: Error) -> Box<dyn Diagnostic> {
     Box::new(error)
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_repo::Repo;
 use backlot_store::{Remote, RemoteUser};
 

@@ -259,7 +259,7 @@ impl Opened {
         } else {
             self.store_fetched(&source.shown(), &importing.target, fetched, None)
         };
-        if matches!(&content, Err(error) if backlot_core::Coded::class(error) == backlot_core::Class::Integrity)
+        if matches!(&content, Err(error) if backlot_core::Diagnostic::class(error) == backlot_core::Class::Integrity)
         {
             // What is damaged is not gone on with.
             forget_parts(fetched)?;

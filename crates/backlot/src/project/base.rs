@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Coded as _, Sha256, Timestamp, file};
+use backlot_core::{Diagnostic as _, Sha256, Timestamp, file};
 use backlot_dvc::FileChanges;
 use backlot_pep::{PackageName, Version};
 use backlot_repo::{Listing, Release, Repo};

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_dvc::Change;
 use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
 use backlot_repo::{Fact, Place, Query, ReleaseStatus};

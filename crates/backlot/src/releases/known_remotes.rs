@@ -5,7 +5,7 @@
 
 use backlot_backend::StoreOptions;
 use backlot_core::text::printable;
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::Requirement;
 use backlot_repo::{FactRemote, Release, ReleaseStatus};
 use backlot_store::RemoteLayout;

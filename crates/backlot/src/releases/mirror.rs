@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
-use backlot_core::{Class, Coded, Operation};
+use backlot_core::{Class, Diagnostic, Operation};
 use backlot_pep::{PackageName, Version};
 use backlot_repo::WholeRelease;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ pub struct ReposDiffer {
     pub count: usize,
 }
 
-impl Coded for ReposDiffer {
+impl Diagnostic for ReposDiffer {
     fn code(&self) -> &'static str {
         "mirror::other_bytes"
     }

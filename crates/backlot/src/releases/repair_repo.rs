@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Coded as _, Operation, Sha256};
+use backlot_core::{Diagnostic as _, Operation, Sha256};
 use backlot_repo::{ExpectedFile, Release, Upkeep};
 use serde::{Deserialize, Serialize};
 

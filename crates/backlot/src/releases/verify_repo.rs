@@ -9,7 +9,7 @@ use std::path::Path;
 
 use backlot_core::Sha256;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Coded as _, Operation};
+use backlot_core::{Diagnostic as _, Operation};
 use backlot_pep::PackageName;
 use backlot_repo::{Error as RepoError, ExpectedFile, Place, Release, Repo};
 use backlot_wheel::{Sdist, WheelArchive};

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{PackageName, Version};
 use backlot_repo::{RecordedCheck, Repo, WholeRelease};
 

@@ -10,7 +10,7 @@ use backlot_backend::{
     CommitBy, Entry, Error as BackendError, How, Moved, ObjectStore, ObjectWriter, Put, Result as Asked,
     Traits,
 };
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
 
 use super::super::ReleaseStore;

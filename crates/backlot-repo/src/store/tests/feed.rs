@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backlot_core::{Coded as _, Context, FixedClock, Timestamp};
+use backlot_core::{Context, Diagnostic as _, FixedClock, Timestamp};
 
 use super::super::ReleaseStore;
 use super::memory::{Fault, Line};
