@@ -12,7 +12,7 @@ use ulid::Ulid;
 
 use crate::fact::{Fact, FactKind};
 use crate::publish::Offer;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// Topic of an event: a file of a release was created.
 pub(crate) const CREATED: &str = "release.created";
@@ -104,7 +104,7 @@ impl FeedEvent {
     }
 
     /// That a file was created, with the published fact about it, if there is one.
-    pub(crate) fn of_file(release: &Release, sha256: Sha256, published: Option<&Fact>) -> Self {
+    pub(crate) fn of_file(release: &ReleaseFile, sha256: Sha256, published: Option<&Fact>) -> Self {
         let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
         let text = |of: fn(&Fact) -> &String| published.map(of).cloned().unwrap_or_default();
         Self {

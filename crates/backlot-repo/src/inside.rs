@@ -11,7 +11,7 @@ use backlot_net::{Head, Kind, Responses};
 use backlot_wheel::{ByteRange, Fetching, Members, WheelArchive, files_in_pieces};
 
 use crate::error::{Error, Result};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::repo::Repo;
 
 /// Files of a release.
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Wanted<'_> {
 
 impl Repo {
     /// The wanted files of many releases, in their order; many at once where that is faster.
-    pub fn read_inside(&self, releases: &[&Release], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
+    pub fn read_inside(&self, releases: &[&ReleaseFile], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
         if self.is_remote() {
             return each(releases, |release| self.inside(release, wanted));
         }
@@ -41,7 +41,7 @@ impl Repo {
         inside.collect()
     }
 
-    fn inside(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
+    fn inside(&self, release: &ReleaseFile, wanted: &Wanted<'_>) -> Result<Inside> {
         let kept = match self {
             Self::Index(repo) => Some(repo.store()),
             Self::Store(repo) => repo.kept(),
@@ -77,7 +77,7 @@ impl Repo {
     }
 
     /// Out of the whole file. One that has to be fetched for it does not stay.
-    fn inside_whole(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
+    fn inside_whole(&self, release: &ReleaseFile, wanted: &Wanted<'_>) -> Result<Inside> {
         let fetched = match self {
             Self::Index(repo) => repo.absent(release),
             Self::Store(repo) => repo.absent(release),
@@ -115,7 +115,7 @@ fn find(store: &Responses, key: &str) -> Option<Inside> {
     parsed.collect()
 }
 
-fn keep(store: &Responses, key: &str, release: &Release, found: &Inside) {
+fn keep(store: &Responses, key: &str, release: &ReleaseFile, found: &Inside) {
     let texts = found
         .iter()
         .map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)));

@@ -49,7 +49,7 @@ pub(crate) struct StrongDigests {
 
 /// One file of a repo that can be installed.
 #[derive(Clone, Debug)]
-pub struct Release {
+pub struct ReleaseFile {
     /// What kind of file it is.
     pub kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
@@ -84,7 +84,7 @@ pub struct Release {
     pub(crate) modified: u64,
 }
 
-impl Release {
+impl ReleaseFile {
     /// Where it lies, as it is shown to people.
     pub fn place(&self) -> Place {
         match &self.lies {
@@ -138,7 +138,7 @@ impl Release {
 }
 
 /// What people and programs are shown of it.
-impl Serialize for Release {
+impl Serialize for ReleaseFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut shown = serializer.serialize_struct("Release", 11)?;
         shown.serialize_field("kind", &self.kind)?;

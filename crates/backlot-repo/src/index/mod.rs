@@ -39,9 +39,9 @@ use crate::listing::Listing;
 use crate::place::Place;
 use crate::publish::TOOL;
 use crate::record::sha256;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::verdict::CarriedFact;
-use crate::whole::WholeRelease;
+use crate::whole::Release;
 
 /// An index. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
@@ -120,7 +120,7 @@ impl IndexRepo {
 
     /// Whether a file on its pages is that of another index: a devpi index shows what its bases have, too, and takes a
     /// release whatever they have.
-    pub(crate) fn inherits(&self, file: &Release) -> bool {
+    pub(crate) fn inherits(&self, file: &ReleaseFile) -> bool {
         let Some((user, index)) = self.devpi_index() else {
             return false;
         };
@@ -131,7 +131,7 @@ impl IndexRepo {
 
     /// What is known about a release beside its wheel: whether it is yanked. Who said so, and when, an index does not tell:
     /// there the facts are empty.
-    pub(crate) fn status(release: &Release) -> ReleaseStatus {
+    pub(crate) fn status(release: &ReleaseFile) -> ReleaseStatus {
         let fact = |kind: FactKind, reason: &String| Fact {
             format: 1,
             kind,
@@ -160,7 +160,7 @@ impl IndexRepo {
     /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
     /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
     /// tell: they are said by the index, when the release was published.
-    pub(crate) fn facts_to_carry(&self, release: &WholeRelease, file: &Release) -> Vec<CarriedFact> {
+    pub(crate) fn facts_to_carry(&self, release: &Release, file: &ReleaseFile) -> Vec<CarriedFact> {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
         let said = yanked.into_iter().chain(status.deprecated);

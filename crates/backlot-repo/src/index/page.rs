@@ -19,7 +19,7 @@ use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::own_page::timestamp;
 use crate::place::Place;
-use crate::release::{Lies, Release, ReleaseKind, StrongDigests};
+use crate::release::{Lies, ReleaseFile, ReleaseKind, StrongDigests};
 
 /// The most that is shown of a text on a page.
 const MAX_TEXT: usize = 300;
@@ -147,7 +147,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
     Ok(listing)
 }
 
-fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<Release, String> {
+fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<ReleaseFile, String> {
     let (kind, name) = match sdist_name(&file.file) {
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
@@ -177,7 +177,7 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
     };
     let mut link = url;
     link.set_fragment(None);
-    Ok(Release {
+    Ok(ReleaseFile {
         kind,
         file: file.file.clone(),
         package: name.package.clone(),

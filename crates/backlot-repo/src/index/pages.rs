@@ -22,7 +22,7 @@ use super::{IndexRepo, offline, page};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// What we read, best first.
 const ACCEPT: &str =
@@ -322,7 +322,7 @@ impl IndexRepo {
     }
 
     /// The good wheels of a package; the others are warned about once.
-    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
+    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<ReleaseFile>> {
         Ok(self.listed(name)?.releases.clone())
     }
 

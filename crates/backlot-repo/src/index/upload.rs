@@ -22,7 +22,7 @@ use super::{IndexRepo, final_error, offline};
 use crate::error::{Error, Result};
 use crate::place::Place;
 use crate::publish::{ExistingRelease, Offer, PublishPlan, There};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// How much of the wheel is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -98,7 +98,7 @@ impl IndexRepo {
             self.forget(&offer.name.package);
         }
         let listing = self.releases_with_problems(&offer.name.package)?;
-        let same: Vec<&Release> = (listing.files())
+        let same: Vec<&ReleaseFile> = (listing.files())
             .filter(|file| file.version == offer.name.version && !self.inherits(file))
             .collect();
         let mut there = Vec::with_capacity(same.len());
@@ -144,7 +144,7 @@ impl IndexRepo {
         Ok(())
     }
 
-    fn has_bytes(&self, release: &Release, sha256: &Sha256) -> Result<bool> {
+    fn has_bytes(&self, release: &ReleaseFile, sha256: &Sha256) -> Result<bool> {
         Ok(match release.sha256 {
             Some(known) => known == *sha256,
             // An index that promises nothing is asked for the file itself.

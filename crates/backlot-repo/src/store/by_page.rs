@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
-use crate::release::{Lies, Release, ReleaseKind};
+use crate::release::{Lies, ReleaseFile, ReleaseKind};
 
 /// How the name of a marker begins.
 pub(super) const PENDING: &str = ".pending-";
@@ -153,12 +153,12 @@ impl Pending<'_> {
 }
 
 /// A wheel as the page of its package has it; `None` if that does not say all.
-pub(super) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<Release> {
+pub(super) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<ReleaseFile> {
     let name = WheelName::parse_likely(&file.filename, package).ok()?;
     if name.package != *package {
         return None;
     }
-    Some(Release {
+    Some(ReleaseFile {
         kind: ReleaseKind::Wheel,
         package: package.clone(),
         version: name.version.clone(),

@@ -7,7 +7,7 @@ use super::{ReleaseStore, package_prefix};
 use crate::error::Result;
 use crate::layout::RepoKind;
 use crate::publish::{ExistingRelease, Offer, There, unknown};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 impl ReleaseStore {
     /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
@@ -48,7 +48,7 @@ impl ReleaseStore {
             return Ok(Some(unknown(self.at(&key))));
         };
         let sha256 = self.digest_of(release).ok();
-        let release = Release {
+        let release = ReleaseFile {
             sha256,
             ..release.clone()
         };

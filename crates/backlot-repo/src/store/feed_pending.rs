@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::fact::{FACT_LIMIT, Fact, fact_name, may_be, published_digests};
 use crate::feed::{CREATED, FeedEvent};
 use crate::listing::Listing;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// How long an announcement is left to its writer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -203,9 +203,9 @@ impl ReleaseStore {
         )]))
     }
 
-    fn published_of<'a>(&self, release: &Release, facts: impl Iterator<Item = &'a Fact>) -> Option<Fact> {
+    fn published_of<'a>(&self, release: &ReleaseFile, facts: impl Iterator<Item = &'a Fact>) -> Option<Fact> {
         let sha256 = self.digest_of(release).ok();
-        let release = Release {
+        let release = ReleaseFile {
             sha256,
             ..release.clone()
         };

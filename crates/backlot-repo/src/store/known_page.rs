@@ -17,14 +17,14 @@ use crate::error::Result;
 use crate::layout::COARSE;
 use crate::own_page;
 use crate::pages::PageEntry;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// What a page says of the wheels that lie there with all that belongs to them, by file name.
 #[derive(Debug, Default)]
 pub(super) struct KnownPage {
     /// In nanoseconds since the Unix epoch.
     written: u64,
-    releases: HashMap<String, Release>,
+    releases: HashMap<String, ReleaseFile>,
 }
 
 impl ReleaseStore {

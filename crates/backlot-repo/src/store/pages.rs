@@ -22,7 +22,7 @@ use crate::layout::RepoKind;
 use crate::listing::by_name;
 use crate::pages::{self, PageEntry};
 use crate::record::{RECORD_FORMAT, ReleaseRecord};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// How often a page is written again because the listing changed meanwhile, before it is left to the others.
 const ROUNDS: usize = 100;
@@ -69,7 +69,7 @@ impl ReleaseStore {
         let page = self.0.objects.read(&page_key(name), ROOT_PAGE_LIMIT)?;
         let page = String::from_utf8_lossy(&page.unwrap_or_default()).into_owned();
         let shelf = self.known_shelf(name)?;
-        let is_named = |file: &Release| page.contains(&format!("\"filename\":\"{}\"", file.file));
+        let is_named = |file: &ReleaseFile| page.contains(&format!("\"filename\":\"{}\"", file.file));
         Ok(shelf.files().all(is_named))
     }
 
@@ -77,7 +77,7 @@ impl ReleaseStore {
     /// was written.
     pub(super) fn heal(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
         let shelf = self.shelf_without(package, &|file| known.has(file))?;
-        let files: Vec<&Release> = shelf.files().collect();
+        let files: Vec<&ReleaseFile> = shelf.files().collect();
         let healed = self.each(&files, |release| self.heal_file(&shelf, release))?;
         Ok(healed.into_iter().flatten().collect())
     }
@@ -91,7 +91,7 @@ impl ReleaseStore {
     }
 
     /// The same of one file. One that is damaged, or cannot be described, is passed over: nothing is made from it.
-    fn heal_file(&self, shelf: &Shelf, release: &Release) -> Result<Vec<String>> {
+    fn heal_file(&self, shelf: &Shelf, release: &ReleaseFile) -> Result<Vec<String>> {
         let mut healed = Vec::new();
         let key = self.key_of(release);
         let facts: Vec<&Fact> = shelf.facts(&release.version).collect();
@@ -143,8 +143,8 @@ impl ReleaseStore {
     }
 
     /// A record with the times of the `published` fact, where there is one. A file on a disk has a time of its own.
-    fn timed(&self, facts: &[&Fact], release: &Release, record: ReleaseRecord) -> ReleaseRecord {
-        let file = Release {
+    fn timed(&self, facts: &[&Fact], release: &ReleaseFile, record: ReleaseRecord) -> ReleaseRecord {
+        let file = ReleaseFile {
             sha256: Some(record.sha256),
             modified: record.modified,
             ..release.clone()
@@ -267,13 +267,13 @@ impl ReleaseStore {
             let known: HashSet<&str> = entries.iter().map(|entry| &*entry.release.file).collect();
             self.shelf_without(name, &|file| known.contains(file))?
         };
-        let files: Vec<&Release> = shelf.files().collect();
+        let files: Vec<&ReleaseFile> = shelf.files().collect();
         let new = self.each(&files, |release| {
             // Gone since it was listed, or unreadable: nobody could fetch it.
             let Ok(sha256) = self.digest_of(release) else {
                 return Ok(None);
             };
-            let release = Release {
+            let release = ReleaseFile {
                 sha256: Some(sha256),
                 ..(*release).clone()
             };
@@ -295,14 +295,14 @@ impl ReleaseStore {
 }
 
 /// Whether a sidecar says of a release what its record says.
-fn is_described(release: &Release, sidecar: &[u8]) -> bool {
+fn is_described(release: &ReleaseFile, sidecar: &[u8]) -> bool {
     // One that cannot be parsed was good enough to publish.
     parse_metadata(release, sidecar).map_or(true, |metadata| {
         metadata.requires_python.as_ref().map(ToString::to_string) == release.requires_python
     })
 }
 
-fn record_of(release: &Release) -> Option<ReleaseRecord> {
+fn record_of(release: &ReleaseFile) -> Option<ReleaseRecord> {
     Some(ReleaseRecord {
         format: RECORD_FORMAT,
         filename: release.file.clone(),

@@ -15,24 +15,24 @@ use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
 use crate::listing::{BrokenRelease, Listing};
 use crate::record::{METADATA_LIMIT, sha256};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 impl ReleaseStore {
     /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
     /// once (`repo::broken_release`).
-    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let mut releases = self.wheels(name, context)?;
         releases.dedup_by(|next, kept| next.version == kept.version);
         Ok(releases)
     }
 
     /// The good wheels of a package, oldest version first. Those that cannot be used are warned about once.
-    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         Ok(self.listing(name, context)?.releases)
     }
 
     /// One release. Only the wheels of this version are looked into, so its cost does not grow with the others.
-    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<ReleaseFile> {
         let is_of_it = |file: &str| match WheelName::parse_likely(file.trim_end_matches(".json"), name) {
             Ok(wheel) => wheel.version == *version,
             Err(_) => false,
@@ -93,7 +93,7 @@ impl ReleaseStore {
     }
 
     /// The source distributions of a package, oldest version first.
-    pub(crate) fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
+    pub(crate) fn sources(&self, name: &PackageName) -> Result<Vec<ReleaseFile>> {
         match self.by_page(name)? {
             Some(listing) => Ok(listing.sources),
             None => Ok(self.releases_with_problems(name)?.sources),
@@ -101,7 +101,7 @@ impl ReleaseStore {
     }
 
     /// What is known about a release beside its file; of a store far away, as of when its package was last read.
-    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+    pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         if !self.is_local() {
             return Ok(self.known_shelf(&release.package)?.status(release));
         }
@@ -110,7 +110,7 @@ impl ReleaseStore {
     }
 
     /// The same with the time that its file has, where only a page was read so far.
-    pub(super) fn looked_at(&self, release: &Release) -> Release {
+    pub(super) fn looked_at(&self, release: &ReleaseFile) -> ReleaseFile {
         let mut release = release.clone();
         if release.modified == 0
             && let Ok(Some(entry)) = self.0.objects.stat(&self.key_of(&release))
@@ -129,7 +129,7 @@ impl ReleaseStore {
     }
 
     /// Read the metadata of many releases at once.
-    pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+    pub(crate) fn prefetch_metadata(&self, releases: &[&ReleaseFile]) -> Result<()> {
         if self.is_local() {
             return Ok(());
         }
@@ -139,11 +139,11 @@ impl ReleaseStore {
     }
 
     /// The metadata of a release: kept, from its sidecar, or from the wheel.
-    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub fn metadata(&self, release: &ReleaseFile) -> Result<Metadata> {
         parse_metadata(release, &self.metadata_bytes(release)?)
     }
 
-    fn metadata_bytes(&self, release: &Release) -> Result<Vec<u8>> {
+    fn metadata_bytes(&self, release: &ReleaseFile) -> Result<Vec<u8>> {
         let is_right = |bytes: &[u8]| Some(sha256(bytes)) == release.metadata_sha256;
         let key = metadata_key(release);
         if let Some(kept) = self.find_kept(Kind::Metadata, &key)

@@ -24,7 +24,7 @@ use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::place::Place;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
-use crate::release::{Lies, Release, ReleaseKind};
+use crate::release::{Lies, ReleaseFile, ReleaseKind};
 
 /// A package as it was when it was last read.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct Listed {
 
 impl Shelf {
     /// All files that can be used.
-    pub(super) fn files(&self) -> impl Iterator<Item = &Release> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &ReleaseFile> {
         self.listing.files()
     }
 
@@ -79,13 +79,13 @@ impl Shelf {
     }
 
     /// What they amount to for one of its files.
-    pub(super) fn status(&self, release: &Release) -> ReleaseStatus {
+    pub(super) fn status(&self, release: &ReleaseFile) -> ReleaseStatus {
         fold(self.facts(&release.version), release)
     }
 }
 
 /// What facts amount to for a file.
-pub(super) fn fold<'a>(facts: impl IntoIterator<Item = &'a Fact>, release: &Release) -> ReleaseStatus {
+pub(super) fn fold<'a>(facts: impl IntoIterator<Item = &'a Fact>, release: &ReleaseFile) -> ReleaseStatus {
     let sha256 = release.sha256.unwrap_or_else(|| sha256(b""));
     ReleaseStatus::fold(facts.into_iter().cloned(), &sha256, release.modified)
 }
@@ -300,7 +300,7 @@ impl ReleaseStore {
         file: &Listed,
         entries: &HashMap<String, Entry>,
         folder: Option<&Arc<Path>>,
-    ) -> Result<Result<Option<(Release, bool)>, BrokenRelease>> {
+    ) -> Result<Result<Option<(ReleaseFile, bool)>, BrokenRelease>> {
         let lies = || match folder {
             Some(folder) => Lies::In(Arc::clone(folder)),
             None => Lies::Under(file.entry.key.as_str().into(), self.at(&file.entry.key)),
@@ -420,7 +420,7 @@ impl ReleaseStore {
     }
 
     /// The sidecar of a release, if it is there and right.
-    pub(super) fn sidecar(&self, shelf: &Shelf, release: &Release) -> Result<Option<Vec<u8>>> {
+    pub(super) fn sidecar(&self, shelf: &Shelf, release: &ReleaseFile) -> Result<Option<Vec<u8>>> {
         if release.is_sdist() {
             return Ok(None);
         }
@@ -479,9 +479,9 @@ fn read_record(
 }
 
 /// A file as its record describes it; without one, by its name alone.
-fn release(file: &Listed, lies: Lies, record: Option<ReleaseRecord>) -> Release {
+fn release(file: &Listed, lies: Lies, record: Option<ReleaseRecord>) -> ReleaseFile {
     let published_at = record.as_ref().map(|record| record.published_at);
-    Release {
+    ReleaseFile {
         kind: file.kind,
         name: file.name.clone(),
         file: file.file.clone(),

@@ -15,21 +15,21 @@ use crate::error::Result;
 use crate::fact::{fact_bytes, fact_name};
 use crate::feed::FeedEvent;
 use crate::publish::Publication;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::verdict::{CarriedFact, Verdict, VerdictReport, carried, verdict_fact};
 
 impl ReleaseStore {
     /// Say something of a release. What holds already in the same words is not said again, but the index is made right.
     pub fn judge(
         &self,
-        release: &Release,
+        release: &ReleaseFile,
         verdict: Verdict,
         by: &Publication,
         dry_run: bool,
         context: &Context,
     ) -> Result<VerdictReport> {
         self.check_layout()?;
-        let release = &Release {
+        let release = &ReleaseFile {
             sha256: Some(self.digest_of(release)?),
             ..self.looked_at(release)
         };
@@ -74,7 +74,7 @@ impl ReleaseStore {
     }
 
     /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
-    pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
+    pub fn facts_to_carry(&self, release: &ReleaseFile) -> Result<Vec<CarriedFact>> {
         let (package, version) = (&release.package, &release.version);
         let facts = if self.is_local() {
             self.said(package, version)?.named
@@ -90,7 +90,7 @@ impl ReleaseStore {
     /// be).
     pub fn carry_facts(
         &self,
-        release: &Release,
+        release: &ReleaseFile,
         facts: &[CarriedFact],
         dry_run: bool,
         context: &Context,

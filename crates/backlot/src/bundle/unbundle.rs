@@ -12,7 +12,7 @@ use backlot_core::options;
 use backlot_core::{LinkMode, Sha256, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Checked, Release, Repo};
+use backlot_repo::{Checked, ReleaseFile, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -173,8 +173,9 @@ impl Opened {
                 let Ok(listing) = repo.listing(&package.name, &quiet) else {
                     continue;
                 };
-                let same =
-                    |file: &&Release| file.version == package.version && file.sha256 == Some(package.sha256);
+                let same = |file: &&ReleaseFile| {
+                    file.version == package.version && file.sha256 == Some(package.sha256)
+                };
                 if let Some(release) = listing.files().find(same) {
                     self.warn_judged(release, &entry.name, || Ok(repo.status(release)?))?;
                 }

@@ -5,7 +5,7 @@
 
 use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Fact, Release};
+use backlot_repo::{Fact, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, InstallRequest};
@@ -169,7 +169,7 @@ fn row(
         deprecated: None,
         approved: Vec::new(),
     };
-    let mut candidates: Vec<(usize, Release)> = Vec::new();
+    let mut candidates: Vec<(usize, ReleaseFile)> = Vec::new();
     let mut kept_back: Vec<(Version, String)> = Vec::new();
     for (rank, release) in pool.releases(&package.name)? {
         let (repo, opened) = pool.repo(rank);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use backlot_core::text::printable;
 use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{DirectFetch, IndexError, Listing, Promise, Release, Repo, Stamp};
+use backlot_repo::{DirectFetch, IndexError, Listing, Promise, ReleaseFile, Repo, Stamp};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, Resolved, Source};
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
@@ -50,7 +50,7 @@ pub(crate) struct Releases {
 
 impl Releases {
     /// Of each version the file to use, oldest version first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Release> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ReleaseFile> {
         let mut last: Option<&Version> = None;
         self.files().map(|(_, release)| release).filter(move |release| {
             let is_first = last != Some(&release.version);
@@ -60,14 +60,14 @@ impl Releases {
     }
 
     /// All good files, oldest version first, of each version the one to be preferred first.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &Release)> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &ReleaseFile)> {
         self.files
             .iter()
             .filter_map(|index| Some((*index, self.get(*index)?)))
     }
 
     /// The good file of a number.
-    pub(crate) fn get(&self, file: usize) -> Option<&Release> {
+    pub(crate) fn get(&self, file: usize) -> Option<&ReleaseFile> {
         let wheels = self.listing.releases.len();
         match file.checked_sub(wheels) {
             None => self.listing.releases.get(file),
@@ -161,7 +161,7 @@ impl<'w> Pool<'w> {
     }
 
     /// All releases of a package with the rank of their repo, most preferred repo first.
-    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, Release)>> {
+    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, ReleaseFile)>> {
         let mut all = Vec::new();
         for rank in 0..self.repos.len() {
             let releases = self.releases_in(name, rank)?;
@@ -213,7 +213,7 @@ impl<'w> Pool<'w> {
         &self,
         name: &PackageName,
         rank: usize,
-        release: &Release,
+        release: &ReleaseFile,
     ) -> Result<Option<String>> {
         if let Some((label, labelled)) = self.labelled.get(name)
             && let Some(reason) = labelled.against(label, &release.version)
@@ -242,7 +242,7 @@ impl<'w> Pool<'w> {
     ) -> Rc<Releases> {
         let stamp = stamp.filter(|_| listing.broken.is_empty());
         self.stamps.borrow_mut().insert(key.clone(), stamp);
-        let mut offered: Vec<(usize, &Release)> = listing.files().enumerate().collect();
+        let mut offered: Vec<(usize, &ReleaseFile)> = listing.files().enumerate().collect();
         // Pure wheels are in order already.
         if offered
             .iter()
@@ -310,7 +310,7 @@ impl<'w> Pool<'w> {
     }
 
     /// The file that was chosen.
-    pub(crate) fn release(&self, chosen: &Resolved) -> Result<Option<Release>> {
+    pub(crate) fn release(&self, chosen: &Resolved) -> Result<Option<ReleaseFile>> {
         let all = self.releases_in(&chosen.name, chosen.source)?;
         Ok(all.get(chosen.file).cloned())
     }
@@ -319,7 +319,7 @@ impl<'w> Pool<'w> {
     pub(crate) fn has_good(&self, name: &PackageName, version: &Version) -> Result<bool> {
         for rank in 0..self.repos.len() {
             let releases = self.releases_in(name, rank)?;
-            let good = |r: &Release| r.version == *version && r.yanked.is_none();
+            let good = |r: &ReleaseFile| r.version == *version && r.yanked.is_none();
             if releases.files().any(|(_, r)| good(r)) {
                 return Ok(true);
             }
@@ -329,12 +329,12 @@ impl<'w> Pool<'w> {
 
     /// Whether a release is a source distribution of a public index. Looking whether it can be built would mean to fetch
     /// it, and those of old versions are many.
-    pub(crate) fn is_foreign_source(&self, release: &Release, rank: usize) -> bool {
+    pub(crate) fn is_foreign_source(&self, release: &ReleaseFile, rank: usize) -> bool {
         release.is_sdist() && self.public[rank]
     }
 
     /// The metadata of a release, read once.
-    pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Rc<Metadata>> {
+    pub(crate) fn metadata(&self, rank: usize, release: &ReleaseFile) -> Result<Rc<Metadata>> {
         let key = (release.file.clone(), rank);
         if let Some(known) = self.metadata.borrow().get(&key) {
             return Ok(Rc::clone(known));
@@ -344,7 +344,12 @@ impl<'w> Pool<'w> {
     }
 
     /// Remember the metadata of a release.
-    pub(crate) fn take_metadata(&self, rank: usize, release: &Release, metadata: Metadata) -> Rc<Metadata> {
+    pub(crate) fn take_metadata(
+        &self,
+        rank: usize,
+        release: &ReleaseFile,
+        metadata: Metadata,
+    ) -> Rc<Metadata> {
         let key = (release.file.clone(), rank);
         let metadata = Rc::new(metadata);
         self.metadata.borrow_mut().insert(key, Rc::clone(&metadata));

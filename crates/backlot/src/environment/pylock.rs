@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Sha256, StrongDigest, file};
 use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Place, Release};
+use backlot_repo::{Place, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, editable_in_the_way};
@@ -285,7 +285,7 @@ impl Opened {
     }
 
     /// The release in its repo that a lock names.
-    pub(crate) fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Release> {
+    pub(crate) fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<ReleaseFile> {
         let repo = self.open_repo(self.repo_entry(repo)?)?;
         repo.check_admits(&package.name)?;
         for release in package.of_its_kind(&repo, self.context())? {

@@ -7,7 +7,7 @@ use backlot_backend::StoreOptions;
 use backlot_core::text::printable;
 use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::Requirement;
-use backlot_repo::{FactRemote, Release, ReleaseStatus};
+use backlot_repo::{FactRemote, ReleaseFile, ReleaseStatus};
 use backlot_store::RemoteLayout;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
@@ -27,7 +27,7 @@ pub(crate) struct NamedByRelease {
 }
 
 impl NamedByRelease {
-    fn all_of(release: &Release, status: ReleaseStatus) -> impl Iterator<Item = Self> + use<> {
+    fn all_of(release: &ReleaseFile, status: ReleaseStatus) -> impl Iterator<Item = Self> + use<> {
         let told = format!("{} {}", release.package, release.version);
         let remotes = status.published.map(|fact| fact.remotes).unwrap_or_default();
         remotes.into_iter().map(move |remote| Self {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use backlot_core::Timestamp;
 use backlot_core::options;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Fact, FactKind, Release, Repo};
+use backlot_repo::{Fact, FactKind, ReleaseFile, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -110,7 +110,7 @@ impl Opened {
     }
 }
 
-fn log_entry(name: &str, repo: &Repo, release: &Release) -> Result<LogEntry> {
+fn log_entry(name: &str, repo: &Repo, release: &ReleaseFile) -> Result<LogEntry> {
     let status = repo.status(release)?;
     // Only wheels are made by us.
     let provenance = if release.is_sdist() {

@@ -11,7 +11,7 @@ use backlot_core::file;
 use backlot_core::options;
 use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
 use backlot_pep::{PackageName, Version, VersionChange};
-use backlot_repo::{Checked, Publication, RecordedCheck, Release, Repo};
+use backlot_repo::{Checked, Publication, RecordedCheck, ReleaseFile, Repo};
 use backlot_store::Remote;
 use serde::{Deserialize, Serialize};
 
@@ -400,7 +400,12 @@ impl Opened {
     }
 
     /// A file of a release that a repo has itself, if it has one.
-    fn own_release(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<Option<Release>> {
+    fn own_release(
+        &self,
+        repo: &Repo,
+        package: &PackageName,
+        version: &Version,
+    ) -> Result<Option<ReleaseFile>> {
         let there = repo.own_files(package, self.context())?;
         Ok(there.into_iter().find(|release| &release.version == version))
     }

@@ -11,7 +11,7 @@ use backlot_core::Sha256;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Diagnostic as _, Operation};
 use backlot_pep::PackageName;
-use backlot_repo::{Error as RepoError, ExpectedFile, Place, Release, Repo};
+use backlot_repo::{Error as RepoError, ExpectedFile, Place, ReleaseFile, Repo};
 use backlot_wheel::{Sdist, WheelArchive};
 use serde::{Deserialize, Serialize};
 
@@ -170,7 +170,7 @@ impl Opened {
     fn verify_file(
         &self,
         repo: &Repo,
-        release: &Release,
+        release: &ReleaseFile,
         expected: Option<&ExpectedFile>,
         stage: &Path,
     ) -> Result<(u64, Option<String>)> {

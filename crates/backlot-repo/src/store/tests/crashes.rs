@@ -17,7 +17,7 @@ use super::super::ReleaseStore;
 use super::feed::{assert_once, clock, later, read, told};
 use crate::feed::FeedPosition;
 use crate::publish::Published;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::support::{Warnings, Wheel, by, package, temporaries, tree, version};
 
 /// A folder with somebody between it and who uses it.
@@ -190,7 +190,7 @@ impl Scene {
         repo.publish(&self.wheel(name, number), &by(author), &Context::default())
     }
 
-    fn releases(&self, name: &str) -> Vec<Release> {
+    fn releases(&self, name: &str) -> Vec<ReleaseFile> {
         let listing = self.repo().releases_with_problems(&package(name)).unwrap();
         assert_eq!(listing.broken, []);
         listing.releases
@@ -202,7 +202,7 @@ impl Scene {
     }
 
     /// Everything a reader may ask of a release holds.
-    fn assert_complete(&self, release: &Release) {
+    fn assert_complete(&self, release: &ReleaseFile) {
         let repo = self.repo();
         assert_eq!(repo.metadata(release).unwrap().version, release.version);
         let fact = repo

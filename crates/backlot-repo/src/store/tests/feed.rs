@@ -11,7 +11,7 @@ use super::super::ReleaseStore;
 use super::memory::{Fault, Line};
 use super::{BOTH, Scene};
 use crate::feed::{FeedEvent, FeedPosition};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::support::{by, package, version};
 use crate::verdict::Verdict;
 
@@ -60,7 +60,7 @@ pub(super) fn assert_once(events: &[FeedEvent], what: &str) {
     assert_eq!(ids.len(), events.len(), "none comes twice: {what}: {events:#?}");
 }
 
-fn chair(repo: &ReleaseStore, number: &str) -> Release {
+fn chair(repo: &ReleaseStore, number: &str) -> ReleaseFile {
     repo.release(&package("chair"), &version(number), &Context::default())
         .unwrap()
 }

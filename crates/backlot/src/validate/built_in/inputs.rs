@@ -3,7 +3,7 @@
 //! Deliberately absent: choosing other inputs, which `update` does.
 
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Release, ReleaseStatus};
+use backlot_repo::{ReleaseFile, ReleaseStatus};
 
 use super::{Params, Subject};
 use crate::environment::pool::Pool;
@@ -158,7 +158,7 @@ fn newest(
     prereleases: bool,
     admits: &dyn Fn(&Version) -> bool,
 ) -> Result<Option<(String, Version)>> {
-    let is_good = |release: &Release| {
+    let is_good = |release: &ReleaseFile| {
         let is_final = prereleases || !release.version.is_prerelease();
         release.yanked.is_none() && release.deprecated.is_none() && is_final && admits(&release.version)
     };
