@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use backlot_core::{Context, Timestamp};
 use backlot_pep::{MarkerEnv, Requirement, Specifiers, Version};
 
+use crate::candidates::CandidateCache;
 use crate::explain::{By, Facts};
 use crate::offer::Bar;
 use crate::problem::{PrereleasePolicy, Problem, Resolution};
 use crate::provider::Provider;
 use crate::resolve::Search;
-use crate::shelf::Shelf;
 
 /// How many searches are made at most.
 const TRIES: u32 = 48;
@@ -28,7 +28,7 @@ const PROPOSALS: usize = 3;
 /// Tries changes of a problem.
 struct Trial<'a> {
     facts: &'a Facts,
-    shelf: &'a Shelf<'a>,
+    candidates: &'a CandidateCache<'a>,
     problem: &'a Problem<'a>,
     context: &'a Context,
     deadline: Instant,
@@ -39,7 +39,7 @@ struct Trial<'a> {
 pub(crate) fn advise(facts: &Facts, provider: &Provider<'_>, context: &Context) -> Vec<String> {
     let trial = Trial {
         facts,
-        shelf: provider.shelf,
+        candidates: provider.candidates,
         problem: provider.problem,
         context,
         deadline: Instant::now() + PATIENCE,
@@ -80,7 +80,7 @@ impl Trial<'_> {
             return None;
         }
         let search = Search {
-            shelf: self.shelf,
+            candidates: self.candidates,
             problem,
             context: self.context,
             deadline: Some(self.deadline),
@@ -224,7 +224,7 @@ impl Trial<'_> {
             .iter()
             .filter(|p| !self.problem.fixed.contains_key(&p.name))
             .map(|p| {
-                let stock = self.shelf.stock(&p.name, self.problem);
+                let stock = self.candidates.stock(&p.name, self.problem);
                 let chosen = stock
                     .files
                     .iter()

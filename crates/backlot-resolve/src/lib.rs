@@ -60,13 +60,13 @@
 //! Deliberately absent: repos, wheels, locks.
 
 mod advise;
+mod candidates;
 mod error;
 mod explain;
 mod offer;
 mod problem;
 mod provider;
 mod resolve;
-mod shelf;
 mod urls;
 
 #[cfg(test)]

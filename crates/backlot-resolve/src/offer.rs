@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use backlot_pep::{PackageName, Specifiers};
 
+use crate::candidates::PackageVersions;
 use crate::problem::{Candidate, Order, Preference, PrereleasePolicy, Problem};
-use crate::shelf::Stock;
 
 /// Why a version cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +56,7 @@ impl Bar {
 /// The versions of a package, judged.
 #[derive(Debug)]
 pub(crate) struct Offer {
-    pub(crate) stock: Rc<Stock>,
+    pub(crate) stock: Rc<PackageVersions>,
     /// Beside each version of the stock: the file that stands for it.
     pub(crate) files: Vec<usize>,
     /// Those files.
@@ -69,7 +69,12 @@ pub(crate) struct Offer {
 
 impl Offer {
     /// Judge.
-    pub(crate) fn new(package: &PackageName, stock: Rc<Stock>, problem: &Problem<'_>, lowest: bool) -> Self {
+    pub(crate) fn new(
+        package: &PackageName,
+        stock: Rc<PackageVersions>,
+        problem: &Problem<'_>,
+        lowest: bool,
+    ) -> Self {
         let pinned: Vec<_> = problem
             .roots()
             .map(|(_, requirement)| requirement)

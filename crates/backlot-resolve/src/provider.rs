@@ -24,9 +24,9 @@ use resolvo::{
     KnownDependencies, NameId, SolvableId, SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 
+use crate::candidates::CandidateCache;
 use crate::offer::{Offer, python_bar, wants_lowest};
 use crate::problem::{Dependencies, Problem};
-use crate::shelf::Shelf;
 
 /// How many rounds of the solver, a package, make a search a hard one. Easy ones need about 35: they look at a package
 /// again for each package that requires it.
@@ -109,7 +109,7 @@ pub(crate) enum Stop {
 pub(crate) struct Provider<'a> {
     pub(crate) pool: Pool<Range, Node>,
     pub(crate) problem: &'a Problem<'a>,
-    pub(crate) shelf: &'a Shelf<'a>,
+    pub(crate) candidates: &'a CandidateCache<'a>,
     context: &'a Context,
     gait: Gait,
     deadline: Option<Instant>,
@@ -122,7 +122,7 @@ pub(crate) struct Provider<'a> {
 
 impl<'a> Provider<'a> {
     pub(crate) fn new(
-        shelf: &'a Shelf<'a>,
+        candidates: &'a CandidateCache<'a>,
         problem: &'a Problem<'a>,
         context: &'a Context,
         gait: Gait,
@@ -131,7 +131,7 @@ impl<'a> Provider<'a> {
         Self {
             pool: Pool::new(),
             problem,
-            shelf,
+            candidates,
             context,
             gait,
             deadline,
@@ -169,7 +169,7 @@ impl<'a> Provider<'a> {
             return Rc::clone(known);
         }
         let lowest = wants_lowest(package, self.problem) || self.lowest == Some(package);
-        let stock = self.shelf.stock(package, self.problem);
+        let stock = self.candidates.stock(package, self.problem);
         let offer = Rc::new(Offer::new(package, stock, self.problem, lowest));
         self.offers
             .borrow_mut()
@@ -200,14 +200,14 @@ impl<'a> Provider<'a> {
             .filter(|name| !offers.contains_key(*name))
             .collect();
         if !names.is_empty() {
-            self.shelf.source.prefetch(&names);
+            self.candidates.source.prefetch(&names);
         }
     }
 
     fn stop(&self) -> Option<Stop> {
         let round = self.rounds.get() + 1;
         self.rounds.set(round);
-        if self.shelf.failure.borrow().is_some() {
+        if self.candidates.failure.borrow().is_some() {
             return Some(Stop::Failed);
         }
         if self.context.cancel().is_cancelled() {
@@ -333,7 +333,9 @@ impl DependencyProvider for Provider<'_> {
         let solvable = self.pool.resolve_solvable(solvable);
         let node = self.pool.resolve_package_name(solvable.name);
         let offer = self.offer(&node.package);
-        let needs = self.shelf.needs(&node.package, &offer, solvable.record as usize);
+        let needs = self
+            .candidates
+            .needs(&node.package, &offer, solvable.record as usize);
         let dependencies = match needs.as_ref() {
             Ok(dependencies) => dependencies,
             Err(reason) => return SolverDependencies::Unknown(self.pool.intern_string(reason.clone())),
@@ -354,7 +356,7 @@ impl DependencyProvider for Provider<'_> {
             let reason = foreign.to_string();
             let id = self.pool.intern_string(reason.clone());
             let reason = format!("it {reason}");
-            self.shelf
+            self.candidates
                 .pass_over(&node.package, &version, "resolve::direct_url", reason);
             return SolverDependencies::Unknown(id);
         }

@@ -30,9 +30,9 @@ impl ReleaseStore {
                 .iter()
                 .any(|name| name.as_str() == file.trim_end_matches(".json"))
         };
-        let shelf = self.shelf_of(package, &is_wanted)?;
+        let snapshot = self.snapshot_of(package, &is_wanted)?;
         let there = names.iter().map(|file| {
-            let release = shelf.files().find(|release| release.file == **file);
+            let release = snapshot.files().find(|release| release.file == **file);
             There {
                 file,
                 sha256: release.and_then(|release| self.digest_of(release).ok()),
@@ -52,7 +52,7 @@ impl ReleaseStore {
             sha256,
             ..release.clone()
         };
-        let published = shelf.status(&release).published;
+        let published = snapshot.status(&release).published;
         let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
         Ok(Some(ExistingRelease {
             place: release.place(),

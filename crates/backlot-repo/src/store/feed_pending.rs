@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use super::facts::{Said, new_id};
 use super::feed_log::{FEED, MOST};
-use super::shelf::fold;
+use super::snapshot::fold;
 use super::{JSON, ReleaseStore, package_prefix, status_prefix};
 use crate::error::Result;
 use crate::fact::{FACT_LIMIT, Fact, fact_name, may_be, published_digests};
@@ -187,15 +187,15 @@ impl ReleaseStore {
         if self.0.objects.stat(&key)?.is_none() {
             return Ok(Happened::NotYet);
         }
-        let shelf = self.shelf_of(&event.package, &|name| name.trim_end_matches(".json") == file)?;
-        let Some(release) = shelf.files().find(|release| release.file == file) else {
+        let snapshot = self.snapshot_of(&event.package, &|name| name.trim_end_matches(".json") == file)?;
+        let Some(release) = snapshot.files().find(|release| release.file == file) else {
             return Ok(Happened::NotYet);
         };
         let sha256 = self.digest_of(release)?;
         if Some(sha256) != event.sha256 {
             return Ok(Happened::Never);
         }
-        let published = self.published_of(release, shelf.facts(&release.version));
+        let published = self.published_of(release, snapshot.facts(&release.version));
         Ok(Happened::All(vec![FeedEvent::of_file(
             release,
             sha256,

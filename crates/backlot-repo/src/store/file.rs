@@ -1,7 +1,7 @@
 //! The file of one release: where it lies, its digest, and its bytes. What lies on a disk of this machine is opened where it lies, the
 //! rest is fetched and kept.
 //!
-//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: what a package has (`shelf`), and unpacking.
+//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: what a package has (`snapshot`), and unpacking.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ mod probe;
 mod records;
 mod rehearsal;
 mod releases;
-mod shelf;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -54,7 +54,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Places, RepoKind, is_wheel};
 use crate::place::Place;
 use crate::record::ReleaseRecord;
-use shelf::Known;
+use snapshot::Known;
 
 /// The largest wheel that is sent in one request, or fetched to see what it is.
 const WHEEL_LIMIT: u64 = 4 << 30;

@@ -177,10 +177,10 @@ impl ReleaseStore {
     /// After a commit that seems lost: whether the release that is there has our bytes, and nobody else says it is theirs.
     fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
         let target = target(offer);
-        let shelf = self.shelf_of(&offer.name.package, &|file| {
+        let snapshot = self.snapshot_of(&offer.name.package, &|file| {
             file.trim_end_matches(".json") == offer.file
         })?;
-        let is_same = shelf
+        let is_same = snapshot
             .files()
             .any(|r| self.key_of(r) == target && r.sha256 == Some(offer.sha256));
         if !is_same {
@@ -205,8 +205,8 @@ impl ReleaseStore {
         let files = if self.is_local() {
             self.file_names(&offer.name.package).unwrap_or_default()
         } else {
-            let shelf = self.known_shelf(&offer.name.package).unwrap_or_default();
-            shelf
+            let snapshot = self.known_snapshot(&offer.name.package).unwrap_or_default();
+            snapshot
                 .files()
                 .map(|file| (file.file.clone(), file.version.clone()))
                 .collect()

@@ -13,7 +13,7 @@ use backlot_core::{Context, Timestamp};
 use backlot_pep::PackageName;
 
 use super::known_page::KnownPage;
-use super::shelf::{Shelf, fold};
+use super::snapshot::{PackageSnapshot, fold};
 use super::{HTML, JSON, METADATA, PAGE, ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
 use crate::fact::{Fact, may_be, published_digests};
@@ -68,36 +68,40 @@ impl ReleaseStore {
         }
         let page = self.0.objects.read(&page_key(name), ROOT_PAGE_LIMIT)?;
         let page = String::from_utf8_lossy(&page.unwrap_or_default()).into_owned();
-        let shelf = self.known_shelf(name)?;
+        let snapshot = self.known_snapshot(name)?;
         let is_named = |file: &ReleaseFile| page.contains(&format!("\"filename\":\"{}\"", file.file));
-        Ok(shelf.files().all(is_named))
+        Ok(snapshot.files().all(is_named))
     }
 
     /// Make the missing or wrong sidecars and records of a package's files, but for those of which a page of before says all. Returns what
     /// was written.
     pub(super) fn heal(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
-        let shelf = self.shelf_without(package, &|file| known.has(file))?;
-        let files: Vec<&ReleaseFile> = shelf.files().collect();
-        let healed = self.each(&files, |release| self.heal_file(&shelf, release))?;
+        let snapshot = self.snapshot_without(package, &|file| known.has(file))?;
+        let files: Vec<&ReleaseFile> = snapshot.files().collect();
+        let healed = self.each(&files, |release| self.heal_file(&snapshot, release))?;
         Ok(healed.into_iter().flatten().collect())
     }
 
     /// A package without some of its files, where those cost more than they tell.
-    fn shelf_without(&self, package: &PackageName, unwanted: &dyn Fn(&str) -> bool) -> Result<Arc<Shelf>> {
+    fn snapshot_without(
+        &self,
+        package: &PackageName,
+        unwanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Arc<PackageSnapshot>> {
         if self.is_local() {
-            return self.shelf_of(package, &|file| !unwanted(file)).map(Arc::new);
+            return self.snapshot_of(package, &|file| !unwanted(file)).map(Arc::new);
         }
-        self.shelf(package)
+        self.snapshot(package)
     }
 
     /// The same of one file. One that is damaged, or cannot be described, is passed over: nothing is made from it.
-    fn heal_file(&self, shelf: &Shelf, release: &ReleaseFile) -> Result<Vec<String>> {
+    fn heal_file(&self, snapshot: &PackageSnapshot, release: &ReleaseFile) -> Result<Vec<String>> {
         let mut healed = Vec::new();
         let key = self.key_of(release);
-        let facts: Vec<&Fact> = shelf.facts(&release.version).collect();
+        let facts: Vec<&Fact> = snapshot.facts(&release.version).collect();
         let published = published_digests(facts.iter().copied(), &release.file);
-        let recorded = record_of(release).filter(|_| !shelf.unrecorded.contains(&key));
-        let sidecar = self.sidecar(shelf, release)?;
+        let recorded = record_of(release).filter(|_| !snapshot.unrecorded.contains(&key));
+        let sidecar = self.sidecar(snapshot, release)?;
         if let Some(record) = &recorded
             && may_be(&published, record.sha256)
             && self.timed(&facts, release, record.clone()) == *record
@@ -105,7 +109,7 @@ impl ReleaseStore {
         {
             return Ok(healed);
         }
-        let Some(entry) = shelf.entries.get(&key) else {
+        let Some(entry) = snapshot.entries.get(&key) else {
             return Ok(healed);
         };
         let (found, metadata) = match self.read_off(release.kind, &release.file, entry) {
@@ -263,11 +267,11 @@ impl ReleaseStore {
 
     fn page_entries(&self, name: &PackageName, known: &KnownPage) -> Result<Vec<PageEntry>> {
         let mut entries = known.entries(self, name)?;
-        let shelf = {
+        let snapshot = {
             let known: HashSet<&str> = entries.iter().map(|entry| &*entry.release.file).collect();
-            self.shelf_without(name, &|file| known.contains(file))?
+            self.snapshot_without(name, &|file| known.contains(file))?
         };
-        let files: Vec<&ReleaseFile> = shelf.files().collect();
+        let files: Vec<&ReleaseFile> = snapshot.files().collect();
         let new = self.each(&files, |release| {
             // Gone since it was listed, or unreadable: nobody could fetch it.
             let Ok(sha256) = self.digest_of(release) else {
@@ -277,8 +281,8 @@ impl ReleaseStore {
                 sha256: Some(sha256),
                 ..(*release).clone()
             };
-            let has_sidecar = self.sidecar(&shelf, &release)?.is_some();
-            let status = shelf.status(&release);
+            let has_sidecar = self.sidecar(&snapshot, &release)?.is_some();
+            let status = snapshot.status(&release);
             Ok(Some(PageEntry {
                 sidecar: release.metadata_sha256.filter(|_| has_sidecar),
                 release: release.said(status),

@@ -9,7 +9,7 @@ use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Metadata, WheelName};
 
 use super::ReleaseStore;
-use super::shelf::{Shelf, fold};
+use super::snapshot::{PackageSnapshot, fold};
 use crate::error::{Error, Result};
 use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
@@ -37,11 +37,11 @@ impl ReleaseStore {
             Ok(wheel) => wheel.version == *version,
             Err(_) => false,
         };
-        let mut shelf = Shelf::default();
+        let mut snapshot = PackageSnapshot::default();
         if self.admits(name) {
-            shelf = self.shelf_of(name, &is_of_it)?;
+            snapshot = self.snapshot_of(name, &is_of_it)?;
         }
-        let first = self.said_of(&shelf, context).releases.into_iter().next();
+        let first = self.said_of(&snapshot, context).releases.into_iter().next();
         first.ok_or_else(|| Error::NoRelease {
             package: name.clone(),
             version: version.clone(),
@@ -54,7 +54,7 @@ impl ReleaseStore {
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing> {
         match self.by_page(name)? {
             Some(listing) => Ok(listing),
-            None => Ok(self.said_of(&*self.next_shelf(name)?, context)),
+            None => Ok(self.said_of(&*self.next_snapshot(name)?, context)),
         }
     }
 
@@ -63,15 +63,15 @@ impl ReleaseStore {
         if self.is_local() {
             return self.listing(name, context);
         }
-        Ok(self.said_of(&*self.recent_shelf(name)?, context))
+        Ok(self.said_of(&*self.recent_snapshot(name)?, context))
     }
 
     /// The listing of a shelf, with what was said of each release.
-    fn said_of(&self, shelf: &Shelf, context: &Context) -> Listing {
-        let mut listing = shelf.listing.clone();
+    fn said_of(&self, snapshot: &PackageSnapshot, context: &Context) -> Listing {
+        let mut listing = snapshot.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {
             let said = std::mem::take(files).into_iter().map(|release| {
-                let status = shelf.status(&release);
+                let status = snapshot.status(&release);
                 release.said(status)
             });
             *files = said.collect();
@@ -89,7 +89,7 @@ impl ReleaseStore {
         if self.is_local() {
             return Ok(self.read_package(name, &|_| true)?.listing);
         }
-        Ok(self.shelf(name)?.listing.clone())
+        Ok(self.snapshot(name)?.listing.clone())
     }
 
     /// The source distributions of a package, oldest version first.
@@ -103,7 +103,7 @@ impl ReleaseStore {
     /// What is known about a release beside its file; of a store far away, as of when its package was last read.
     pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         if !self.is_local() {
-            return Ok(self.known_shelf(&release.package)?.status(release));
+            return Ok(self.known_snapshot(&release.package)?.status(release));
         }
         let said = self.said(&release.package, &release.version)?;
         Ok(fold(said.facts(), &self.looked_at(release)))
@@ -125,7 +125,7 @@ impl ReleaseStore {
         if self.is_local() {
             return Ok(());
         }
-        each(names, |name| self.shelf_ahead(name)).map(drop)
+        each(names, |name| self.snapshot_ahead(name)).map(drop)
     }
 
     /// Read the metadata of many releases at once.

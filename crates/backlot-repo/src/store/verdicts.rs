@@ -9,7 +9,7 @@ use backlot_core::Context;
 
 use super::facts::new_id;
 use super::known_page::KnownPage;
-use super::shelf::fold;
+use super::snapshot::fold;
 use super::{JSON, ReleaseStore, status_prefix};
 use crate::error::Result;
 use crate::fact::{fact_bytes, fact_name};
@@ -79,8 +79,8 @@ impl ReleaseStore {
         let facts = if self.is_local() {
             self.said(package, version)?.named
         } else {
-            let shelf = self.known_shelf(package)?;
-            let said = shelf.said.get(&version.to_string());
+            let snapshot = self.known_snapshot(package)?;
+            let said = snapshot.said.get(&version.to_string());
             said.map(|said| said.named.clone()).unwrap_or_default()
         };
         Ok(carried(facts, package, version))
