@@ -16,7 +16,7 @@ use crate::fact::{Fact, Published, may_be, published_digests};
 use crate::layout::is_wheel;
 use crate::own_page;
 use crate::place::Place;
-use crate::publish::Offer;
+use crate::publish::PublishCandidate;
 use crate::record::ReleaseRecord;
 
 /// A file that a repo has, or should have.
@@ -65,8 +65,8 @@ impl ExpectedFile {
     }
 
     /// A copy of it, checked from end to end: an error unless it has the right bytes.
-    pub(crate) fn offer(&self, from: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check(from, context)?;
+    pub(crate) fn offer(&self, from: &Path, context: &Context) -> Result<PublishCandidate> {
+        let offer = PublishCandidate::check(from, context)?;
         match self.digest() {
             Some(expected) if offer.sha256 != expected => Err(Error::WrongBytes {
                 place: from.into(),

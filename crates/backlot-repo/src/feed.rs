@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
 use crate::fact::{Fact, FactKind};
-use crate::publish::Offer;
+use crate::publish::PublishCandidate;
 use crate::release::ReleaseFile;
 
 /// Topic of an event: a file of a release was created.
@@ -78,7 +78,7 @@ impl FeedEvent {
     }
 
     /// That a file will have been created.
-    pub(crate) fn of_offer(offer: &Offer, fact: &Fact) -> Self {
+    pub(crate) fn of_offer(offer: &PublishCandidate, fact: &Fact) -> Self {
         Self {
             file: Some(offer.file.clone()),
             sha256: Some(offer.sha256),

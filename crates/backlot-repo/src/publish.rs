@@ -84,18 +84,18 @@ pub struct Published {
 
 /// A file that was checked from end to end, to become a release or one file of a release. What is published is what was checked, or nothing.
 #[derive(Debug)]
-pub struct Checked(pub(crate) Offer);
+pub struct Checked(pub(crate) PublishCandidate);
 
 impl Checked {
     /// Check a wheel that is a release of its own: a repo may have nothing of its version.
     pub fn wheel(file: &Path, context: &Context) -> Result<Self> {
-        Offer::check_wheel(file, context).map(Self)
+        PublishCandidate::check_wheel(file, context).map(Self)
     }
 
     /// Check a wheel or source distribution of a release that may have others. `siblings` are the digests of the files of its release: a
     /// repo that has its version must have one of them, or has another release under that version.
     pub fn part(file: &Path, siblings: &[Sha256], context: &Context) -> Result<Self> {
-        let mut offer = Offer::check(file, context)?;
+        let mut offer = PublishCandidate::check(file, context)?;
         offer.siblings = Some(siblings.to_vec());
         Ok(Self(offer))
     }
@@ -103,7 +103,7 @@ impl Checked {
 
 /// A checked wheel or source distribution that wants to become a release, or part of one.
 #[derive(Debug)]
-pub(crate) struct Offer {
+pub(crate) struct PublishCandidate {
     pub(crate) source: PathBuf,
     pub(crate) kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
@@ -125,7 +125,7 @@ pub(crate) struct There<'a, T> {
     pub(crate) of: T,
 }
 
-impl Offer {
+impl PublishCandidate {
     /// The same for what can only be a wheel.
     pub(crate) fn check_wheel(wheel: &Path, context: &Context) -> Result<Self> {
         let sha256 = sha256_of_file(wheel)?;
@@ -230,7 +230,7 @@ impl Offer {
 }
 
 /// The fact that an offer is published.
-pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Timestamp) -> Fact {
+pub(crate) fn published_fact(offer: &PublishCandidate, publication: &Publication, at: Timestamp) -> Fact {
     Fact {
         format: 1,
         kind: FactKind::Published,

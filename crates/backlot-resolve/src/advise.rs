@@ -13,9 +13,9 @@ use backlot_pep::{MarkerEnv, Requirement, Specifiers, Version};
 
 use crate::candidates::CandidateCache;
 use crate::explain::{By, Facts};
-use crate::offer::Bar;
 use crate::problem::{PrereleasePolicy, Problem, Resolution};
 use crate::provider::Provider;
+use crate::ranked::Bar;
 use crate::resolve::Search;
 
 /// How many searches are made at most.

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{PackageName, Version};
 
-use crate::offer::Offer;
 use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};
+use crate::ranked::RankedCandidates;
 
 /// What a version needs, or why that cannot be read.
 pub(crate) type Needs = Rc<Result<Dependencies, String>>;
@@ -118,7 +118,7 @@ impl<'a> CandidateCache<'a> {
 
     /// What the file that stands for a version needs. Only a file that is not there or not for us excludes its version; any
     /// other error is the search's.
-    pub(crate) fn needs(&self, package: &PackageName, offer: &Offer, version: usize) -> Needs {
+    pub(crate) fn needs(&self, package: &PackageName, offer: &RankedCandidates, version: usize) -> Needs {
         let (stock, index) = (&offer.stock, offer.files[version]);
         let known = self
             .needs

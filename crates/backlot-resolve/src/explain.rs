@@ -13,9 +13,9 @@ use resolvo::{Interner as _, Requirement as SolverRequirement, Solver};
 
 use crate::advise::advise;
 use crate::error::Error;
-use crate::offer::Bar;
 use crate::problem::Remark;
 use crate::provider::{Node, Provider, Range};
+use crate::ranked::Bar;
 use crate::urls::Foreign;
 
 /// How many chains are told.

@@ -63,9 +63,9 @@ mod advise;
 mod candidates;
 mod error;
 mod explain;
-mod offer;
 mod problem;
 mod provider;
+mod ranked;
 mod resolve;
 mod urls;
 

@@ -25,8 +25,8 @@ use resolvo::{
 };
 
 use crate::candidates::CandidateCache;
-use crate::offer::{Offer, python_bar, wants_lowest};
 use crate::problem::{Dependencies, Problem};
+use crate::ranked::{RankedCandidates, python_bar, wants_lowest};
 
 /// How many rounds of the solver, a package, make a search a hard one. Easy ones need about 35: they look at a package
 /// again for each package that requires it.
@@ -116,7 +116,7 @@ pub(crate) struct Provider<'a> {
     rounds: Cell<u32>,
     /// Packages of which the oldest version is tried first, whatever the preference says (for proposals).
     lowest: Option<&'a PackageName>,
-    offers: RefCell<HashMap<PackageName, Rc<Offer>>>,
+    offers: RefCell<HashMap<PackageName, Rc<RankedCandidates>>>,
     sets: RefCell<HashMap<(NameId, String), VersionSetId>>,
 }
 
@@ -164,13 +164,13 @@ impl<'a> Provider<'a> {
     }
 
     /// The versions of a package, judged.
-    pub(crate) fn offer(&self, package: &PackageName) -> Rc<Offer> {
+    pub(crate) fn offer(&self, package: &PackageName) -> Rc<RankedCandidates> {
         if let Some(known) = self.offers.borrow().get(package) {
             return Rc::clone(known);
         }
         let lowest = wants_lowest(package, self.problem) || self.lowest == Some(package);
         let stock = self.candidates.stock(package, self.problem);
-        let offer = Rc::new(Offer::new(package, stock, self.problem, lowest));
+        let offer = Rc::new(RankedCandidates::new(package, stock, self.problem, lowest));
         self.offers
             .borrow_mut()
             .insert(package.clone(), Rc::clone(&offer));
@@ -221,7 +221,7 @@ impl<'a> Provider<'a> {
         self.deadline.is_some_and(late).then_some(Stop::Late)
     }
 
-    fn hint(&self, offer: &Offer, ids: &[SolvableId]) -> HintDependenciesAvailable<SolvableId> {
+    fn hint(&self, offer: &RankedCandidates, ids: &[SolvableId]) -> HintDependenciesAvailable<SolvableId> {
         if self.gait == Gait::Lazy {
             return HintDependenciesAvailable::None;
         }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::account::Account;
 use super::hosts::{Known, Standing, fingerprint, name};
-use super::wire::{self, Answer, Offers};
+use super::wire::{self, Answer, Extensions};
 use crate::each::ENTRIES_LIMIT;
 use crate::error::Error;
 
@@ -78,7 +78,7 @@ pub(super) struct Line {
     requests: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     next: AtomicU32,
-    pub(super) offers: Offers,
+    pub(super) offers: Extensions,
     tasks: [JoinHandle<()>; 2],
     _session: client::Handle<Checker>,
 }
@@ -496,7 +496,7 @@ fn distrust(account: &Account, key: &PublicKey, standing: Standing) -> Option<Er
 
 type Stream = russh::ChannelStream<client::Msg>;
 
-async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked<Offers> {
+async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked<Extensions> {
     let lost = |e: std::io::Error| Trouble::Dropped(format!("no SFTP: {e}"));
     to.write_all(&wire::request(wire::INIT, 3, |body| body))
         .await

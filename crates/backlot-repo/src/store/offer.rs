@@ -17,24 +17,30 @@ use crate::error::{Error, Result};
 use crate::fact::{FactKind, fact_name};
 use crate::feed::FeedEvent;
 use crate::place::Place;
-use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, Published, published_fact, unknown};
+use crate::publish::{
+    ExistingRelease, Publication, PublishCandidate, PublishPlan, Published, published_fact, unknown,
+};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 
 impl ReleaseStore {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        self.plan(&Offer::check_wheel(wheel, context)?)
+        self.plan(&PublishCandidate::check_wheel(wheel, context)?)
     }
 
     /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. Derived files of the package that an earlier publisher could not write are made too, also
     /// when this publish is a conflict.
     pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<Published> {
-        self.offer(&Offer::check_wheel(wheel, context)?, publication, context)
+        self.offer(
+            &PublishCandidate::check_wheel(wheel, context)?,
+            publication,
+            context,
+        )
     }
 
     /// What [`Self::offer`] would do now. Changes nothing.
-    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
+    pub(crate) fn plan(&self, offer: &PublishCandidate) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         self.check_layout()?;
         let makes_repo = !self.is_made()?;
@@ -71,7 +77,7 @@ impl ReleaseStore {
     /// Publish what was checked already, which may be one file of several.
     pub(crate) fn offer(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         publication: &Publication,
         context: &Context,
     ) -> Result<Published> {
@@ -141,7 +147,7 @@ impl ReleaseStore {
     }
 
     /// What is derived, after a commit. Returns what else of the package was wrong and was made again.
-    fn finish(&self, offer: &Offer, at: Timestamp, context: &Context) -> Result<Vec<Place>> {
+    fn finish(&self, offer: &PublishCandidate, at: Timestamp, context: &Context) -> Result<Vec<Place>> {
         let (objects, target) = (&*self.0.objects, target(offer));
         // A disk may round the time that it was given.
         let there = if self.is_local() {
@@ -169,13 +175,13 @@ impl ReleaseStore {
     }
 
     /// The error for a version that is there; completes what its publisher may have left undone.
-    fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
+    fn conflict(&self, offer: &PublishCandidate, existing: ExistingRelease, context: &Context) -> Error {
         let complete = self.complete(&offer.name.package, context).is_ok();
         offer.conflict(self.place(), existing, complete)
     }
 
     /// After a commit that seems lost: whether the release that is there has our bytes, and nobody else says it is theirs.
-    fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
+    fn is_ours(&self, offer: &PublishCandidate, fact: &str) -> Result<bool> {
         let target = target(offer);
         let snapshot = self.snapshot_of(&offer.name.package, &|file| {
             file.trim_end_matches(".json") == offer.file
@@ -197,7 +203,7 @@ impl ReleaseStore {
     }
 
     /// Two publishers of one version with different tags can pass each other; people must know.
-    fn warn_of_siblings(&self, offer: &Offer, context: &Context) {
+    fn warn_of_siblings(&self, offer: &PublishCandidate, context: &Context) {
         if offer.siblings.is_some() {
             return;
         }
@@ -224,6 +230,6 @@ impl ReleaseStore {
     }
 }
 
-fn target(offer: &Offer) -> String {
+fn target(offer: &PublishCandidate) -> String {
     format!("{}{}", package_prefix(&offer.name.package), offer.file)
 }

@@ -55,7 +55,7 @@ impl Bar {
 
 /// The versions of a package, judged.
 #[derive(Debug)]
-pub(crate) struct Offer {
+pub(crate) struct RankedCandidates {
     pub(crate) stock: Rc<PackageVersions>,
     /// Beside each version of the stock: the file that stands for it.
     pub(crate) files: Vec<usize>,
@@ -67,7 +67,7 @@ pub(crate) struct Offer {
     pub(crate) places: Vec<u32>,
 }
 
-impl Offer {
+impl RankedCandidates {
     /// Judge.
     pub(crate) fn new(
         package: &PackageName,
