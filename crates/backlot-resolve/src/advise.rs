@@ -15,7 +15,7 @@ use crate::candidates::CandidateCache;
 use crate::explain::{By, Facts};
 use crate::problem::{PrereleasePolicy, Problem, Resolution};
 use crate::provider::Provider;
-use crate::ranked::Bar;
+use crate::ranked::Exclusion;
 use crate::resolve::Search;
 
 /// How many searches are made at most.
@@ -178,8 +178,8 @@ impl Trial<'_> {
     /// A rule of choosing relaxed, where a version falls by it.
     fn relaxed_rules(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let barred = |bar: fn(&Bar) -> bool| self.facts.barred.keys().any(|(_, b)| bar(b));
-        if barred(|bar| *bar == Bar::Prerelease) {
+        let barred = |bar: fn(&Exclusion) -> bool| self.facts.barred.keys().any(|(_, b)| bar(b));
+        if barred(|bar| *bar == Exclusion::Prerelease) {
             let mut problem = self.problem.clone();
             problem.prereleases = PrereleasePolicy::IfNecessary;
             problem.prereleases_of.clear();
@@ -188,7 +188,7 @@ impl Trial<'_> {
             }
         }
         found.extend(self.yanked());
-        if barred(|bar| matches!(bar, Bar::TooNew(_) | Bar::NoTime(_))) {
+        if barred(|bar| matches!(bar, Exclusion::TooNew(_) | Exclusion::NoTime(_))) {
             found.extend(self.later_cutoff());
         }
         found.extend(self.newer_python());
@@ -197,7 +197,7 @@ impl Trial<'_> {
 
     fn yanked(&self) -> Option<String> {
         for ((package, bar), versions) in &self.facts.barred {
-            let Bar::Yanked(_) = bar else { continue };
+            let Exclusion::Yanked(_) = bar else { continue };
             for version in versions.iter().rev() {
                 let pin = Requirement::parse(&self.facts.spelled(package))
                     .ok()?
@@ -248,7 +248,7 @@ impl Trial<'_> {
 
     fn newer_python(&self) -> Option<String> {
         let ranges = self.facts.barred.keys().filter_map(|(_, bar)| match bar {
-            Bar::Python(range) => Specifiers::parse_repaired(range).ok()?.lower_bound(),
+            Exclusion::Python(range) => Specifiers::parse_repaired(range).ok()?.lower_bound(),
             _ => None,
         });
         let mut pythons: Vec<Version> = ranges.collect();
@@ -272,11 +272,9 @@ impl Trial<'_> {
     fn dropped_constraints(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (index, constraint) in self.problem.constraints.iter().enumerate() {
-            let involved = self
-                .facts
-                .barred
-                .keys()
-                .any(|(package, bar)| package == constraint.name() && matches!(bar, Bar::Constraint(_)));
+            let involved = self.facts.barred.keys().any(|(package, bar)| {
+                package == constraint.name() && matches!(bar, Exclusion::Constraint(_))
+            });
             if !involved {
                 continue;
             }

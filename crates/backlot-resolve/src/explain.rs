@@ -15,7 +15,7 @@ use crate::advise::advise;
 use crate::error::Error;
 use crate::problem::Remark;
 use crate::provider::{Node, Provider, Range};
-use crate::ranked::Bar;
+use crate::ranked::Exclusion;
 use crate::urls::Foreign;
 
 /// How many chains are told.
@@ -44,7 +44,7 @@ pub(crate) struct Facts {
     /// Who asks for what, with the versions that do.
     pub(crate) asks: BTreeMap<Ask, BTreeSet<Version>>,
     /// Versions that would fit a requirement and cannot be had.
-    pub(crate) barred: BTreeMap<(PackageName, Bar), BTreeSet<Version>>,
+    pub(crate) barred: BTreeMap<(PackageName, Exclusion), BTreeSet<Version>>,
     /// The same for versions whose metadata cannot be read.
     unreadable: BTreeMap<(PackageName, String), BTreeSet<Version>>,
     /// The same for versions that need what a URL names that nobody here named.

@@ -85,7 +85,7 @@ impl VersionSet for Range {
 
 /// How a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gait {
+pub(crate) enum SearchMode {
     /// Reads what it looks at; gives up when it turns out hard.
     Lazy,
     /// Reads all metadata of near sources.
@@ -111,7 +111,7 @@ pub(crate) struct Provider<'a> {
     pub(crate) problem: &'a Problem<'a>,
     pub(crate) candidates: &'a CandidateCache<'a>,
     context: &'a Context,
-    gait: Gait,
+    gait: SearchMode,
     deadline: Option<Instant>,
     rounds: Cell<u32>,
     /// Packages of which the oldest version is tried first, whatever the preference says (for proposals).
@@ -125,7 +125,7 @@ impl<'a> Provider<'a> {
         candidates: &'a CandidateCache<'a>,
         problem: &'a Problem<'a>,
         context: &'a Context,
-        gait: Gait,
+        gait: SearchMode,
         deadline: Option<Instant>,
     ) -> Self {
         Self {
@@ -214,7 +214,7 @@ impl<'a> Provider<'a> {
             return Some(Stop::Cancelled);
         }
         let easy = || FREE_ROUNDS.max(EASY_ROUNDS * self.offers.borrow().len());
-        if self.gait == Gait::Lazy && round as usize > easy() {
+        if self.gait == SearchMode::Lazy && round as usize > easy() {
             return Some(Stop::Hard);
         }
         let late = |deadline: Instant| round.is_multiple_of(ROUNDS_A_LOOK) && Instant::now() > deadline;
@@ -222,7 +222,7 @@ impl<'a> Provider<'a> {
     }
 
     fn hint(&self, offer: &RankedCandidates, ids: &[SolvableId]) -> HintDependenciesAvailable<SolvableId> {
-        if self.gait == Gait::Lazy {
+        if self.gait == SearchMode::Lazy {
             return HintDependenciesAvailable::None;
         }
         let near = |rank: usize| self.problem.sources.get(rank).is_none_or(|s| s.local);

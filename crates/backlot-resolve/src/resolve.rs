@@ -12,7 +12,7 @@ use crate::candidates::CandidateCache;
 use crate::error::{Cause, Error, Result};
 use crate::explain::explain;
 use crate::problem::{Candidates, Problem, Resolution, Resolved};
-use crate::provider::{Gait, Node, Provider, Stop};
+use crate::provider::{Node, Provider, SearchMode, Stop};
 
 /// Choose a version of every package that is needed. Deterministic: the same candidates and problem give the same answer.
 pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Context) -> Result<Resolution> {
@@ -57,13 +57,13 @@ pub(crate) enum Outcome {
 impl<'a> Search<'a> {
     /// The easy way, and the hard one where that is not enough.
     pub(crate) fn run(&self) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
-        match self.walk(Gait::Lazy) {
-            (_, Err(Outcome::Stopped(Stop::Hard))) => self.walk(Gait::Eager),
+        match self.walk(SearchMode::Lazy) {
+            (_, Err(Outcome::Stopped(Stop::Hard))) => self.walk(SearchMode::Eager),
             done => done,
         }
     }
 
-    fn walk(&self, gait: Gait) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
+    fn walk(&self, gait: SearchMode) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
         let mut provider = Provider::new(self.candidates, self.problem, self.context, gait, self.deadline);
         provider.prefer_lowest(self.lowest);
         let roots: Vec<_> = self.problem.roots().map(|(_, requirement)| requirement).collect();

@@ -127,9 +127,9 @@ pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
 pub use environment::plan::{INSTALLER, PackageChange};
 pub use environment::pylock::Pylock;
+pub use environment::resolve_request::Upgrade;
 pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
-pub use environment::wish::Upgrade;
 pub use error::{
     AuthError, BundleError, CacheError, CascadeError, EditError, Error, EventsError, GcError, GetError,
     ImportError, OutsError, PartError, PipelinesError, Result, ValidateError, WorkspaceError,

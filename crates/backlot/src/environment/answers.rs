@@ -17,10 +17,10 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::direct::Direct;
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
-use crate::environment::wish::Wish;
+use crate::environment::resolve_request::ResolveRequest;
 use crate::error::Result;
 use crate::workspace::Opened;
 
@@ -48,8 +48,8 @@ impl Opened {
     pub(crate) fn answer_to(
         &self,
         problem: &Problem<'_>,
-        pool: &Pool<'_>,
-        wish: &Wish,
+        pool: &CandidateSources<'_>,
+        wish: &ResolveRequest,
         lock: Option<&Lock>,
     ) -> Result<Place> {
         let texts = |all: &[backlot_pep::Requirement]| -> Vec<String> {
@@ -111,7 +111,7 @@ impl Opened {
 
 impl Place {
     /// The answer, if there is one and everything it depends on is as it was.
-    pub(crate) fn find(&self, pool: &Pool<'_>, now: Timestamp) -> Option<Vec<LockedPackage>> {
+    pub(crate) fn find(&self, pool: &CandidateSources<'_>, now: Timestamp) -> Option<Vec<LockedPackage>> {
         if !Self::may_keep(pool) {
             return None;
         }
@@ -133,7 +133,7 @@ impl Place {
     }
 
     /// Keep an answer, if it can be told when it is no longer right. A disk that does not take it only costs a search.
-    pub(crate) fn keep(&self, packages: &[LockedPackage], pool: &Pool<'_>) {
+    pub(crate) fn keep(&self, packages: &[LockedPackage], pool: &CandidateSources<'_>) {
         let Some(asked) = pool.stamps().filter(|_| Self::may_keep(pool)) else {
             return;
         };
@@ -149,7 +149,7 @@ impl Place {
     }
 
     /// Whether it can be told from here what the answer depends on: what a URL leads to only where its digest is known.
-    fn may_keep(pool: &Pool<'_>) -> bool {
+    fn may_keep(pool: &CandidateSources<'_>) -> bool {
         pool.direct.values().all(Direct::is_known)
     }
 

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::environment::get::GetOptions;
 use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
+use crate::environment::resolve_request::ResolveRequest;
 use crate::environment::run::RunEnvironment;
-use crate::environment::wish::Wish;
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
 use crate::workspace::config::{Config, FILE_NAME};
@@ -199,11 +199,11 @@ impl Opened {
         }
         let chooser = Self::with_config(Shared::new(nowhere, self.host()), chosen_with, self.context())?;
         chooser.check_python()?;
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: inputs.clone(),
             prefer,
             prereleases: options.prereleases,
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         let lock = chooser.choose(&wish, &[], None)?;
         let interpreter = chooser.interpreter()?;

@@ -14,7 +14,7 @@ use crate::environment::EnvironmentEdit;
 use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::{EnvironmentPlan, PackageChange};
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -126,7 +126,7 @@ impl Opened {
             self.check_labels_locked(old.as_ref())?;
             Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
-            let wish = Wish {
+            let wish = ResolveRequest {
                 inputs: inputs.clone(),
                 prefer: options.from.clone(),
                 forwards: options.upgrade != Upgrade::None,
@@ -169,9 +169,9 @@ impl Opened {
             }
             inputs.retain(|r| r.name() != &name);
         }
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: inputs.clone(),
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
         self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
@@ -201,7 +201,7 @@ impl Opened {
         let rules = self.changed_rules(&request.rules, &mut upgrade)?;
         let outputs = self.shown_outputs()?;
         let old = Lock::load_to_replace(self.root(), self.context())?;
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: self.config().inputs.clone(),
             forwards: upgrade != Upgrade::None,
             upgrade,

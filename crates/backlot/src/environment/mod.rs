@@ -6,6 +6,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod cached;
+pub(crate) mod candidate_sources;
 pub(crate) mod change;
 pub(crate) mod damage;
 pub(crate) mod direct;
@@ -23,16 +24,15 @@ pub(crate) mod lockfile;
 pub(crate) mod outdated;
 pub(crate) mod place;
 pub(crate) mod plan;
-pub(crate) mod pool;
 pub(crate) mod prefetch;
 pub(crate) mod promised;
 pub(crate) mod pylock;
 pub(crate) mod repair;
 pub(crate) mod resolution;
+pub(crate) mod resolve_request;
 pub(crate) mod run;
 pub(crate) mod stamp;
 pub(crate) mod unpacked;
-pub(crate) mod wish;
 
 use std::path::{Path, PathBuf};
 

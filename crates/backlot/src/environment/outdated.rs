@@ -8,10 +8,10 @@ use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use backlot_repo::{Fact, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::Result;
 use crate::handle::options::UpdateOptions;
 use crate::project::output::Output;
@@ -66,7 +66,7 @@ impl Opened {
     pub(crate) fn release_rows(&self, lock: &Lock, all: bool) -> Result<Vec<OutdatedRow>> {
         let env = self.marker_env()?;
         let outputs = self.outputs()?;
-        let mut pool = Pool::open(self, &outputs, None)?.for_python(&env);
+        let mut pool = CandidateSources::open(self, &outputs, None)?.for_python(&env);
         let mut asks: Vec<(String, Requirement)> = self
             .config()
             .inputs
@@ -100,16 +100,16 @@ impl Opened {
     /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
     fn updated(
         &self,
-        pool: &mut Pool<'_>,
+        pool: &mut CandidateSources<'_>,
         env: &MarkerEnv,
         outputs: &[Output],
         lock: &Lock,
     ) -> Result<Option<Lock>> {
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: self.config().inputs.clone(),
             upgrade: Upgrade::All,
             forwards: true,
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         match self.choose_from(pool, env, &wish, outputs, Some(lock)) {
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
@@ -153,7 +153,7 @@ impl Opened {
 }
 
 fn row(
-    pool: &Pool<'_>,
+    pool: &CandidateSources<'_>,
     (package, chosen): (&LockedPackage, Option<&LockedPackage>),
     asks: &[&(String, Requirement)],
     python: &Version,

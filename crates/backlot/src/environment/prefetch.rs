@@ -13,12 +13,12 @@ use backlot_repo::ReleaseFile;
 use backlot_resolve::Problem;
 use rayon::prelude::*;
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::lockfile::LockedPackage;
-use crate::environment::pool::Pool;
 use crate::error::Result;
 use crate::workspace::Opened;
 
-impl Pool<'_> {
+impl CandidateSources<'_> {
     /// Read what a problem will ask for.
     pub(crate) fn prefetch(&self, problem: &Problem<'_>) -> Result<()> {
         let mut level: Vec<Requirement> = problem

@@ -18,8 +18,8 @@ use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::installable::is_refusal;
-use crate::environment::pool::Pool;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::holdings::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
@@ -275,7 +275,7 @@ impl Opened {
         let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
         let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
         let env = self.marker_env()?;
-        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
+        let pool = CandidateSources::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
         let mut releases = Vec::new();
         for (package, version) in self.closure(&pool, &env, root, requirement)? {
             // What only another repo has is neither here nor there.
@@ -289,7 +289,7 @@ impl Opened {
     /// target has, else the newest.
     fn closure(
         &self,
-        pool: &Pool<'_>,
+        pool: &CandidateSources<'_>,
         env: &backlot_pep::MarkerEnv,
         root: &Release,
         requirement: &Requirement,
@@ -512,7 +512,7 @@ impl Opened {
         let to = self.repo_entry(&options.to)?;
         let mut reach = self.reach_of(to);
         reach.retain(|entry| *entry == to || entry.name != options.from);
-        let pool = Pool::of(self, reach, &[])?;
+        let pool = CandidateSources::of(self, reach, &[])?;
         let mut problem = Problem::new(&env);
         problem.sources = pool.sources();
         problem.requirements.push(RootRequirement {

@@ -99,7 +99,7 @@ impl Releases {
 }
 
 /// The repos of a workspace, open, with what was read from them.
-pub(crate) struct Pool<'w> {
+pub(crate) struct CandidateSources<'w> {
     pub(crate) repos: Vec<(String, Repo)>,
     pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
     pub(crate) context: &'w Context,
@@ -121,7 +121,7 @@ pub(crate) struct Pool<'w> {
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
 
-impl<'w> Pool<'w> {
+impl<'w> CandidateSources<'w> {
     /// With what can be installed from all repos of a workspace, source distributions too.
     pub(crate) fn open(workspace: &'w Opened, outputs: &'w [Output], prefer: Option<&str>) -> Result<Self> {
         let mut entries = workspace.repos();
@@ -380,7 +380,7 @@ impl<'w> Pool<'w> {
     }
 }
 
-impl Candidates for Pool<'_> {
+impl Candidates for CandidateSources<'_> {
     fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(vec![Candidate::new(
@@ -507,7 +507,7 @@ fn boxed(error: Error) -> Box<dyn Diagnostic> {
 
 impl Direct {
     /// As a version that could be chosen.
-    pub(crate) fn candidate(&self, pool: &Pool<'_>, source: usize) -> Result<Candidate> {
+    pub(crate) fn candidate(&self, pool: &CandidateSources<'_>, source: usize) -> Result<Candidate> {
         let file = self.file()?;
         let misfit = pool.fit(&file.name).is_none();
         let python = pool.python().unwrap_or_default();
@@ -519,7 +519,7 @@ impl Direct {
     }
 }
 
-impl Pool<'_> {
+impl CandidateSources<'_> {
     /// Whether no repo is asked for a package: an output is, or a URL names it.
     pub(crate) fn is_own(&self, name: &PackageName) -> bool {
         self.outputs.contains_key(name) || self.direct.contains_key(name)
