@@ -70,8 +70,8 @@ mod record;
 mod reindex;
 mod release;
 mod repo;
+mod revision;
 mod search;
-mod stamp;
 mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
@@ -94,8 +94,8 @@ pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published}
 pub use reindex::ReindexReport;
 pub use release::{ReleaseFile, ReleaseKind};
 pub use repo::Repo;
+pub use revision::Revision;
 pub use search::{Found, Query};
-pub use stamp::Stamp;
 pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions};
 pub use upkeep::Upkeep;
 pub use verdict::{CarriedFact, Verdict, VerdictReport};

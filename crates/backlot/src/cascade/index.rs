@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
 use backlot_core::{file, shared};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
-use backlot_repo::{Listing, ReleaseFile, Repo, Stamp, Wanted};
+use backlot_repo::{Listing, ReleaseFile, Repo, Revision, Wanted};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub(crate) struct ReleaseIndex {
 pub(crate) struct IndexedPackage {
     /// The sign of what the repo had; `None` where nothing tells a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<Stamp>,
+    stamp: Option<Revision>,
     /// Its releases, oldest version first.
     pub(crate) releases: Vec<IndexedRelease>,
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use backlot_core::text::printable;
 use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{DirectFetch, IndexError, Listing, Promise, ReleaseFile, Repo, Stamp};
+use backlot_repo::{DirectFetch, IndexError, Listing, Promise, ReleaseFile, Repo, Revision};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, Resolved, Source};
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
@@ -107,7 +107,7 @@ pub(crate) struct CandidateSources<'w> {
     /// By file name and rank.
     metadata: RefCell<HashMap<(String, usize), Rc<Metadata>>>,
     /// The sign of what each repo had when it was asked; `None` where nothing tells a change.
-    stamps: RefCell<HashMap<(PackageName, usize), Option<Stamp>>>,
+    stamps: RefCell<HashMap<(PackageName, usize), Option<Revision>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
@@ -186,7 +186,7 @@ impl<'w> CandidateSources<'w> {
 
     /// What the answer depends on: every package that a repo was asked for. `None` where a change could not be told, or a
     /// repo has something that cannot be used, of which people are to be told each time.
-    pub(crate) fn stamps(&self) -> Option<Vec<(usize, PackageName, Stamp)>> {
+    pub(crate) fn stamps(&self) -> Option<Vec<(usize, PackageName, Revision)>> {
         let stamps = self.stamps.borrow();
         let all = stamps
             .iter()
@@ -238,7 +238,7 @@ impl<'w> CandidateSources<'w> {
         &self,
         key: (PackageName, usize),
         listing: Arc<Listing>,
-        stamp: Option<Stamp>,
+        stamp: Option<Revision>,
     ) -> Rc<Releases> {
         let stamp = stamp.filter(|_| listing.broken.is_empty());
         self.stamps.borrow_mut().insert(key.clone(), stamp);
