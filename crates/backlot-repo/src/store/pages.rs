@@ -39,7 +39,7 @@ impl ReleaseStore {
     /// Make all that is derived of a package right, and the root index. Returns the sidecars and records that were wrong.
     pub(super) fn complete(&self, package: &PackageName, context: &Context) -> Result<Vec<String>> {
         let known = self.known_page(package)?;
-        let healed = self.heal(package, &known)?;
+        let healed = self.repair_derived(package, &known)?;
         self.settle_package(package, &known, context)?;
         self.settle_root(false, context)?;
         Ok(healed)
@@ -54,7 +54,7 @@ impl ReleaseStore {
         for name in names {
             context.check()?;
             if !self.is_complete(name)? {
-                self.heal(name, &none)?;
+                self.repair_derived(name, &none)?;
                 self.settle_package(name, &none, context)?;
             }
         }
@@ -75,7 +75,7 @@ impl ReleaseStore {
 
     /// Make the missing or wrong sidecars and records of a package's files, but for those of which a page of before says all. Returns what
     /// was written.
-    pub(super) fn heal(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
+    pub(super) fn repair_derived(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
         let snapshot = self.snapshot_without(package, &|file| known.has(file))?;
         let files: Vec<&ReleaseFile> = snapshot.files().collect();
         let healed = self.each(&files, |release| self.heal_file(&snapshot, release))?;

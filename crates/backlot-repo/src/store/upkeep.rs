@@ -187,7 +187,7 @@ impl ReleaseStore {
     /// wrong.
     pub(crate) fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Place>> {
         let none = KnownPage::default();
-        let healed = self.heal(name, &none)?;
+        let healed = self.repair_derived(name, &none)?;
         let mut wrong = self.places(&healed);
         if self.settle_package(name, &none, context)? {
             wrong.push(self.at(&page_key(name)));
@@ -232,7 +232,7 @@ impl ReleaseStore {
                 let left = self.0.objects.abandoned(&folder)?;
                 report.removed.extend(self.sweep(left, context)?);
             }
-            let healed = self.heal(&name, &none)?;
+            let healed = self.repair_derived(&name, &none)?;
             let listing = self.releases_with_problems(&name)?;
             let files = (listing.releases.len() + listing.sources.len()) as u64;
             events.extend(self.events_of(&name, &listing)?);

@@ -242,7 +242,7 @@ impl Opened {
             *made = !workspace.inputs_dir().is_dir();
             if workspace.known_to_be_installed()?.is_none() {
                 let old = Lock::load(workspace.root())?;
-                workspace.realise(inputs, old.as_ref(), lock, &[], false)?;
+                workspace.apply_lock(inputs, old.as_ref(), lock, &[], false)?;
             }
             environments::hold(workspace.root(), workspace.context())
         })?;

@@ -141,7 +141,7 @@ impl Opened {
         if !options.dry_run {
             self.config.set_rules(&rules);
         }
-        self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
     }
 
     pub(crate) fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
@@ -174,7 +174,7 @@ impl Opened {
             ..ResolveRequest::default()
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
-        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 
     fn editable_error(name: &PackageName, outputs: &[Output]) -> Error {
@@ -248,7 +248,7 @@ impl Opened {
     }
 
     /// Fetch, write down, swap in.
-    pub(crate) fn realise(
+    pub(crate) fn apply_lock(
         &mut self,
         inputs: Vec<Requirement>,
         old: Option<&Lock>,

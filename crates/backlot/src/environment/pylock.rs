@@ -358,7 +358,7 @@ impl Opened {
         }
         let old = Lock::load(self.root())?;
         let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
-        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 
     fn locked_package(&self, entry: &Package, reader: &Reader<'_>) -> Result<LockedPackage> {

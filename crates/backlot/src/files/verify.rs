@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::damage::PackageDamage;
 use crate::environment::unpacked::UnpackedReport;
 use crate::error::{Error, Result};
-use crate::files::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
+use crate::files::references::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
 use crate::files::tracked::Tracked;
 use crate::releases::verify_repo::RepoReport;
 use crate::workspace::Opened;

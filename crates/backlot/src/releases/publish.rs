@@ -287,7 +287,7 @@ impl Opened {
         let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             let (package, version) = (output.package(), &output.project.metadata.version);
-            return Err(crate::files::holdings::files_in_public(&package, version, repo));
+            return Err(crate::files::references::files_in_public(&package, version, repo));
         }
         Ok(Prepared {
             parts,

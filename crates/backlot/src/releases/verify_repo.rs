@@ -16,7 +16,7 @@ use backlot_wheel::{Sdist, WheelArchive};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::holdings::{NOT_THERE, PassedOver};
+use crate::files::references::{NOT_THERE, PassedOver};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 

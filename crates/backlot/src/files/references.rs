@@ -219,13 +219,13 @@ impl Opened {
                         self.context().check()?;
                         batch.add(repo, files, known.is_some())?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, purpose, take)?;
+                            self.flush(std::mem::take(&mut batch), &cache, remote, purpose, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, purpose, take)
+        self.flush(batch, &cache, remote, purpose, take)
     }
 
     /// The releases of a repo that have these files, with their objects; manifests that are not in the cache are fetched
@@ -242,7 +242,7 @@ impl Opened {
             batch.add(repo, files, false)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
+        self.flush(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -297,7 +297,7 @@ impl Opened {
         Ok(others)
     }
 
-    fn hand_out(
+    fn flush(
         &self,
         batch: Batch,
         cache: &Cache,
