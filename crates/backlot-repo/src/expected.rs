@@ -12,12 +12,12 @@ use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 
 use crate::error::{Error, Result};
-use crate::fact::{Fact, Published, may_be, published_digests};
 use crate::layout::is_wheel;
 use crate::own_page;
 use crate::place::Place;
 use crate::publish::PublishCandidate;
 use crate::record::ReleaseRecord;
+use crate::release_event::{Published, ReleaseEvent, may_be, published_digests};
 
 /// A file that a repo has, or should have.
 #[derive(Clone, Debug)]
@@ -149,7 +149,7 @@ impl<'a> Gathered<'a> {
     /// All of them, sorted by name, with what facts say of a version.
     pub(crate) fn with_facts(
         self,
-        facts: &dyn Fn(&Version) -> Result<Vec<Fact>>,
+        facts: &dyn Fn(&Version) -> Result<Vec<ReleaseEvent>>,
     ) -> Result<Vec<ExpectedFile>> {
         let mut files: Vec<ExpectedFile> = self.files.into_values().collect();
         for expected in &mut files {

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, FactRemote, RecordedCheck};
 use crate::place::Place;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
+use crate::release_event::{RecordedCheck, ReleaseEvent, ReleaseEventKind, ReleaseRemote};
 
 /// The tool's name and version in facts.
 pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
@@ -30,7 +30,7 @@ pub struct Publication {
     /// From which machine.
     pub machine: String,
     /// The remotes that have the files.
-    pub remotes: Vec<FactRemote>,
+    pub remotes: Vec<ReleaseRemote>,
     /// The checks that were run before.
     pub checks: Vec<RecordedCheck>,
 }
@@ -230,10 +230,14 @@ impl PublishCandidate {
 }
 
 /// The fact that an offer is published.
-pub(crate) fn published_fact(offer: &PublishCandidate, publication: &Publication, at: Timestamp) -> Fact {
-    Fact {
+pub(crate) fn published_fact(
+    offer: &PublishCandidate,
+    publication: &Publication,
+    at: Timestamp,
+) -> ReleaseEvent {
+    ReleaseEvent {
         format: 1,
-        kind: FactKind::Published,
+        kind: ReleaseEventKind::Published,
         package: offer.name.package.clone(),
         version: offer.name.version.clone(),
         file: Some(offer.file.clone()),

@@ -13,8 +13,8 @@ use backlot_wheel::WheelName;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
 
-use crate::fact::ReleaseStatus;
 use crate::place::Place;
+use crate::release_event::ReleaseStatus;
 
 /// What kind of file a release is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

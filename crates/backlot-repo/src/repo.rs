@@ -15,7 +15,6 @@ use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::expected::ExpectedFile;
-use crate::fact::ReleaseStatus;
 use crate::feed::{Feed, FeedPosition};
 use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
@@ -25,9 +24,10 @@ use crate::publish::{Checked, Publication, PublishPlan};
 use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
 use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
+use crate::status_change::{ImportedEvent, StatusChange, StatusChangeReport};
 use crate::store::{LabelEvent, LabelMove, ReleaseStore};
 use crate::upkeep::Upkeep;
-use crate::verdict::{CarriedFact, Verdict, VerdictReport};
 use crate::whole::{Release, whole_releases};
 
 /// A repo. Cheap to clone; clones share what they remember.
@@ -322,16 +322,16 @@ impl Repo {
     }
 
     /// Say something of a release; see [`ReleaseStore::judge`].
-    pub fn judge(
+    pub fn set_status(
         &self,
         release: &ReleaseFile,
-        verdict: Verdict,
+        verdict: StatusChange,
         by: &Publication,
         dry_run: bool,
         context: &Context,
-    ) -> Result<VerdictReport> {
+    ) -> Result<StatusChangeReport> {
         match self {
-            Self::Store(repo) => repo.judge(release, verdict, by, dry_run, context),
+            Self::Store(repo) => repo.set_status(release, verdict, by, dry_run, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }
@@ -369,8 +369,8 @@ impl Repo {
     pub fn facts_to_carry<'a>(
         &self,
         release: &'a Release,
-    ) -> Result<Vec<(&'a ReleaseFile, Vec<CarriedFact>)>> {
-        let mut all: Vec<(&ReleaseFile, Vec<CarriedFact>)> = Vec::new();
+    ) -> Result<Vec<(&'a ReleaseFile, Vec<ImportedEvent>)>> {
+        let mut all: Vec<(&ReleaseFile, Vec<ImportedEvent>)> = Vec::new();
         for file in &release.files {
             if all
                 .iter()
@@ -388,15 +388,15 @@ impl Repo {
     }
 
     /// Add what was said of a release elsewhere; see [`ReleaseStore::carry_facts`].
-    pub fn carry_facts(
+    pub fn import_events(
         &self,
         release: &ReleaseFile,
-        facts: &[CarriedFact],
+        facts: &[ImportedEvent],
         dry_run: bool,
         context: &Context,
     ) -> Result<u64> {
         match self {
-            Self::Store(repo) => repo.carry_facts(release, facts, dry_run, context),
+            Self::Store(repo) => repo.import_events(release, facts, dry_run, context),
             Self::Index(repo) => {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);

@@ -9,8 +9,8 @@ use backlot_wheel::AssetInfo;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::fact::ReleaseStatus;
 use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
 use crate::repo::Repo;
 use crate::store::ReleaseStore;
 

@@ -97,8 +97,8 @@ pub use backlot_pep::{
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
-    Fact, FactKind, FactRemote, LabelEvent, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport,
-    Verdict, VerdictReport,
+    LabelEvent, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent, ReleaseEventKind,
+    ReleaseRemote, StatusChange, StatusChangeReport,
 };
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
@@ -201,7 +201,7 @@ pub use releases::parts::{
 };
 pub use releases::publish::{PathChanges, PublishOptions, PublishReport};
 pub use releases::repair_repo::{RepoRepairReport, RestoredFile};
-pub use releases::verdicts::JudgeReport;
+pub use releases::status::JudgeReport;
 pub use releases::verify_repo::{DamagedFile, RepoReport};
 pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use toolchain::python::{

@@ -34,13 +34,13 @@ pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::listing::Listing;
 use crate::place::Place;
 use crate::publish::TOOL;
 use crate::record::sha256;
 use crate::release::ReleaseFile;
-use crate::verdict::CarriedFact;
+use crate::release_event::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
+use crate::status_change::ImportedEvent;
 use crate::whole::Release;
 
 /// An index. Cheap to clone; clones share what they remember.
@@ -132,7 +132,7 @@ impl IndexRepo {
     /// What is known about a release beside its wheel: whether it is yanked. Who said so, and when, an index does not tell:
     /// there the facts are empty.
     pub(crate) fn status(release: &ReleaseFile) -> ReleaseStatus {
-        let fact = |kind: FactKind, reason: &String| Fact {
+        let fact = |kind: ReleaseEventKind, reason: &String| ReleaseEvent {
             format: 1,
             kind,
             package: release.package.clone(),
@@ -151,8 +151,8 @@ impl IndexRepo {
         };
         let said = |kind, reason: &Option<String>| reason.as_ref().map(|reason| fact(kind, reason));
         ReleaseStatus {
-            yanked: said(FactKind::Yanked, &release.yanked),
-            deprecated: said(FactKind::Deprecated, &release.deprecated),
+            yanked: said(ReleaseEventKind::Yanked, &release.yanked),
+            deprecated: said(ReleaseEventKind::Deprecated, &release.deprecated),
             ..ReleaseStatus::default()
         }
     }
@@ -160,7 +160,7 @@ impl IndexRepo {
     /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
     /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
     /// tell: they are said by the index, when the release was published.
-    pub(crate) fn facts_to_carry(&self, release: &Release, file: &ReleaseFile) -> Vec<CarriedFact> {
+    pub(crate) fn facts_to_carry(&self, release: &Release, file: &ReleaseFile) -> Vec<ImportedEvent> {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
         let said = yanked.into_iter().chain(status.deprecated);
@@ -172,9 +172,9 @@ impl IndexRepo {
             );
             let digest = sha256(words.as_bytes()).to_hex();
             let chance = u128::from_str_radix(&digest[..20], 16).unwrap_or_default();
-            CarriedFact {
+            ImportedEvent {
                 id: Ulid::from_parts(at.0, chance),
-                fact: Fact {
+                fact: ReleaseEvent {
                     author: self.place().to_string(),
                     tool: TOOL.to_owned(),
                     at,

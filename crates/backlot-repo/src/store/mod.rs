@@ -10,7 +10,6 @@
 mod by_page;
 mod commit;
 mod existing;
-mod facts;
 mod feed;
 mod feed_log;
 mod feed_pending;
@@ -25,12 +24,13 @@ mod pages;
 mod probe;
 mod records;
 mod rehearsal;
+mod release_events;
 mod releases;
 mod snapshot;
+mod status_changes;
 #[cfg(test)]
 mod tests;
 mod upkeep;
-mod verdicts;
 
 pub use labels::{LabelEvent, LabelMove};
 

@@ -14,13 +14,13 @@ use backlot_core::{Context, Operation, Timestamp};
 use super::commit::Committed;
 use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
 use crate::error::{Error, Result};
-use crate::fact::{FactKind, fact_name};
 use crate::feed::FeedEvent;
 use crate::place::Place;
 use crate::publish::{
     ExistingRelease, Publication, PublishCandidate, PublishPlan, Published, published_fact, unknown,
 };
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
+use crate::release_event::{ReleaseEventKind, fact_name};
 
 impl ReleaseStore {
     /// What [`Self::publish`] would do now. Changes nothing.
@@ -195,7 +195,7 @@ impl ReleaseStore {
         let prefix = status_prefix(&offer.name.package, &offer.name.version);
         let said = self.said(&offer.name.package, &offer.name.version)?;
         let claims = said.named.iter().filter(|(id, claim)| {
-            claim.kind == FactKind::Published
+            claim.kind == ReleaseEventKind::Published
                 && claim.sha256 == Some(offer.sha256)
                 && format!("{prefix}{}", fact_name(*id)) != fact
         });

@@ -16,13 +16,13 @@ use super::known_page::KnownPage;
 use super::snapshot::{PackageSnapshot, fold};
 use super::{HTML, JSON, METADATA, PAGE, ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
-use crate::fact::{Fact, may_be, published_digests};
 use crate::index::parse_metadata;
 use crate::layout::RepoKind;
 use crate::listing::by_name;
 use crate::pages::{self, PageEntry};
 use crate::record::{RECORD_FORMAT, ReleaseRecord};
 use crate::release::ReleaseFile;
+use crate::release_event::{ReleaseEvent, may_be, published_digests};
 
 /// How often a page is written again because the listing changed meanwhile, before it is left to the others.
 const ROUNDS: usize = 100;
@@ -98,7 +98,7 @@ impl ReleaseStore {
     fn heal_file(&self, snapshot: &PackageSnapshot, release: &ReleaseFile) -> Result<Vec<String>> {
         let mut healed = Vec::new();
         let key = self.key_of(release);
-        let facts: Vec<&Fact> = snapshot.facts(&release.version).collect();
+        let facts: Vec<&ReleaseEvent> = snapshot.facts(&release.version).collect();
         let published = published_digests(facts.iter().copied(), &release.file);
         let recorded = record_of(release).filter(|_| !snapshot.unrecorded.contains(&key));
         let sidecar = self.sidecar(snapshot, release)?;
@@ -147,7 +147,7 @@ impl ReleaseStore {
     }
 
     /// A record with the times of the `published` fact, where there is one. A file on a disk has a time of its own.
-    fn timed(&self, facts: &[&Fact], release: &ReleaseFile, record: ReleaseRecord) -> ReleaseRecord {
+    fn timed(&self, facts: &[&ReleaseEvent], release: &ReleaseFile, record: ReleaseRecord) -> ReleaseRecord {
         let file = ReleaseFile {
             sha256: Some(record.sha256),
             modified: record.modified,

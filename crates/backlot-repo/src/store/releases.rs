@@ -11,11 +11,11 @@ use backlot_wheel::{Metadata, WheelName};
 use super::ReleaseStore;
 use super::snapshot::{PackageSnapshot, fold};
 use crate::error::{Error, Result};
-use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
 use crate::listing::{BrokenRelease, Listing};
 use crate::record::{METADATA_LIMIT, sha256};
 use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
 
 impl ReleaseStore {
     /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about

@@ -15,16 +15,16 @@ use backlot_net::Kind;
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName};
 
-use super::facts::Said;
 use super::names::parse;
+use super::release_events::Said;
 use super::{ReleaseStore, WHEEL_LIMIT};
 use crate::error::{Error, Result};
-use crate::fact::{Fact, ReleaseStatus};
 use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::place::Place;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
 use crate::release::{Lies, ReleaseFile, ReleaseKind};
+use crate::release_event::{ReleaseEvent, ReleaseStatus};
 
 /// A package as it was when it was last read.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl PackageSnapshot {
     }
 
     /// The facts about a version.
-    pub(super) fn facts(&self, version: &Version) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self, version: &Version) -> impl Iterator<Item = &ReleaseEvent> {
         let said = self.said.get(&version.to_string());
         said.into_iter().flat_map(Said::facts)
     }
@@ -85,7 +85,10 @@ impl PackageSnapshot {
 }
 
 /// What facts amount to for a file.
-pub(super) fn fold<'a>(facts: impl IntoIterator<Item = &'a Fact>, release: &ReleaseFile) -> ReleaseStatus {
+pub(super) fn fold<'a>(
+    facts: impl IntoIterator<Item = &'a ReleaseEvent>,
+    release: &ReleaseFile,
+) -> ReleaseStatus {
     let sha256 = release.sha256.unwrap_or_else(|| sha256(b""));
     ReleaseStatus::fold(facts.into_iter().cloned(), &sha256, release.modified)
 }

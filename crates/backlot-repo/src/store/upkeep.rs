@@ -14,9 +14,9 @@ use ulid::Ulid;
 
 use super::by_page::PENDING;
 use super::commit::{read_offered, staged_key};
-use super::facts::Said;
 use super::feed_pending::pending_prefix;
 use super::known_page::KnownPage;
+use super::release_events::Said;
 use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::{Error, Result};
 use crate::expected::{ExpectedFile, Gathered, missing_files};

@@ -5,7 +5,7 @@
 
 use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Fact, ReleaseFile};
+use backlot_repo::{ReleaseEvent, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::candidate_sources::CandidateSources;
@@ -34,12 +34,12 @@ pub struct OutdatedRow {
     /// What keeps it from the newest: requirements, or the preference of a repo.
     pub held_by: Vec<String>,
     /// Why the installed one is yanked, if it is.
-    pub yanked: Option<Fact>,
+    pub yanked: Option<ReleaseEvent>,
     /// Why the installed one is deprecated, if it is.
-    pub deprecated: Option<Fact>,
+    pub deprecated: Option<ReleaseEvent>,
     /// Who approved the installed one.
     #[serde(default)]
-    pub approved: Vec<Fact>,
+    pub approved: Vec<ReleaseEvent>,
 }
 
 /// The newest version in a repo.

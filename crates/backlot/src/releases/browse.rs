@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use backlot_core::Diagnostic as _;
 use backlot_dvc::Change;
 use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
-use backlot_repo::{Fact, Place, Query, ReleaseStatus};
+use backlot_repo::{Place, Query, ReleaseEvent, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +39,9 @@ pub struct PackageRow {
     /// Those that are yanked.
     pub yanked: Vec<Version>,
     /// Why the newest version is deprecated, if it is.
-    pub deprecated: Option<Fact>,
+    pub deprecated: Option<ReleaseEvent>,
     /// Who approved the newest version.
-    pub approved: Vec<Fact>,
+    pub approved: Vec<ReleaseEvent>,
     /// The asset's type.
     pub asset_type: Option<String>,
     /// Its tags.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use backlot_core::options;
 use backlot_core::{Sha256, shared};
 use backlot_pep::{PackageName, Requirement, Version};
-use backlot_repo::{Checked, FactRemote, Listing, Publication, Release, ReleaseFile, ReleaseKind, Repo};
+use backlot_repo::{Checked, Listing, Publication, Release, ReleaseFile, ReleaseKind, ReleaseRemote, Repo};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
@@ -415,7 +415,7 @@ impl Opened {
         for (file, carried) in ends.source.facts_to_carry(release)? {
             facts += ends
                 .target
-                .carry_facts(file, &carried, ends.dry_run, self.context())?;
+                .import_events(file, &carried, ends.dry_run, self.context())?;
         }
         if planned.state() == CopyState::Copied && !ends.dry_run {
             self.copy_missing(ends, planned)?;
@@ -489,7 +489,7 @@ impl Opened {
     }
 
     /// The remotes that the copy of a release says its files are on: where they were copied to, else what the release says.
-    fn remotes_of_copy(&self, ends: &Ends, planned: &PlannedRelease) -> Result<Vec<FactRemote>> {
+    fn remotes_of_copy(&self, ends: &Ends, planned: &PlannedRelease) -> Result<Vec<ReleaseRemote>> {
         let published = ends.source.status(planned.release.best())?.published;
         let said = published.map(|fact| fact.remotes).unwrap_or_default();
         match ends.to_remote.as_deref().filter(|_| !said.is_empty()) {

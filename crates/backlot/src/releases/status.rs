@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use backlot_core::text;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Publication, ReleaseFile, ReleaseStatus, Repo, Verdict, VerdictReport};
+use backlot_repo::{Publication, ReleaseFile, ReleaseStatus, Repo, StatusChange, StatusChangeReport};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +28,17 @@ pub struct JudgeReport {
     pub version: Version,
     /// The fact, whether it held already, and the status after it.
     #[serde(flatten)]
-    pub report: VerdictReport,
+    pub report: StatusChangeReport,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
 impl Opened {
-    pub(crate) fn judge(
+    pub(crate) fn set_status(
         &self,
         what: &str,
         repo: Option<&str>,
-        verdict: Verdict,
+        verdict: StatusChange,
         reason: &str,
         dry_run: bool,
     ) -> Result<JudgeReport> {
@@ -51,7 +51,7 @@ impl Opened {
         };
         Ok(JudgeReport {
             repo: entry.name.clone(),
-            report: opened.judge(&release, verdict, &by, dry_run, self.context())?,
+            report: opened.set_status(&release, verdict, &by, dry_run, self.context())?,
             package: release.package,
             version: release.version,
             dry_run,
