@@ -13,8 +13,8 @@ use backlot_wheel::{WheelName, sdist_name};
 
 use crate::error::{Error, Result};
 use crate::layout::is_wheel;
+use crate::location::Location;
 use crate::own_page;
-use crate::place::Place;
 use crate::publish::PublishCandidate;
 use crate::record::ReleaseRecord;
 use crate::release_event::{Published, ReleaseEvent, may_be, published_digests};
@@ -29,7 +29,7 @@ pub struct ExpectedFile {
     /// The file name.
     pub file: String,
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// Whether there is a file, or something that cannot be looked at.
     pub is_there: bool,
     /// The digests it was published with, and the modification time it had. More than one where a publisher died.
@@ -90,12 +90,12 @@ impl ExpectedFile {
 pub(crate) struct Gathered<'a> {
     name: &'a PackageName,
     /// Where a file of the package lies.
-    place: &'a dyn Fn(&str) -> Place,
+    place: &'a dyn Fn(&str) -> Location,
     files: BTreeMap<String, ExpectedFile>,
 }
 
 impl<'a> Gathered<'a> {
-    pub(crate) fn new(name: &'a PackageName, place: &'a dyn Fn(&str) -> Place) -> Self {
+    pub(crate) fn new(name: &'a PackageName, place: &'a dyn Fn(&str) -> Location) -> Self {
         Self {
             name,
             place,
@@ -167,7 +167,7 @@ pub(crate) fn missing_files(
     there: &BTreeSet<String>,
     page: impl FnOnce() -> Result<Option<Vec<u8>>>,
     expected: impl FnOnce() -> Result<Vec<ExpectedFile>>,
-) -> Result<Vec<Place>> {
+) -> Result<Vec<Location>> {
     if !names_missing(name, there, page)? {
         return Ok(Vec::new());
     }

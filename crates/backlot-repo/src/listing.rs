@@ -14,14 +14,14 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::layout::source_suffix;
-use crate::place::Place;
+use crate::location::Location;
 use crate::release::ReleaseFile;
 
 /// A wheel that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenRelease {
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// Why not.
     pub reason: String,
     /// If it could not be read, or is damaged: then no older version may silently take its place.
@@ -40,7 +40,7 @@ pub struct Failure {
 
 impl BrokenRelease {
     /// One that is not used for what it is, with the reason.
-    pub(crate) fn new(place: Place, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(place: Location, reason: impl Into<String>) -> Self {
         Self {
             place,
             reason: reason.into(),
@@ -49,7 +49,7 @@ impl BrokenRelease {
     }
 
     /// One that could not be read. Metadata that is not right makes it one that is not for us, as for pip and uv.
-    pub(crate) fn failed(place: Place, version: &Version, error: &Error) -> Self {
+    pub(crate) fn failed(place: Location, version: &Version, error: &Error) -> Self {
         let is_failure = error.code() != "wheel::bad_metadata";
         Self {
             failure: is_failure.then(|| Failure {
@@ -75,7 +75,7 @@ impl BrokenRelease {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsupportedRelease {
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// The version its file name says it has.
     pub version: Option<Version>,
     /// Why not.

@@ -168,7 +168,7 @@ pub(crate) mod tests {
         PageEntry, attribute, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
-    use crate::release::{Lies, ReleaseFile, ReleaseKind};
+    use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
     use backlot_core::{Sha256, Timestamp};
     use backlot_pep::PackageName;
     use backlot_wheel::WheelName;
@@ -182,7 +182,7 @@ pub(crate) mod tests {
                 package: name.package.clone(),
                 version: name.version.clone(),
                 name,
-                lies: Lies::In(std::path::Path::new("").into()),
+                lies: FileLocation::Dir(std::path::Path::new("").into()),
                 size: Some(1234),
                 sha256: Some(Sha256::from_bytes([0xab; 32])),
                 requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),

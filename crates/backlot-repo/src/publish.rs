@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::allow::Gate;
 use crate::error::{Error, Result};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
 use crate::release_event::{RecordedCheck, ReleaseEvent, ReleaseEventKind, ReleaseRemote};
@@ -45,7 +45,7 @@ pub struct PublishPlan {
     /// The wheel's file name in the repo, normalised.
     pub file: String,
     /// The repo.
-    pub repo: Place,
+    pub repo: Location,
     /// The wheel's digest.
     pub sha256: Sha256,
     /// The wheel's size in bytes.
@@ -55,14 +55,14 @@ pub struct PublishPlan {
     /// The release in the way: with it, publishing is a conflict.
     pub existing: Option<ExistingRelease>,
     /// The files that would be written, the fact's name left open.
-    pub writes: Vec<Place>,
+    pub writes: Vec<Location>,
 }
 
 /// A release of the same version that is there already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExistingRelease {
     /// Its wheel.
-    pub place: Place,
+    pub place: Location,
     /// Who published it, if known.
     pub author: Option<String>,
     /// When, if known.
@@ -75,9 +75,9 @@ pub struct ExistingRelease {
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
     /// Where the release lies.
-    pub place: Place,
+    pub place: Location,
     /// Derived files of other releases of the package that were missing or wrong and were made again.
-    pub healed: Vec<Place>,
+    pub healed: Vec<Location>,
     /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
     pub unfinished: Option<String>,
 }
@@ -214,7 +214,7 @@ impl PublishCandidate {
     }
 
     /// The error for what is in its way.
-    pub(crate) fn conflict(&self, repo: Place, existing: ExistingRelease, complete: bool) -> Error {
+    pub(crate) fn conflict(&self, repo: Location, existing: ExistingRelease, complete: bool) -> Error {
         let file = existing.place.file().to_owned();
         Error::ReleaseExists {
             package: self.name.package.clone(),
@@ -256,7 +256,7 @@ pub(crate) fn published_fact(
 }
 
 /// A release of which nothing can be said but that it is there.
-pub(crate) fn unknown(place: Place) -> ExistingRelease {
+pub(crate) fn unknown(place: Location) -> ExistingRelease {
     ExistingRelease {
         place,
         author: None,

@@ -19,7 +19,7 @@ use crate::feed::{Feed, FeedPosition};
 use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
 use crate::listing::Listing;
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::{Checked, Publication, PublishPlan};
 use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
@@ -47,7 +47,7 @@ impl Repo {
     }
 
     /// Where it is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match self {
             Self::Index(repo) => repo.place(),
             Self::Store(repo) => repo.place(),
@@ -454,7 +454,7 @@ impl Repo {
     }
 
     /// The files of a package that its records or its page name and that are not there.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Location>> {
         match self {
             Self::Index(_) => Ok(Vec::new()),
             Self::Store(repo) => repo.missing_files(name),

@@ -97,8 +97,8 @@ pub use backlot_pep::{
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
-    LabelEvent, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent, ReleaseEventKind,
-    ReleaseRemote, StatusChange, StatusChangeReport,
+    LabelEvent, Location, Query, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent,
+    ReleaseEventKind, ReleaseRemote, StatusChange, StatusChangeReport,
 };
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{

@@ -35,7 +35,7 @@ pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::TOOL;
 use crate::record::sha256;
 use crate::release::ReleaseFile;
@@ -106,8 +106,8 @@ impl IndexRepo {
     }
 
     /// The index's URL.
-    pub fn place(&self) -> Place {
-        Place::Url(shown(&self.0.url))
+    pub fn place(&self) -> Location {
+        Location::Url(shown(&self.0.url))
     }
 
     /// User and name of the index, where its address is that of one of devpi: `…/ana/dev/+simple/`.

@@ -20,7 +20,7 @@ use url::Url;
 use super::error::IndexError;
 use super::{IndexRepo, final_error, offline};
 use crate::error::{Error, Result};
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::{ExistingRelease, PublishCandidate, PublishPlan, There};
 use crate::release::ReleaseFile;
 
@@ -41,7 +41,7 @@ impl IndexRepo {
         let existing = self.existing(offer)?;
         let writes = match existing {
             Some(_) => Vec::new(),
-            None => vec![Place::Url(shown(&self.upload_url()))],
+            None => vec![Location::Url(shown(&self.upload_url()))],
         };
         Ok(PublishPlan {
             package: offer.name.package.clone(),

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
 use crate::own_page::{self, OwnFile};
-use crate::release::{Lies, ReleaseFile, ReleaseKind};
+use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
 
 /// How the name of a marker begins.
 pub(super) const PENDING: &str = ".pending-";
@@ -163,7 +163,7 @@ pub(super) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageNa
         package: package.clone(),
         version: name.version.clone(),
         name,
-        lies: Lies::In(Arc::clone(folder)),
+        lies: FileLocation::Dir(Arc::clone(folder)),
         size: Some(file.size),
         sha256: Some(file.sha256()),
         metadata_sha256: Some(file.metadata_sha256()?),

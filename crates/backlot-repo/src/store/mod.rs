@@ -52,7 +52,7 @@ pub use backlot_backend::StoreOptions;
 use crate::allow::Gate;
 use crate::error::{Error, Result};
 use crate::layout::{Places, RepoKind, is_wheel};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::ReleaseRecord;
 use snapshot::Known;
 
@@ -72,7 +72,7 @@ struct Inner {
     shelves: Mutex<HashMap<PackageName, Known>>,
     /// What files without a record were found to be, by key, size and time.
     inspected: Mutex<HashMap<(String, u64, u64), ReleaseRecord>>,
-    warned: Mutex<BTreeSet<Place>>,
+    warned: Mutex<BTreeSet<Location>>,
     /// The store honours what a commit relies on: seen in this process.
     proven: OnceLock<()>,
     /// How long another publisher may take between staging and moving before it is taken for dead. Nothing but haste
@@ -233,18 +233,18 @@ impl ReleaseStore {
     }
 
     /// Where it is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match self.0.objects.root() {
             Some(root) => root.into(),
-            None => Place::Url(self.0.objects.place().to_owned()),
+            None => Location::Url(self.0.objects.place().to_owned()),
         }
     }
 
     /// Where an object lies, for people.
-    fn at(&self, key: &str) -> Place {
+    fn at(&self, key: &str) -> Location {
         match self.0.objects.root() {
             Some(root) => root.join(key).into(),
-            None => Place::Url(format!("{}/{key}", self.0.objects.place())),
+            None => Location::Url(format!("{}/{key}", self.0.objects.place())),
         }
     }
 
@@ -264,7 +264,7 @@ impl ReleaseStore {
         self.0.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<Location>> {
         self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,7 +15,7 @@ use super::commit::Committed;
 use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
 use crate::error::{Error, Result};
 use crate::feed::FeedEvent;
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::{
     ExistingRelease, Publication, PublishCandidate, PublishPlan, Published, published_fact, unknown,
 };
@@ -90,7 +90,7 @@ impl ReleaseStore {
         }
         if !self.is_local() && offer.size > WHEEL_LIMIT {
             return Err(Error::TooLarge {
-                place: Place::Path(offer.source.clone()),
+                place: Location::Path(offer.source.clone()),
                 limit: WHEEL_LIMIT,
             });
         }
@@ -147,7 +147,7 @@ impl ReleaseStore {
     }
 
     /// What is derived, after a commit. Returns what else of the package was wrong and was made again.
-    fn finish(&self, offer: &PublishCandidate, at: Timestamp, context: &Context) -> Result<Vec<Place>> {
+    fn finish(&self, offer: &PublishCandidate, at: Timestamp, context: &Context) -> Result<Vec<Location>> {
         let (objects, target) = (&*self.0.objects, target(offer));
         // A disk may round the time that it was given.
         let there = if self.is_local() {

@@ -21,9 +21,9 @@ use super::{ReleaseStore, WHEEL_LIMIT};
 use crate::error::{Error, Result};
 use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
-use crate::release::{Lies, ReleaseFile, ReleaseKind};
+use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
 use crate::release_event::{ReleaseEvent, ReleaseStatus};
 
 /// A package as it was when it was last read.
@@ -313,8 +313,8 @@ impl ReleaseStore {
         folder: Option<&Arc<Path>>,
     ) -> Result<Result<Option<(ReleaseFile, bool)>, BrokenRelease>> {
         let lies = || match folder {
-            Some(folder) => Lies::In(Arc::clone(folder)),
-            None => Lies::Under(file.entry.key.as_str().into(), self.at(&file.entry.key)),
+            Some(folder) => FileLocation::Dir(Arc::clone(folder)),
+            None => FileLocation::Key(file.entry.key.as_str().into(), self.at(&file.entry.key)),
         };
         if let Some(bytes) = self.record_beside(&file.entry.key, entries)?
             && let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
@@ -453,7 +453,7 @@ impl ReleaseStore {
 }
 
 /// A file that is there and cannot be looked at: no older version may take its place.
-fn unreachable(place: Place, version: &Version, error: &Error) -> BrokenRelease {
+fn unreachable(place: Location, version: &Version, error: &Error) -> BrokenRelease {
     let mut broken = BrokenRelease::failed(place, version, error);
     if let Some(failure) = &mut broken.failure {
         // Not that of a file that was not found: the name is there.
@@ -494,7 +494,7 @@ fn read_record(
 }
 
 /// A file as its record describes it; without one, by its name alone.
-fn release(file: &Listed, lies: Lies, record: Option<ReleaseRecord>) -> ReleaseFile {
+fn release(file: &Listed, lies: FileLocation, record: Option<ReleaseRecord>) -> ReleaseFile {
     let published_at = record.as_ref().map(|record| record.published_at);
     ReleaseFile {
         kind: file.kind,

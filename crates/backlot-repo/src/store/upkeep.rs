@@ -21,7 +21,7 @@ use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::{Error, Result};
 use crate::expected::{ExpectedFile, Gathered, missing_files};
 use crate::layout::RepoKind;
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::RECORD_LIMIT;
 use crate::reindex::ReindexReport;
 
@@ -124,7 +124,7 @@ impl ReleaseStore {
 
     /// The files of a package that its records or its page name and that are not there; the judgement of
     /// [`Self::expected_files`], without reading what is known of those that are.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Location>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(Vec::new());
         }
@@ -185,7 +185,7 @@ impl ReleaseStore {
 
     /// Make the sidecars, records and pages of a package again where they do not agree with its files. Returns what was
     /// wrong.
-    pub(crate) fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Place>> {
+    pub(crate) fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Location>> {
         let none = KnownPage::default();
         let healed = self.repair_derived(name, &none)?;
         let mut wrong = self.places(&healed);
@@ -196,7 +196,7 @@ impl ReleaseStore {
     }
 
     /// The same for the root pages.
-    pub(crate) fn mend_root(&self, context: &Context) -> Result<Vec<Place>> {
+    pub(crate) fn mend_root(&self, context: &Context) -> Result<Vec<Location>> {
         Ok(self.places(&self.settle_root(true, context)?))
     }
 
@@ -268,7 +268,7 @@ impl ReleaseStore {
     }
 
     /// Remove what somebody left behind more than a day ago. Returns what it was.
-    fn sweep(&self, mut left: Vec<Entry>, context: &Context) -> Result<Vec<Place>> {
+    fn sweep(&self, mut left: Vec<Entry>, context: &Context) -> Result<Vec<Location>> {
         let now = context.now().0;
         left.retain(|entry| {
             let is_file = !entry.key.ends_with('/');
@@ -282,7 +282,7 @@ impl ReleaseStore {
         Ok(left.iter().map(|entry| self.at(&entry.key)).collect())
     }
 
-    fn places(&self, keys: &[String]) -> Vec<Place> {
+    fn places(&self, keys: &[String]) -> Vec<Location> {
         keys.iter().map(|key| self.at(key)).collect()
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Sha256, StrongDigest, file};
 use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Place, ReleaseFile};
+use backlot_repo::{Location, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, editable_in_the_way};
@@ -272,8 +272,8 @@ impl Opened {
             ..Wheel::default()
         };
         match &release.place() {
-            Place::Url(url) => wheel.url = Some(url.clone()),
-            Place::Path(path) => wheel.path = Some(relative(path, folder)),
+            Location::Url(url) => wheel.url = Some(url.clone()),
+            Location::Path(path) => wheel.path = Some(relative(path, folder)),
         }
         entry.requires_python = release.requires_python;
         if package.sdist.is_some() {

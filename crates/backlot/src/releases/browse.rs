@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use backlot_core::Diagnostic as _;
 use backlot_dvc::Change;
 use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
-use backlot_repo::{Place, Query, ReleaseEvent, ReleaseStatus};
+use backlot_repo::{Location, Query, ReleaseEvent, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,7 @@ pub struct ReleaseDetail {
     /// What it needs, groups included.
     pub requires: Vec<RequirementRow>,
     /// The wheel.
-    pub wheel: Place,
+    pub wheel: Location,
     /// Its bytes, if known.
     pub wheel_size: Option<u64>,
     /// What it was built from, where known.

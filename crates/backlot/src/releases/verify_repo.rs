@@ -11,7 +11,7 @@ use backlot_core::Sha256;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::{Diagnostic as _, Operation};
 use backlot_pep::PackageName;
-use backlot_repo::{Error as RepoError, ExpectedFile, Place, ReleaseFile, Repo};
+use backlot_repo::{Error as RepoError, ExpectedFile, Location, ReleaseFile, Repo};
 use backlot_wheel::{Sdist, WheelArchive};
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +121,7 @@ impl Opened {
     ) -> Result<()> {
         let listing = repo.releases_with_problems(package)?;
         let mut expected = repo.expected_files(package)?;
-        let mut take = |place: &Place| {
+        let mut take = |place: &Location| {
             let at = expected.iter().position(|one| one.file == place.file());
             at.map(|at| expected.swap_remove(at))
         };
