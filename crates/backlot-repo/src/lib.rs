@@ -80,7 +80,7 @@ mod support;
 mod upkeep;
 mod whole;
 
-pub use allow::{AllowedName, Gate};
+pub use allow::{AllowedName, Allowlist};
 pub use error::{Error, Result};
 pub use expected::ExpectedFile;
 pub use feed::{BadFeedPosition, Feed, FeedEvent, FeedPosition, TOPICS};

@@ -10,7 +10,7 @@ use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::location::Location;
 use crate::record::sha256_of_file;
@@ -190,7 +190,7 @@ impl PublishCandidate {
     }
 
     /// Whether a repo that takes only some packages takes it.
-    pub(crate) fn check_gate(&self, gate: Option<&Gate>) -> Result<()> {
+    pub(crate) fn check_gate(&self, gate: Option<&Allowlist>) -> Result<()> {
         gate.map_or(Ok(()), |gate| gate.check(&self.name.package))
     }
 

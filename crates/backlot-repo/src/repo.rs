@@ -12,7 +12,7 @@ use backlot_core::{Context, PlaceIdentity, Sha256, StrongDigest};
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::expected::ExpectedFile;
 use crate::feed::{Feed, FeedPosition};
@@ -54,12 +54,12 @@ impl Repo {
         }
     }
 
-    /// Whether the repo may be asked for a package at all; see [`Gate`].
+    /// Whether the repo may be asked for a package at all; see [`Allowlist`].
     pub fn admits(&self, name: &PackageName) -> bool {
         self.gate().is_none_or(|gate| gate.admits(name))
     }
 
-    /// Fine if the repo may be asked for a package; see [`Gate`].
+    /// Fine if the repo may be asked for a package; see [`Allowlist`].
     pub fn check_admits(&self, name: &PackageName) -> Result<()> {
         self.gate().map_or(Ok(()), |gate| gate.check(name))
     }
@@ -69,7 +69,7 @@ impl Repo {
         self.gate().is_some()
     }
 
-    fn gate(&self) -> Option<&Gate> {
+    fn gate(&self) -> Option<&Allowlist> {
         match self {
             Self::Index(repo) => repo.gate(),
             Self::Store(repo) => repo.gate(),

@@ -32,7 +32,7 @@ pub use error::{IndexError, Promise};
 pub use page::read_package_page;
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
 use crate::location::Location;
@@ -57,7 +57,7 @@ struct Inner {
     uploader: Account,
     memory: Mutex<Memory>,
     /// What it may be asked for; anything, if it has none.
-    gate: OnceLock<Gate>,
+    gate: OnceLock<Allowlist>,
 }
 
 /// What was read in this process: one run of a command sees one state of a page.
@@ -96,12 +96,12 @@ impl IndexRepo {
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
     #[must_use]
-    pub fn gated(self, gate: Gate) -> Self {
+    pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
         self
     }
 
-    pub(crate) fn gate(&self) -> Option<&Gate> {
+    pub(crate) fn gate(&self) -> Option<&Allowlist> {
         self.0.gate.get()
     }
 

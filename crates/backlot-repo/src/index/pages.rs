@@ -19,7 +19,7 @@ use url::Url;
 use super::error::IndexError;
 use super::raw::RawPage;
 use super::{IndexRepo, offline, page};
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
 use crate::release::ReleaseFile;
@@ -108,7 +108,7 @@ impl IndexRepo {
     /// The packages of the index, sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         let network = &self.0.network;
-        if let Some(mut names) = self.gate().and_then(Gate::names) {
+        if let Some(mut names) = self.gate().and_then(Allowlist::names) {
             self.prefetch(&names)?;
             let mut failure = None;
             names.retain(|name| match self.releases_with_problems(name) {

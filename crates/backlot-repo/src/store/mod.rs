@@ -49,7 +49,7 @@ use backlot_wheel::sdist_name;
 
 pub use backlot_backend::StoreOptions;
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::layout::{Places, RepoKind, is_wheel};
 use crate::location::Location;
@@ -79,7 +79,7 @@ struct Inner {
     /// depends on it.
     patience: Duration,
     /// What it may be asked for; anything, if it has none.
-    gate: OnceLock<Gate>,
+    gate: OnceLock<Allowlist>,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
     known: OnceLock<ExpectedIdentity>,
     /// Nothing that is kept on this disk is believed.
@@ -183,12 +183,12 @@ impl ReleaseStore {
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
     #[must_use]
-    pub fn gated(self, gate: Gate) -> Self {
+    pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
         self
     }
 
-    pub(crate) fn gate(&self) -> Option<&Gate> {
+    pub(crate) fn gate(&self) -> Option<&Allowlist> {
         self.0.gate.get()
     }
 
