@@ -7,7 +7,7 @@
 
 use backlot_backend::each;
 use backlot_core::RelPath;
-use backlot_net::{Head, Kind, Responses};
+use backlot_net::{HttpCache, Kind, ResponseMeta};
 use backlot_wheel::{ByteRange, Fetching, Members, WheelArchive, files_in_pieces};
 
 use crate::error::{Error, Result};
@@ -106,7 +106,7 @@ fn in_archive(archive: &WheelArchive, wanted: &Wanted<'_>) -> Result<Inside> {
     Ok(found)
 }
 
-fn find(store: &Responses, key: &str) -> Option<Inside> {
+fn find(store: &HttpCache, key: &str) -> Option<Inside> {
     let kept = store.find(Kind::Metadata, key)?;
     let texts: Vec<(String, String)> = serde_json::from_slice(&kept.body).ok()?;
     let parsed = texts
@@ -115,7 +115,7 @@ fn find(store: &Responses, key: &str) -> Option<Inside> {
     parsed.collect()
 }
 
-fn keep(store: &Responses, key: &str, release: &ReleaseFile, found: &Inside) {
+fn keep(store: &HttpCache, key: &str, release: &ReleaseFile, found: &Inside) {
     let texts = found
         .iter()
         .map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)));
@@ -125,7 +125,12 @@ fn keep(store: &Responses, key: &str, release: &ReleaseFile, found: &Inside) {
     };
     let body = serde_json::to_vec(&texts).expect("texts are plain data");
     let place = release.place().to_string();
-    store.keep(Kind::Metadata, key, &Head::new(&place, &place, 200, &body), &body);
+    store.keep(
+        Kind::Metadata,
+        key,
+        &ResponseMeta::new(&place, &place, 200, &body),
+        &body,
+    );
 }
 
 #[cfg(test)]

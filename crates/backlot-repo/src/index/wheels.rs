@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::{self, Staged};
 use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256, shared};
-use backlot_net::{Ask, FileSink, Head, Kept, Kind, Responses};
+use backlot_net::{CachedResponse, FileSink, HttpCache, Kind, Request, ResponseMeta};
 use backlot_wheel::{ByteRange, Metadata, Piece, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
@@ -61,7 +61,7 @@ impl IndexRepo {
     }
 
     /// What was read is kept there.
-    pub(crate) fn store(&self) -> &Responses {
+    pub(crate) fn store(&self) -> &HttpCache {
         self.0.network.responses()
     }
 
@@ -122,7 +122,7 @@ impl IndexRepo {
         Ok(())
     }
 
-    fn kept_metadata(&self, release: &ReleaseFile) -> Option<Kept> {
+    fn kept_metadata(&self, release: &ReleaseFile) -> Option<CachedResponse> {
         let kept = self
             .0
             .network
@@ -159,7 +159,7 @@ impl IndexRepo {
         // Only what is right is kept for ever.
         self.check_metadata(release, &bytes, sha256(&bytes))?;
         parse(release, &bytes)?;
-        let head = Head::new(&shown(&url), &shown(&url), 200, &bytes);
+        let head = ResponseMeta::new(&shown(&url), &shown(&url), 200, &bytes);
         network
             .responses()
             .keep(Kind::Metadata, &metadata_key(release), &head, &bytes);
@@ -170,7 +170,7 @@ impl IndexRepo {
     async fn metadata_beside(&self, wheel: &Url) -> Result<Option<Vec<u8>>> {
         let mut url = wheel.clone();
         url.set_path(&format!("{}.metadata", wheel.path()));
-        let mut ask = Ask::new(url.clone(), METADATA_LIMIT);
+        let mut ask = Request::new(url.clone(), METADATA_LIMIT);
         ask.deadline = Some(self.0.network.options().page_timeout);
         let mut bytes = Vec::new();
         let answer = self.0.network.ask(&self.0.account, &ask, &mut bytes).await?;
@@ -256,7 +256,7 @@ impl IndexRepo {
             ));
         }
         let mut staged = shared::staged_beside(target)?;
-        let ask = Ask::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
+        let ask = Request::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
         let mut sink = FileSink::new(staged.file(), progress, release.strong());
         let answer = self.0.network.ask(&self.0.account, &ask, &mut sink).await;
         let wrong_size = |expected, found| IndexError::WrongSize {

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use backlot_backend::ObjectStore;
 use backlot_core::ExpectedIdentity;
-use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
+use backlot_net::{CachedResponse, HttpCache, Kind, Network, PlaceName};
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::sdist_name;
 
@@ -68,7 +68,7 @@ struct Inner {
     /// Of a folder on this machine, its paths.
     places: Option<Places>,
     /// What was read from afar is kept on this disk.
-    kept: Option<Responses>,
+    kept: Option<HttpCache>,
     shelves: Mutex<HashMap<PackageName, Known>>,
     /// What files without a record were found to be, by key, size and time.
     inspected: Mutex<HashMap<(String, u64, u64), ReleaseRecord>>,
@@ -134,11 +134,11 @@ impl ReleaseStore {
         key.starts_with("packages/") && (is_wheel(file) || sdist_name(file).is_some())
     }
 
-    pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: Responses) -> Self {
+    pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: HttpCache) -> Self {
         Self::new(objects, Some(kept))
     }
 
-    fn new(objects: Arc<dyn ObjectStore>, kept: Option<Responses>) -> Self {
+    fn new(objects: Arc<dyn ObjectStore>, kept: Option<HttpCache>) -> Self {
         Self(Arc::new(Inner {
             places: objects.root().map(Places::new),
             objects,
@@ -174,7 +174,7 @@ impl ReleaseStore {
     }
 
     /// What was kept on this disk, where it may be believed.
-    fn find_kept(&self, kind: Kind, key: &str) -> Option<Kept> {
+    fn find_kept(&self, kind: Kind, key: &str) -> Option<CachedResponse> {
         if self.0.is_uncached {
             return None;
         }
@@ -269,7 +269,7 @@ impl ReleaseStore {
     }
 
     /// What was read from afar is kept there.
-    pub(crate) fn kept(&self) -> Option<&Responses> {
+    pub(crate) fn kept(&self) -> Option<&HttpCache> {
         self.0.kept.as_ref()
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use backlot_backend::CommitBy;
 use backlot_core::Context;
-use backlot_net::Responses;
+use backlot_net::HttpCache;
 use fs_err as fs;
 use ulid::Ulid;
 
@@ -48,7 +48,7 @@ impl Scene {
     /// The repo as another machine would open it, over a line of its own.
     fn repo(&self, line: Line) -> ReleaseStore {
         let kept = self.folder.path().join(Ulid::generate().to_string());
-        let repo = ReleaseStore::over(Arc::new(self.world.over(line)), Responses::new(&kept));
+        let repo = ReleaseStore::over(Arc::new(self.world.over(line)), HttpCache::new(&kept));
         let mut inner = Arc::into_inner(repo.0).unwrap();
         inner.patience = Duration::from_millis(30);
         ReleaseStore(Arc::new(Inner { ..inner }))
