@@ -22,7 +22,7 @@ use fs_err as fs;
 use self::session::{NotMoved, Request, Session, Verb};
 use crate::error::{Error, Result};
 use crate::site_cache::IsFixed;
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
 use crate::upload::{Spares, Upload, Uploads, WHOLE};
 
 /// How often a transfer is tried.
@@ -271,7 +271,7 @@ impl ObjectStore for Via {
     fn create_or_replace(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         self.store.create_or_replace(key, bytes, kind)
     }
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         self.store.rename(from, to)
     }
     fn delete(&self, key: &str) -> Result<()> {

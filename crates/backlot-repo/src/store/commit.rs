@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use backlot_backend::{CommitBy, Error as BackendError, How, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, How, Put, RenameOutcome};
 use backlot_core::{Context, FileError, Timestamp};
 use backlot_net::Pauses;
 use backlot_pep::{PackageName, Version};
@@ -179,11 +179,11 @@ impl ReleaseStore {
                 continue;
             }
             match objects.rename(&staged_key(offer, id), target) {
-                Ok(Moved::Done) => return Ok(Committed::Won),
+                Ok(RenameOutcome::Done) => return Ok(Committed::Won),
                 // Removed by somebody who is now before us, or moved by a request whose answer was lost.
-                Ok(Moved::Gone) => *mine = None,
-                Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
-                Ok(Moved::Exists) => {
+                Ok(RenameOutcome::Gone) => *mine = None,
+                Ok(RenameOutcome::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
+                Ok(RenameOutcome::Exists) => {
                     return Err(self.in_the_way(
                         target,
                         "something that is not a wheel has this name",

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use backlot_backend::{CommitBy, Entry, How, Moved, Put};
+use backlot_backend::{CommitBy, Entry, How, Put, RenameOutcome};
 use backlot_core::{Context, Operation};
 use backlot_pep::PackageName;
 use sha2::Digest as _;
@@ -170,10 +170,10 @@ impl ReleaseStore {
                     objects.delete(&key)?;
                 }
                 let moved = objects.rename(&staged, &key);
-                if !matches!(moved, Ok(Moved::Done)) {
+                if !matches!(moved, Ok(RenameOutcome::Done)) {
                     objects.delete(&staged).ok();
                 }
-                moved? == Moved::Done
+                moved? == RenameOutcome::Done
             }
         };
         if !is_placed {

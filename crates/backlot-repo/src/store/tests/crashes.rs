@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use backlot_backend::{
-    CommitBy, Entry, Error as BackendError, How, Moved, ObjectStore, ObjectWriter, Put, Result as Asked,
-    Traits,
+    CommitBy, Entry, Error as BackendError, How, ObjectStore, ObjectWriter, Put, RenameOutcome,
+    Result as Asked, Traits,
 };
 use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
@@ -119,7 +119,7 @@ impl ObjectStore for Watched {
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Asked<Put> {
         self.change(key, |store| store.create(key, bytes, kind))
     }
-    fn rename(&self, from: &str, to: &str) -> Asked<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Asked<RenameOutcome> {
         self.change(to, |store| store.rename(from, to))
     }
     fn delete(&self, key: &str) -> Asked<()> {
