@@ -23,7 +23,7 @@ use self::session::{NotMoved, Request, Session, Verb};
 use crate::error::{Error, Result};
 use crate::site_cache::IsFixed;
 use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
-use crate::upload::{Spares, Upload, Uploads, WHOLE};
+use crate::upload::{BufferPool, Upload, Uploads, WHOLE};
 
 /// How often a transfer is tried.
 const ATTEMPTS: usize = 4;
@@ -72,7 +72,7 @@ struct Via {
     /// Where files are while they are moved.
     folder: PathBuf,
     context: Context,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
 }
 
 impl fmt::Debug for Via {
@@ -286,7 +286,7 @@ impl ObjectStore for Via {
 }
 
 impl Uploads for Via {
-    fn spares(&self) -> &Arc<Spares> {
+    fn spares(&self) -> &Arc<BufferPool> {
         &self.spares
     }
 

@@ -30,7 +30,7 @@ use crate::each::by_level;
 use crate::error::{Error, Result};
 use crate::service::clean;
 use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
-use crate::upload::{Spares, Upload, Uploads};
+use crate::upload::{BufferPool, Upload, Uploads};
 use account::Account;
 use connection::{Asked, Connection, SftpError};
 use wire::Kind;
@@ -56,7 +56,7 @@ pub(crate) struct Sftp {
     line: Mutex<Option<Arc<Connection>>>,
     permits: Semaphore,
     swept: AtomicBool,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
 }
 
 impl fmt::Debug for Sftp {
@@ -533,7 +533,7 @@ impl ObjectStore for Sftp {
 }
 
 impl Uploads for Sftp {
-    fn spares(&self) -> &Arc<Spares> {
+    fn spares(&self) -> &Arc<BufferPool> {
         &self.spares
     }
 

@@ -390,7 +390,7 @@ impl Opened {
         }
         let remote = import.options.push.as_deref();
         if !import.options.dry_run {
-            let pushed = self.push_tracked(&tracked, remote, backlot_dvc::SentAhead::default(), false)?;
+            let pushed = self.push_tracked(&tracked, remote, backlot_dvc::EarlyUpload::default(), false)?;
             return Ok(Some(pushed));
         }
         let entry = self.remote_entry(remote, "importing files")?;

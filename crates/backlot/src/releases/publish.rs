@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use backlot_cascade::DirtyReport;
 use backlot_core::file;
 use backlot_core::options;
-use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, Change, Destination, EarlyUpload, FileChanges, TrackedPointer};
 use backlot_pep::{PackageName, Version, VersionChange};
 use backlot_repo::{Checked, Publication, RecordedCheck, ReleaseFile, Repo};
 use backlot_store::Remote;
@@ -612,8 +612,8 @@ fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
 }
 
 /// What was sent while changes were recorded.
-fn ahead_of(recorded: &[AddedOut]) -> SentAhead {
-    let mut ahead = SentAhead::default();
+fn ahead_of(recorded: &[AddedOut]) -> EarlyUpload {
+    let mut ahead = EarlyUpload::default();
     for out in recorded {
         ahead += out.ahead;
     }
