@@ -14,7 +14,7 @@ use backlot_wheel::{WheelName, sdist_name};
 use crate::error::{Error, Result};
 use crate::layout::is_wheel;
 use crate::location::Location;
-use crate::own_page;
+use crate::page_reader;
 use crate::publish::PublishCandidate;
 use crate::record::ReleaseRecord;
 use crate::release_event::{Published, ReleaseEvent, may_be, published_digests};
@@ -141,7 +141,7 @@ impl<'a> Gathered<'a> {
 
     /// The page of the package.
     pub(crate) fn page(&mut self, bytes: &[u8]) {
-        for file in own_page::read(bytes).unwrap_or_default() {
+        for file in page_reader::read(bytes).unwrap_or_default() {
             self.note(&file.filename, |expected| expected.on_page = Some(file.sha256()));
         }
     }
@@ -187,7 +187,7 @@ fn names_missing(
         return Ok(true);
     }
     let page = page()?.unwrap_or_default();
-    let on_page = own_page::read(&page).unwrap_or_default();
+    let on_page = page_reader::read(&page).unwrap_or_default();
     Ok(on_page.iter().any(|file| !there.contains(&*file.filename)))
 }
 

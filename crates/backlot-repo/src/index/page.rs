@@ -18,7 +18,7 @@ use super::{html, json};
 use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
 use crate::location::Location;
-use crate::own_page::timestamp;
+use crate::page_reader::timestamp;
 use crate::release::{FileLocation, ReleaseFile, ReleaseKind, StrongDigests};
 
 /// The most that is shown of a text on a page.

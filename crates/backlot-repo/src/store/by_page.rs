@@ -19,7 +19,7 @@ use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
-use crate::own_page::{self, OwnFile};
+use crate::page_reader::{self, OwnFile};
 use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
 
 /// How the name of a marker begins.
@@ -54,14 +54,14 @@ impl ReleaseStore {
             Ok(Some(written)) if written >= changed => {}
             _ => return Ok(None),
         }
-        let Some(bytes) = self.own_page(name)? else {
+        let Some(bytes) = self.page_reader(name)? else {
             return Ok(None);
         };
         // After the page was read: who speaks now writes it after us.
         if self.is_pending(name) {
             return Ok(None);
         }
-        let Some(files) = own_page::read(&bytes) else {
+        let Some(files) = page_reader::read(&bytes) else {
             return Ok(None);
         };
         let mut left: HashSet<&str> = there.iter().map(String::as_str).collect();

@@ -34,7 +34,7 @@ impl ReleaseStore {
     }
 
     /// The page of a package for programs; `None` also if it is too large.
-    pub(super) fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
+    pub(super) fn page_reader(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
         let page = self.0.objects.read(&page_key(name), PAGE_LIMIT)?;
         Ok(page.filter(|page| page.len() as u64 <= PAGE_LIMIT))
     }

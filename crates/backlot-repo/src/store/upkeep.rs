@@ -102,7 +102,7 @@ impl ReleaseStore {
                 }
             }
         }
-        gathered.page(&self.own_page(name)?.unwrap_or_default());
+        gathered.page(&self.page_reader(name)?.unwrap_or_default());
         let facts = if self.is_local() {
             None
         } else {
@@ -129,7 +129,12 @@ impl ReleaseStore {
             return Ok(Vec::new());
         }
         let there: BTreeSet<String> = self.names_of(name)?.into_iter().collect();
-        missing_files(name, &there, || self.own_page(name), || self.expected_files(name))
+        missing_files(
+            name,
+            &there,
+            || self.page_reader(name),
+            || self.expected_files(name),
+        )
     }
 
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.

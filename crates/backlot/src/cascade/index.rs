@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
 use backlot_core::{file, shared};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
-use backlot_repo::{Listing, ReleaseFile, Repo, Revision, Wanted};
+use backlot_repo::{Listing, MemberFilter, ReleaseFile, Repo, Revision};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ const CHEAP_BYTES: u64 = 4 << 20;
 const CHEAP_READS: usize = 64;
 
 /// The files of a release that say what it is.
-const ABOUT: Wanted<'static> = Wanted {
+const ABOUT: MemberFilter<'static> = MemberFilter {
     name: "about",
     is: &is_about,
 };

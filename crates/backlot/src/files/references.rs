@@ -15,7 +15,7 @@ use backlot_core::{Blake3, RelPath, Sha256};
 use backlot_dvc::pipeline::LOCK_FILE;
 use backlot_dvc::{Out, Pointer};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Inside, Listing, Release, ReleaseFile, Repo, Wanted};
+use backlot_repo::{Listing, MemberFilter, Members, Release, ReleaseFile, Repo};
 use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +33,12 @@ const RELEASES: usize = 64;
 const OUTS: usize = 20_000;
 
 /// The files of a release that say what it needs.
-const TRACKED: Wanted<'static> = Wanted {
+const TRACKED: MemberFilter<'static> = MemberFilter {
     name: "tracked",
     is: &says_what_is_tracked,
 };
 /// The record of the builder, which says more of outputs of stages than their lock.
-const PROVENANCE: Wanted<'static> = Wanted {
+const PROVENANCE: MemberFilter<'static> = MemberFilter {
     name: "provenance",
     is: &is_provenance,
 };
@@ -493,7 +493,7 @@ impl Batch {
 /// only the lock is there, which does not tell what was pushed: what it names is kept where it is.
 fn pointers_of(repo: &Repo, files: &[&ReleaseFile]) -> Result<Vec<Vec<Pointer>>> {
     let inside = read(repo, files, &TRACKED)?;
-    let has_lock = |found: &Inside| found.iter().any(|(path, _)| is_lock(path));
+    let has_lock = |found: &Members| found.iter().any(|(path, _)| is_lock(path));
     let locked = files.iter().zip(&inside).filter(|(_, found)| has_lock(found));
     let locked: Vec<&ReleaseFile> = locked.map(|(file, _)| *file).collect();
     let mut records = if locked.is_empty() {
@@ -524,7 +524,7 @@ fn pointers_of(repo: &Repo, files: &[&ReleaseFile]) -> Result<Vec<Vec<Pointer>>>
 }
 
 /// Some files out of releases; the error names the one that cannot be read.
-fn read(repo: &Repo, files: &[&ReleaseFile], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
+fn read(repo: &Repo, files: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<Vec<Members>> {
     match repo.read_inside(files, wanted) {
         Ok(inside) => Ok(inside),
         // Which of them it is, is told by reading them one by one.
@@ -566,7 +566,7 @@ fn refuse_missing(repo: &Repo, package: &PackageName) -> Result<()> {
 }
 
 /// The error of the first file that cannot be read.
-fn one_by_one(repo: &Repo, files: &[&ReleaseFile], wanted: &Wanted<'_>) -> Result<()> {
+fn one_by_one(repo: &Repo, files: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<()> {
     for file in files {
         repo.read_inside(&[file], wanted).map_err(|error| match error {
             damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {

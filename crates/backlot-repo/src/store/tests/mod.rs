@@ -25,7 +25,7 @@ use ulid::Ulid;
 use super::{Inner, ReleaseStore};
 use crate::error::{Error, Result};
 use crate::feed::FeedPosition;
-use crate::inside::Wanted;
+use crate::members::MemberFilter;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
 use memory::{Line, World};
@@ -149,7 +149,7 @@ fn a_few_files_of_a_large_wheel_are_read_without_the_rest_of_it() {
         let listing = repo.releases_with_problems(&package("chair")).unwrap();
         let read = |end: &'static str| {
             let is = |path: &backlot_core::RelPath| path.as_str().ends_with(end);
-            let wanted = Wanted { name: end, is: &is };
+            let wanted = MemberFilter { name: end, is: &is };
             let found = repo
                 .read_inside(&[&listing.releases[0]], &wanted)
                 .unwrap()
