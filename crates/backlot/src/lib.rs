@@ -46,7 +46,7 @@
 //! an asynchronous runtime it does its work on a thread of its own. [`aio::run`] makes a future of a call, and dropping that cancels it. A call stops when its [`Context`] is
 //! cancelled or its time is over, between two small steps; files, releases and the environment are then as before or as after, never between. All computing is done
 //! by the [`Pool`] of the host, all requests in its [`Runtime`]. Memory does not grow with the size of files; transfers stay below 256 MiB. A change of a workspace
-//! holds its lock while its own files are written, and not while bytes move; how long a call waits for it is the caller's ([`Context::with_patience`]).
+//! holds its lock while its own files are written, and not while bytes move; how long a call waits for it is the caller's ([`Context::with_lock_timeout`]).
 //!
 //! Deliberately absent: terminals, environment variables (unless a program asks for them by [`Host::from_env`]), globals, signal handlers.
 
