@@ -365,8 +365,8 @@ impl Repo {
         }
     }
 
-    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::facts_to_carry`].
-    pub fn facts_to_carry<'a>(
+    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::events_to_import`].
+    pub fn events_to_import<'a>(
         &self,
         release: &'a Release,
     ) -> Result<Vec<(&'a ReleaseFile, Vec<ImportedEvent>)>> {
@@ -379,15 +379,15 @@ impl Repo {
                 continue;
             }
             let facts = match self {
-                Self::Index(repo) => repo.facts_to_carry(release, file),
-                Self::Store(repo) => repo.facts_to_carry(file)?,
+                Self::Index(repo) => repo.events_to_import(release, file),
+                Self::Store(repo) => repo.events_to_import(file)?,
             };
             all.push((file, facts));
         }
         Ok(all)
     }
 
-    /// Add what was said of a release elsewhere; see [`ReleaseStore::carry_facts`].
+    /// Add what was said of a release elsewhere; see [`ReleaseStore::import_events`].
     pub fn import_events(
         &self,
         release: &ReleaseFile,

@@ -121,7 +121,7 @@ fn carried_facts_keep_their_names_and_come_once() {
             .set_status(&release, verdict, &by("ana"), false, &context)
             .unwrap();
     }
-    let facts = source.facts_to_carry(&release).unwrap();
+    let facts = source.events_to_import(&release).unwrap();
     assert_eq!(facts.len(), 2);
     let carry = |dry_run| target.import_events(&release, &facts, dry_run, &context).unwrap();
     assert_eq!(

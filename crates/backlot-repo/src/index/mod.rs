@@ -160,7 +160,7 @@ impl IndexRepo {
     /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
     /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
     /// tell: they are said by the index, when the release was published.
-    pub(crate) fn facts_to_carry(&self, release: &Release, file: &ReleaseFile) -> Vec<ImportedEvent> {
+    pub(crate) fn events_to_import(&self, release: &Release, file: &ReleaseFile) -> Vec<ImportedEvent> {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
         let said = yanked.into_iter().chain(status.deprecated);

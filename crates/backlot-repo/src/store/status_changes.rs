@@ -74,7 +74,7 @@ impl ReleaseStore {
     }
 
     /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
-    pub fn facts_to_carry(&self, release: &ReleaseFile) -> Result<Vec<ImportedEvent>> {
+    pub fn events_to_import(&self, release: &ReleaseFile) -> Result<Vec<ImportedEvent>> {
         let (package, version) = (&release.package, &release.version);
         let facts = if self.is_local() {
             self.said(package, version)?.named

@@ -412,7 +412,7 @@ impl Opened {
     pub(crate) fn copy_one(&self, ends: &Ends, planned: &PlannedRelease) -> Result<CopiedRelease> {
         let release = &planned.release;
         let mut facts = 0;
-        for (file, carried) in ends.source.facts_to_carry(release)? {
+        for (file, carried) in ends.source.events_to_import(release)? {
             facts += ends
                 .target
                 .import_events(file, &carried, ends.dry_run, self.context())?;

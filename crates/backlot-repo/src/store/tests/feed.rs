@@ -210,7 +210,7 @@ fn facts_that_are_carried_twice_are_told_once() {
         let said = repo.set_status(&release, verdict, &by("ben"), false, &Context::default());
         said.unwrap();
     }
-    let facts = from.repo(Line::good()).facts_to_carry(&release).unwrap();
+    let facts = from.repo(Line::good()).events_to_import(&release).unwrap();
     for new in [2, 0] {
         let carried = to.repo(Line::good());
         let carried = carried.import_events(&release, &facts, false, &Context::default());
