@@ -88,7 +88,8 @@ impl Transport {
         use opendal::HttpTransport as _;
 
         let method = request.method().clone();
-        let is_part = request.headers().contains_key(http::header::RANGE);
+        let range = request.headers().get(http::header::RANGE);
+        let is_behind = range.is_some_and(|range| !range.as_bytes().starts_with(b"bytes=0-"));
         let is_listing = request.uri().query().is_some_and(|q| q.contains("list-type="));
         let mut turn = Arc::clone(&self.shared.gate).enter().await;
         let response = if matches!(method.as_str(), "PUT" | "POST" | "PATCH" | "MOVE") {
@@ -97,7 +98,7 @@ impl Transport {
             self.quick.fetch(request).await
         };
         let response = response.inspect_err(|_| turn.refused())?;
-        if is_part && response.status() == http::StatusCode::OK {
+        if is_behind && response.status() == http::StatusCode::OK {
             // Bytes from its beginning would be taken for those that were asked for.
             return Err(unexpected(
                 "the server answered a request for a part (Range) with the whole",
