@@ -70,7 +70,7 @@ mod workspace;
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
 pub use backlot_cascade::{
-    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
+    AttemptBatch, CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
     Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName,
     RevertPlan, RevertStep, Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
 };
@@ -111,6 +111,9 @@ pub use bundle::{
 };
 pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
+pub use cascade::executors::section::parse_time;
+pub use cascade::executors::{AttemptRow, ExecutorKind, ExecutorOptions};
+pub use cascade::export::{CascadeExport, JobFormat};
 pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
 pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};

@@ -10,6 +10,7 @@ use backlot_core::{LinkMode, file};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::cascade::executors::section::CascadeSection;
 use crate::error::{Error, Result, WorkspaceError};
 
 /// All of it.
@@ -18,6 +19,8 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) struct UserFile {
     /// The commands that are asked for credentials.
     pub(crate) auth: Option<AuthSection>,
+    /// Where and how cascades are run.
+    pub(crate) cascade: Option<CascadeSection>,
     /// Whom to tell of events of repos.
     pub(crate) hook: Option<Vec<HookSection>>,
     /// The programs that move large objects of stores.

@@ -1,0 +1,185 @@
+//! `[cascade]` of `backlot.toml` and of the user's file: where cascades are run, and how jobs are submitted.
+//!
+//! Invariant: each value of the workspace goes before that of the user. Deliberately absent: secrets; a worker finds its credentials as any command does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use toml_edit::DocumentMut;
+
+use super::ExecutorKind;
+use crate::error::Result;
+use crate::workspace::Opened;
+use crate::workspace::user_file::{UserFile, Words};
+
+/// `[cascade]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct CascadeSection {
+    /// Where cascades are run that do not say it themselves.
+    pub(crate) executor: Option<ExecutorKind>,
+    /// The command `backlot` as workers see it.
+    pub(crate) program: Option<PathBuf>,
+    /// The folder of the logs of attempts, as workers see it.
+    pub(crate) logs: Option<PathBuf>,
+    #[serde(deserialize_with = "time")]
+    pub(crate) wall_time: Option<Duration>,
+    #[serde(deserialize_with = "time")]
+    pub(crate) quiet_time: Option<Duration>,
+    pub(crate) slurm: SlurmSection,
+}
+
+/// `[cascade.slurm]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SlurmSection {
+    pub(crate) partition: Option<String>,
+    pub(crate) account: Option<String>,
+    /// More arguments of `sbatch`.
+    #[serde(deserialize_with = "words")]
+    pub(crate) arguments: Vec<String>,
+    /// By class of `resources` of an asset, the arguments of `sbatch` that it needs; `{n}` stands for the units.
+    #[serde(deserialize_with = "words_by_class")]
+    pub(crate) resources: BTreeMap<String, Vec<String>>,
+    /// How long to wait between two questions to Slurm.
+    #[serde(deserialize_with = "time")]
+    pub(crate) poll: Option<Duration>,
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let time = parse_time(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("invalid duration `{text}`; write 90s, 30m, 12h or 2d"))
+    })?;
+    Ok(Some(time))
+}
+
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
+    Words::deserialize(deserializer).map(Words::into_words)
+}
+
+fn words_by_class<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<BTreeMap<String, Vec<String>>, D::Error> {
+    let given: BTreeMap<String, Words> = BTreeMap::deserialize(deserializer)?;
+    Ok(given
+        .into_iter()
+        .map(|(class, words)| (class, words.into_words()))
+        .collect())
+}
+
+/// A time as configurations and arguments have it: `90s`, `30m`, `12h`, `2d`; not zero.
+pub fn parse_time(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
+    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds))
+}
+
+impl CascadeSection {
+    /// The section of a document; the error is a reason for people.
+    pub(crate) fn read(document: &DocumentMut) -> std::result::Result<Self, String> {
+        #[derive(Deserialize)]
+        struct File {
+            #[serde(default)]
+            cascade: CascadeSection,
+        }
+        if !document.contains_key("cascade") {
+            return Ok(Self::default());
+        }
+        let read = toml::from_str::<File>(&document.to_string());
+        read.map(|file| file.cascade)
+            .map_err(|error| error.to_string().trim().to_owned())
+    }
+
+    fn over(self, user: Self) -> Self {
+        Self {
+            executor: self.executor.or(user.executor),
+            program: self.program.or(user.program),
+            logs: self.logs.or(user.logs),
+            wall_time: self.wall_time.or(user.wall_time),
+            quiet_time: self.quiet_time.or(user.quiet_time),
+            slurm: SlurmSection {
+                partition: self.slurm.partition.or(user.slurm.partition),
+                account: self.slurm.account.or(user.slurm.account),
+                arguments: if self.slurm.arguments.is_empty() {
+                    user.slurm.arguments
+                } else {
+                    self.slurm.arguments
+                },
+                resources: user.slurm.resources.into_iter().chain(self.slurm.resources).collect(),
+                poll: self.slurm.poll.or(user.slurm.poll),
+            },
+        }
+    }
+}
+
+impl Opened {
+    /// Where and how cascades are run, as the workspace says, else the user.
+    pub(crate) fn cascade_section(&self) -> Result<CascadeSection> {
+        let user = UserFile::load(self.host().user_config.as_deref())?;
+        Ok(self.config().cascade.clone().over(user.cascade.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{CascadeSection, parse_time};
+    use crate::cascade::executors::ExecutorKind;
+
+    fn read(text: &str) -> Result<CascadeSection, String> {
+        CascadeSection::read(&text.parse().expect("TOML"))
+    }
+
+    #[test]
+    fn what_a_workspace_says_goes_before_what_its_user_says() {
+        let workspace = read(
+            "[cascade]\nexecutor = 'slurm'\nwall-time = '2h'\n[cascade.slurm]\npartition = 'farm'\nresources = { gpu = '--gres=gpu:{n}' }",
+        );
+        let user = read(
+            "[cascade]\nexecutor = 'process'\nquiet-time = '30m'\n[cascade.slurm]\naccount = 'show'\narguments = ['--nice=100']\nresources = { gpu = '-G {n}', ram = '--mem={n}G' }",
+        );
+        let both = workspace.expect("read").over(user.expect("read"));
+        assert_eq!(both.executor, Some(ExecutorKind::Slurm));
+        assert_eq!(both.wall_time, Some(Duration::from_hours(2)));
+        assert_eq!(both.quiet_time, Some(Duration::from_mins(30)));
+        assert_eq!(both.slurm.partition.as_deref(), Some("farm"));
+        assert_eq!(both.slurm.account.as_deref(), Some("show"));
+        assert_eq!(both.slurm.arguments, ["--nice=100"]);
+        assert_eq!(both.slurm.resources["gpu"], ["--gres=gpu:{n}"]);
+        assert_eq!(both.slurm.resources["ram"], ["--mem={n}G"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for wrong in [
+            "[cascade]\nexecuter = 'slurm'",
+            "[cascade]\nexecutor = 'lsf'",
+            "[cascade]\nwall-time = '2 hours'",
+            "[cascade.slurm]\nqueue = 'farm'",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read("[workspace]").expect("nothing").executor.is_none());
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(parse_time("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_time("2d"), Some(Duration::from_hours(48)));
+        for wrong in ["", "90", "0s", "-1s", "h", "1w", "99999999999999999999d", "1ü"] {
+            assert_eq!(parse_time(wrong), None, "{wrong}");
+        }
+    }
+}
