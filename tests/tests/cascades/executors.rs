@@ -79,7 +79,7 @@ fn the_configuration_says_where_cascades_run_and_a_run_prints_its_logs() {
     let logs = studio.snapshot("model/logs");
     assert_eq!(logs.keys().filter(|name| name.ends_with(".1.log")).count(), 2, "{logs:?}");
     fs::write(&path, config + "\n[cascade]\nexecuter = \"process\"\n").expect("written");
-    at(&studio, "model", &["cascade", "list", "--json"]).fails(3, "config::bad");
+    at(&studio, "model", &["cascade", "list", "--json"]).fails(3, "config::invalid");
 }
 
 #[test]

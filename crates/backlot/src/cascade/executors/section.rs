@@ -1,6 +1,7 @@
 //! `[cascade]` of `backlot.toml` and of the user's file: where cascades are run, and how jobs are submitted.
 //!
-//! Invariant: each value of the workspace goes before that of the user. Deliberately absent: secrets; a worker finds its credentials as any command does.
+//! Invariants: each value of the workspace goes before that of the user; no file of a project names a program, or gives `sbatch` an argument that could start
+//! one. Deliberately absent: secrets; a worker finds its credentials as any command does.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -47,6 +48,29 @@ pub struct SlurmSection {
     #[serde(deserialize_with = "time")]
     pub(crate) poll: Option<Duration>,
 }
+
+/// Options of `sbatch` that a workspace may give: they choose what a job gets, and no more. Others (`--wrap`, `--output`, `--export`) are the user's.
+const OF_WORKSPACE: [&str; 19] = [
+    "--cluster-constraint",
+    "--constraint",
+    "--cores-per-socket",
+    "--cpus-per-gpu",
+    "--cpus-per-task",
+    "--exclude",
+    "--exclusive",
+    "--gpus",
+    "--gres",
+    "--hint",
+    "--licenses",
+    "--mem",
+    "--mem-per-cpu",
+    "--nice",
+    "--nodelist",
+    "--qos",
+    "--reservation",
+    "--threads-per-core",
+    "--tmp",
+];
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -97,8 +121,19 @@ impl CascadeSection {
             return Ok(Self::default());
         }
         let read = toml::from_str::<File>(&document.to_string());
-        read.map(|file| file.cascade)
-            .map_err(|error| error.to_string().trim().to_owned())
+        let section = read.map_err(|error| error.to_string().trim().to_owned())?.cascade;
+        let of_user = |what: &str| format!("{what} counts only in the configuration of a user");
+        if section.program.is_some() {
+            return Err(of_user("`cascade.program`"));
+        }
+        let resources = section.slurm.resources.values().flatten();
+        for word in section.slurm.arguments.iter().chain(resources) {
+            let option = word.split('=').next().unwrap_or_default();
+            if !OF_WORKSPACE.contains(&option) {
+                return Err(of_user(&format!("`{option}` in `cascade.slurm`")));
+            }
+        }
+        Ok(section)
     }
 
     fn over(self, user: Self) -> Self {
@@ -147,8 +182,8 @@ mod tests {
         let workspace = read(
             "[cascade]\nexecutor = 'slurm'\nwall-time = '2h'\n[cascade.slurm]\npartition = 'farm'\nresources = { gpu = '--gres=gpu:{n}' }",
         );
-        let user = read(
-            "[cascade]\nexecutor = 'process'\nquiet-time = '30m'\n[cascade.slurm]\naccount = 'show'\narguments = ['--nice=100']\nresources = { gpu = '-G {n}', ram = '--mem={n}G' }",
+        let user = toml::from_str::<CascadeSection>(
+            "\nexecutor = 'process'\nprogram = '/studio/backlot'\nquiet-time = '30m'\n[slurm]\naccount = 'show'\narguments = ['--nice=100']\nresources = { gpu = '-G {n}', ram = '--mem={n}G' }",
         );
         let both = workspace.expect("read").over(user.expect("read"));
         assert_eq!(both.executor, Some(ExecutorKind::Slurm));
@@ -168,6 +203,10 @@ mod tests {
             "[cascade]\nexecutor = 'lsf'",
             "[cascade]\nwall-time = '2 hours'",
             "[cascade.slurm]\nqueue = 'farm'",
+            "[cascade]\nprogram = './x'",
+            "[cascade.slurm]\narguments = ['--wrap=./x']",
+            "[cascade.slurm]\narguments = ['--mem', './x']",
+            "[cascade.slurm]\nresources = { ram = '--output={n}' }",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
