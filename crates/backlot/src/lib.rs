@@ -111,8 +111,8 @@ pub use bundle::{
 };
 pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
-pub use cascade::executors::section::parse_time;
-pub use cascade::executors::{AttemptRow, ExecutorKind, ExecutorOptions};
+pub use cascade::executors::kind::{ExecutorKind, ExecutorOptions};
+pub use cascade::executors::launch::AttemptRow;
 pub use cascade::export::{CascadeExport, JobFormat};
 pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
@@ -214,6 +214,7 @@ pub use validate::found::{CheckItem, Outcome as CheckOutcome, Waiver, WaiverStat
 pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
 pub use validate::{CheckLevel, Occasion as CheckOccasion};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
+pub use workspace::cascade_section::parse_time;
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};
 pub use workspace::init::{InitOptions, InitReport};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, Journal, JournalEvent, Worker};
 use backlot_core::{Context, Event, EventKind, Observer, file};
 
-use crate::cascade::executors::AttemptLimits;
+use crate::cascade::executors::launch::AttemptLimits;
 use crate::error::{CascadeError, Result};
 use crate::workspace::Opened;
 
@@ -188,7 +188,7 @@ mod tests {
     use backlot_core::{Context, EventKind, Timestamp, Warning};
 
     use super::Watchdog;
-    use crate::cascade::executors::AttemptLimits;
+    use crate::cascade::executors::launch::AttemptLimits;
 
     fn wait_until_stopped(context: &Context) -> bool {
         for _ in 0..400 {

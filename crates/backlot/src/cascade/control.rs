@@ -14,7 +14,7 @@ use backlot_core::Timestamp;
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::cascade::executors::{AttemptRow, attempts};
+use crate::cascade::executors::launch::{AttemptRow, attempts};
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
 use crate::error::Result;

@@ -11,7 +11,7 @@ use backlot_core::text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cascade::executors::{Launch, digest};
+use crate::cascade::executors::launch::{Launch, digest};
 use crate::cascade::ledger::{Owner, RepoJournal};
 use crate::cascade::run::CascadeOptions;
 use crate::error::{CascadeError, Result};

@@ -16,9 +16,10 @@ use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::attempt::{Watchdog, Watched};
+use crate::cascade::executors::kind::{ExecutorKind, ExecutorOptions};
+use crate::cascade::executors::launch::AttemptLimits;
 use crate::cascade::executors::process::ProcessExecutor;
 use crate::cascade::executors::slurm::SlurmExecutor;
-use crate::cascade::executors::{AttemptLimits, ExecutorKind, ExecutorOptions};
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::{OpenCascades, Owner, RepoJournal, RepoLeases, Watch};
 use crate::cascade::live::LiveStudio;

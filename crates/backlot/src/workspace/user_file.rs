@@ -10,8 +10,8 @@ use backlot_core::{LinkMode, file};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::cascade::executors::section::CascadeSection;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::cascade_section::CascadeSection;
 
 /// All of it.
 #[derive(Debug, Default, Deserialize)]

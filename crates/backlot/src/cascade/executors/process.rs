@@ -12,7 +12,7 @@ use backlot_cascade::{
 };
 use backlot_core::{Context, platform};
 
-use super::{Launch, last_lines, note};
+use super::launch::{Launch, last_lines, note};
 use crate::workspace::settings::CommandVariables;
 
 /// How long a process has to end after it was asked to.

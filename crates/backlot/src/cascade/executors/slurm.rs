@@ -16,12 +16,13 @@ use backlot_cascade::{
 use backlot_core::Context;
 use backlot_net::Pauses;
 
+use super::kind::ExecutorOptions;
+use super::launch::{Launch, last_lines, note};
 use super::program::{ProgramError, output};
-use super::section::SlurmSection;
 use super::squeue::Queue;
-use super::{ExecutorOptions, Launch, last_lines, note};
 use crate::error::CascadeError;
 use crate::workspace::Opened;
+use crate::workspace::cascade_section::SlurmSection;
 
 /// How often the queue is asked for.
 const POLL: Duration = Duration::from_secs(10);
@@ -72,7 +73,11 @@ impl Slurm {
         match self.run(&words, "", context) {
             Ok(_) => Ok(()),
             // Of jobs that Slurm has forgotten.
-            Err(ProgramError::Failed(reason)) if reason.contains("Invalid job id") => Ok(()),
+            Err(ProgramError::Failed(reason))
+                if reason.contains("Invalid job id") || reason.contains("already complet") =>
+            {
+                Ok(())
+            }
             Err(ProgramError::Failed(reason) | ProgramError::Absent(reason)) => Err(reason),
         }
     }
@@ -143,7 +148,7 @@ impl<'a> SlurmExecutor<'a> {
 
     /// What a job is found by.
     fn key(&self, batch: &str) -> String {
-        key(&self.launch.cascade.0, batch)
+        key(&self.launch.cascade().0, batch)
     }
 
     fn queue_batch(&mut self, state: &RunState, nodes: &[usize], arguments: &[String]) -> Result<()> {
@@ -153,7 +158,7 @@ impl<'a> SlurmExecutor<'a> {
         let batch = self.launch.next_batch("slurm", ids)?;
         let root = state.plan().roots.first();
         let root = root.map_or_else(|| "all".to_owned(), |(node, version)| format!("{}-{version}", node.package));
-        let name = format!("bl.{root}.{}.L{level}.{}", &self.launch.cascade.0[..8], batch.id);
+        let name = format!("bl.{root}.{}.L{level}.{}", &self.launch.cascade().0[..8], batch.id);
         for (index, at) in nodes.iter().enumerate() {
             self.under_way.add(batch.attempt(index), *at);
         }

@@ -13,8 +13,8 @@ use backlot_core::{Context, LinkMode, file, text};
 use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::cascade::executors::section::CascadeSection;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::cascade_section::CascadeSection;
 use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies, table_in};
 use crate::workspace::rules::Rules;
 

@@ -10,15 +10,12 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use toml_edit::DocumentMut;
 
-use super::ExecutorKind;
-use crate::error::Result;
-use crate::workspace::Opened;
-use crate::workspace::user_file::{UserFile, Words};
+use crate::cascade::executors::kind::ExecutorKind;
 
 /// `[cascade]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct CascadeSection {
+pub(crate) struct CascadeSection {
     /// Where cascades are run that do not say it themselves.
     pub(crate) executor: Option<ExecutorKind>,
     /// The command `backlot` as workers see it.
@@ -35,7 +32,7 @@ pub struct CascadeSection {
 /// `[cascade.slurm]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct SlurmSection {
+pub(crate) struct SlurmSection {
     pub(crate) partition: Option<String>,
     pub(crate) account: Option<String>,
     /// More arguments of `sbatch`.
@@ -72,7 +69,7 @@ const OF_WORKSPACE: [&str; 19] = [
     "--tmp",
 ];
 
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Duration>, D::Error> {
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let time = parse_time(&text).ok_or_else(|| {
         serde::de::Error::custom(format!("invalid duration `{text}`; write 90s, 30m, 12h or 2d"))
@@ -80,17 +77,34 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Optio
     Ok(Some(time))
 }
 
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<String>, D::Error> {
-    Words::deserialize(deserializer).map(Words::into_words)
+/// Words of a command: a list, or a text with spaces between them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Words {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::Text(text) => text.split_whitespace().map(ToOwned::to_owned).collect(),
+            Self::List(words) => words,
+        }
+    }
+}
+
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Words::deserialize(deserializer).map(Words::into_list)
 }
 
 fn words_by_class<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> std::result::Result<BTreeMap<String, Vec<String>>, D::Error> {
+) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
     let given: BTreeMap<String, Words> = BTreeMap::deserialize(deserializer)?;
     Ok(given
         .into_iter()
-        .map(|(class, words)| (class, words.into_words()))
+        .map(|(class, words)| (class, words.into_list()))
         .collect())
 }
 
@@ -111,7 +125,7 @@ pub fn parse_time(text: &str) -> Option<Duration> {
 
 impl CascadeSection {
     /// The section of a document; the error is a reason for people.
-    pub(crate) fn read(document: &DocumentMut) -> std::result::Result<Self, String> {
+    pub(crate) fn read(document: &DocumentMut) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct File {
             #[serde(default)]
@@ -136,7 +150,8 @@ impl CascadeSection {
         Ok(section)
     }
 
-    fn over(self, user: Self) -> Self {
+    /// The same, and what a user says where this says nothing.
+    pub(crate) fn over(self, user: Self) -> Self {
         Self {
             executor: self.executor.or(user.executor),
             program: self.program.or(user.program),
@@ -158,20 +173,12 @@ impl CascadeSection {
     }
 }
 
-impl Opened {
-    /// Where and how cascades are run, as the workspace says, else the user.
-    pub(crate) fn cascade_section(&self) -> Result<CascadeSection> {
-        let user = UserFile::load(self.host().user_config.as_deref())?;
-        Ok(self.config().cascade.clone().over(user.cascade.unwrap_or_default()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::{CascadeSection, parse_time};
-    use crate::cascade::executors::ExecutorKind;
+    use crate::cascade::executors::kind::ExecutorKind;
 
     fn read(text: &str) -> Result<CascadeSection, String> {
         CascadeSection::read(&text.parse().expect("TOML"))
