@@ -53,9 +53,7 @@ impl Slurm {
     pub fn start_controller(&mut self) {
         let mut controller = Command::new(find("slurmctld"));
         controller.arg("-D").arg("-f").arg(self.configuration());
-        self.controller = Some(Daemon::start(
-            controller.env("SLURM_CONF", self.configuration()),
-        ));
+        self.controller = Some(Daemon::start(controller.env("SLURM_CONF", self.configuration())));
         self.wait_for("the controller", |slurm| {
             slurm.run("scontrol", &["ping"]).stdout().contains("is UP")
         });
@@ -73,7 +71,11 @@ impl Slurm {
 
     /// Run one of its commands.
     pub fn run(&self, name: &str, arguments: &[&str]) -> Run {
-        run_command(Command::new(name).args(arguments).env("SLURM_CONF", self.configuration()))
+        run_command(
+            Command::new(name)
+                .args(arguments)
+                .env("SLURM_CONF", self.configuration()),
+        )
     }
 
     /// The command in a workspace, where this cluster is known.
@@ -99,7 +101,8 @@ impl Slurm {
         let begun = Instant::now();
         while !is_so(self) {
             if begun.elapsed() > Duration::from_mins(1) {
-                let log = |name: &str| fs::read_to_string(self.folder.join("log").join(name)).unwrap_or_default();
+                let log =
+                    |name: &str| fs::read_to_string(self.folder.join("log").join(name)).unwrap_or_default();
                 panic!("{what} never came: {}{}", log("slurmctld.log"), log("slurmd.log"));
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -77,7 +77,8 @@ fn packages(studio: &Studio, workspace: &str) -> String {
 pub fn versions(studio: &Studio) -> BTreeMap<String, Vec<String>> {
     let names = fs::read_dir(studio.path("repos/review/packages")).expect("a repo");
     let names = names.map(|entry| entry.expect("readable").file_name().display().to_string());
-    let assets = names.filter(|name| name != "root" && studio.path(&format!("repos/review/packages/{name}")).is_dir());
+    let assets =
+        names.filter(|name| name != "root" && studio.path(&format!("repos/review/packages/{name}")).is_dir());
     assets
         .map(|name| {
             let versions = crate::rebuilds::versions(studio, &name);

@@ -265,7 +265,11 @@ pub fn own_group(command: &mut Command) {
 /// Ask a process to end (SIGTERM); where processes cannot be asked, nothing. One that has ended is left alone.
 pub fn terminate(child: &std::process::Child) {
     #[cfg(unix)]
-    rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM).ok();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::TERM,
+    )
+    .ok();
     #[cfg(not(unix))]
     let _unused = child;
 }

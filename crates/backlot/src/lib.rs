@@ -70,9 +70,10 @@ mod workspace;
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
 pub use backlot_cascade::{
-    AttemptBatch, CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
-    Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName,
-    RevertPlan, RevertStep, Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
+    AttemptBatch, CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry,
+    Failure as CascadeFailure, Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary,
+    Plan as CascadePlan, RepoName, RevertPlan, RevertStep, Settings as CascadeSettings,
+    Summary as CascadeSummary, Unchanged,
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{

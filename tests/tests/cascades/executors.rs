@@ -57,10 +57,15 @@ fn processes_build_what_threads_build_and_each_has_a_log() {
     for attempt in attempts {
         assert_eq!(attempt["executor"], "process");
         let log = text(&attempt["log"]);
-        assert!(log.contains("made.txt") && log.contains("released 1.0.1"), "{log}");
+        assert!(
+            log.contains("made.txt") && log.contains("released 1.0.1"),
+            "{log}"
+        );
     }
     let id = status["cascade"].as_str().expect("an id");
-    let explained = at(&studio, "rig", &["cascade", "explain", id, "rig"]).ok().stdout();
+    let explained = at(&studio, "rig", &["cascade", "explain", id, "rig"])
+        .ok()
+        .stdout();
     let log = attempts[0]["log"].as_str().expect("a path");
     assert!(explained.contains(log), "{explained}");
     assert!(studio.snapshot("cache/cascades").is_empty());
@@ -77,7 +82,11 @@ fn the_configuration_says_where_cascades_run_and_a_run_prints_its_logs() {
     let run = at(&studio, "model", &["cascade", "run", "model==1.1"]).ok();
     assert!(run.stderr().contains("review/rig: attempt "), "{}", run.stderr());
     let logs = studio.snapshot("model/logs");
-    assert_eq!(logs.keys().filter(|name| name.ends_with(".1.log")).count(), 2, "{logs:?}");
+    assert_eq!(
+        logs.keys().filter(|name| name.ends_with(".1.log")).count(),
+        2,
+        "{logs:?}"
+    );
     fs::write(&path, config + "\n[cascade]\nexecuter = \"process\"\n").expect("written");
     at(&studio, "model", &["cascade", "list", "--json"]).fails(3, "config::invalid");
 }
@@ -85,12 +94,25 @@ fn the_configuration_says_where_cascades_run_and_a_run_prints_its_logs() {
 #[test]
 fn an_asset_whose_process_was_killed_is_built_by_another_at_once() {
     let studio = slow("sleep 2 && ");
-    let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process", "--lease", "600"];
+    let run = [
+        "-w",
+        "a",
+        "cascade",
+        "run",
+        "a==1.1",
+        "--executor",
+        "process",
+        "--lease",
+        "600",
+    ];
     let mut runner = start(&studio, &run);
     signal_to(&holder(&studio, "b", 1), "KILL");
     // Nobody waits for the lease of a process that is known to be dead.
     assert!(runner.wait().expect("it ends").success());
-    assert_eq!((versions(&studio, "b").len(), versions(&studio, "c").len()), (2, 2));
+    assert_eq!(
+        (versions(&studio, "b").len(), versions(&studio, "c").len()),
+        (2, 2)
+    );
     let id = last_cascade(&studio);
     let explained = at(&studio, "c", &["cascade", "explain", &id, "b"]).ok().stdout();
     assert!(
@@ -102,31 +124,72 @@ fn an_asset_whose_process_was_killed_is_built_by_another_at_once() {
 #[test]
 fn a_killed_runner_leaves_its_processes_and_a_resumed_one_waits_for_them() {
     let studio = slow("sleep 3 && ");
-    let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process", "--lease", "5"];
+    let run = [
+        "-w",
+        "a",
+        "cascade",
+        "run",
+        "a==1.1",
+        "--executor",
+        "process",
+        "--lease",
+        "5",
+    ];
     let mut runner = start(&studio, &run);
     let process = holder(&studio, "b", 1);
     signal(&runner, "KILL");
     runner.wait().expect("it ends");
     let id = last_cascade(&studio);
-    let report = cascade(&studio, "c", &["resume", &id, "--executor", "process"]).ok().json();
-    assert_eq!(statuses(&report["summary"]), ["b released 1.0.1", "c released 1.0.1"]);
-    assert_eq!((versions(&studio, "b").len(), versions(&studio, "c").len()), (2, 2));
-    assert!(!studio.path("repos/review/cascades/leases/b/00000002.json").exists(), "{process} made it");
+    let report = cascade(&studio, "c", &["resume", &id, "--executor", "process"])
+        .ok()
+        .json();
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b released 1.0.1", "c released 1.0.1"]
+    );
+    assert_eq!(
+        (versions(&studio, "b").len(), versions(&studio, "c").len()),
+        (2, 2)
+    );
+    assert!(
+        !studio
+            .path("repos/review/cascades/leases/b/00000002.json")
+            .exists(),
+        "{process} made it"
+    );
 }
 
 #[test]
 fn an_attempt_that_lost_its_lease_publishes_nothing() {
     let studio = slow("sleep 1 && ");
-    let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process", "--lease", "1"];
+    let run = [
+        "-w",
+        "a",
+        "cascade",
+        "run",
+        "a==1.1",
+        "--executor",
+        "process",
+        "--lease",
+        "1",
+    ];
     let mut runner = start(&studio, &run);
     let lost = holder(&studio, "b", 1);
     signal_to(&lost, "STOP");
     let id = last_cascade(&studio);
-    let report = cascade(&studio, "b", &["resume", &id, "--executor", "process"]).ok().json();
-    assert_eq!(statuses(&report["summary"]), ["b released 1.0.1", "c released 1.0.1"]);
+    let report = cascade(&studio, "b", &["resume", &id, "--executor", "process"])
+        .ok()
+        .json();
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["b released 1.0.1", "c released 1.0.1"]
+    );
     signal_to(&lost, "CONT");
     assert!(runner.wait().expect("it ends").success());
-    assert_eq!((versions(&studio, "b").len(), versions(&studio, "c").len()), (2, 2));
+    assert_eq!(
+        (versions(&studio, "b").len(), versions(&studio, "c").len()),
+        (2, 2)
+    );
     assert_eq!(decisions(&dirty(&studio, "c", &[])), NONE);
 }
 
@@ -162,7 +225,18 @@ fn an_attempt_that_is_asked_to_end_says_so_and_gives_its_asset_back() {
     let studio = slow("sleep 300 && ");
     let job = cascade(&studio, "a", &["export", "a==1.1"]).ok().json();
     let id = job["cascade"].as_str().expect("an id");
-    let node = ["-w", "c", "cascade", "run-node", "--cascade", id, "--node", "b", "--attempt", "7"];
+    let node = [
+        "-w",
+        "c",
+        "cascade",
+        "run-node",
+        "--cascade",
+        id,
+        "--node",
+        "b",
+        "--attempt",
+        "7",
+    ];
     let mut attempt = start(&studio, &node);
     holder(&studio, "b", 1);
     signal(&attempt, "TERM");
@@ -172,7 +246,11 @@ fn an_attempt_that_is_asked_to_end_says_so_and_gives_its_asset_back() {
     let lease = fs::read_to_string(studio.path("repos/review/cascades/leases/b/00000001.json"));
     let lease: Value = serde_json::from_str(&lease.expect("a lease")).expect("JSON");
     let explained = cascade(&studio, "a", &["explain", id, "b"]).ok().json();
-    let stopped = explained["history"].as_array().expect("entries").last().expect("one");
+    let stopped = explained["history"]
+        .as_array()
+        .expect("entries")
+        .last()
+        .expect("one");
     let (until, at) = (lease["until"].as_u64(), stopped["at"].as_u64());
     assert!(until <= at.map(|at| at + 5_000), "{lease} {stopped:#}");
 }
@@ -188,7 +266,10 @@ fn a_job_of_open_job_description_is_checked_and_run_by_its_own_command() {
         .env("BACKLOT_REPO_REVIEW_HOST", "nowhere.example");
     run_command(&mut export).ok();
     let job = fs::read_to_string(studio.path("job.yaml")).expect("a job");
-    assert!(!job.contains("hunter2") && job.contains("dependsOn: review/rig"), "{job}");
+    assert!(
+        !job.contains("hunter2") && job.contains("dependsOn: review/rig"),
+        "{job}"
+    );
     assert_eq!(versions(&studio, "rig"), ["1.0"], "nothing is built");
     let openjd = |arguments: &[&str]| {
         let mut command = Command::new(tool("openjd"));
@@ -206,7 +287,12 @@ fn a_job_of_open_job_description_is_checked_and_run_by_its_own_command() {
     assert_eq!(status["ending"], "done", "{status:#}");
     // The same plan again, from its journal, as JSON.
     let id = status["cascade"].as_str().expect("an id");
-    at(&studio, "rig", &["cascade", "export", "--cascade", id, "-o", "again.json"]).ok();
+    at(
+        &studio,
+        "rig",
+        &["cascade", "export", "--cascade", id, "-o", "again.json"],
+    )
+    .ok();
     let again: Value =
         serde_json::from_slice(&fs::read(studio.path("again.json")).expect("a job")).expect("JSON");
     assert_eq!(again["steps"].as_array().map(Vec::len), Some(2), "{again:#}");

@@ -26,7 +26,9 @@ fn start(mut command: Command) -> Child {
 
 /// A command of Slurm's that is found first and is this script; `{real}` is the real one.
 fn disguise(studio: &Studio, command: &mut Command, script: &str) {
-    let real = run_command(Command::new("sh").args(["-c", "command -v sbatch"])).ok().stdout();
+    let real = run_command(Command::new("sh").args(["-c", "command -v sbatch"]))
+        .ok()
+        .stdout();
     studio.write("bin/sbatch", script.replace("{real}", real.trim()).as_bytes());
     let path = studio.path("bin/sbatch");
     fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
@@ -68,15 +70,29 @@ fn forty_assets_survive_a_killed_process_a_restarted_controller_and_a_killed_run
     let mut arrays: BTreeMap<&str, usize> = BTreeMap::new();
     for attempt in attempts {
         let job = attempt["job"].as_str().expect("each was submitted");
-        *arrays.entry(job.split('_').next().expect("a number")).or_default() += 1;
+        *arrays
+            .entry(job.split('_').next().expect("a number"))
+            .or_default() += 1;
     }
-    assert!(arrays.values().all(|tasks| *tasks <= 8), "below MaxArraySize: {arrays:?}");
-    assert!(arrays.values().any(|tasks| *tasks == 8), "not one by one: {arrays:?}");
+    assert!(
+        arrays.values().all(|tasks| *tasks <= 8),
+        "below MaxArraySize: {arrays:?}"
+    );
+    assert!(
+        arrays.values().any(|tasks| *tasks == 8),
+        "not one by one: {arrays:?}"
+    );
     // The killed one, and nothing else, twice.
     assert!(attempts.len() <= 42, "{arrays:?}");
-    let explained = slurm.cascade(&studio, "low", &["explain", &id, "low05"]).ok().stdout();
+    let explained = slurm
+        .cascade(&studio, "low", &["explain", &id, "low05"])
+        .ok()
+        .stdout();
     assert!(explained.contains("ended without a word"), "{explained}");
-    assert_eq!(backlot_tests::chain::dirty(&studio, "root", &[])["nodes"], serde_json::json!([]));
+    assert_eq!(
+        backlot_tests::chain::dirty(&studio, "root", &[])["nodes"],
+        serde_json::json!([])
+    );
 }
 
 /// model, rig that takes some seconds, and anim; model is published once more.
@@ -107,17 +123,30 @@ fn a_job_whose_number_was_never_written_down_is_adopted() {
     let slurm = Slurm::start(&studio.path("slurm"), 100);
     let mut run = slurm.command(&studio, "model", &["cascade", "run", "model==1.1"]);
     // The runner dies when Slurm has the job, and before it can say so.
-    disguise(&studio, &mut run, "#!/bin/sh\n{real} \"$@\" >/dev/null\nkill -KILL $PPID\n");
+    disguise(
+        &studio,
+        &mut run,
+        "#!/bin/sh\n{real} \"$@\" >/dev/null\nkill -KILL $PPID\n",
+    );
     assert!(!start(run).wait().expect("it ends").success());
     assert_eq!(arrays(&slurm).len(), 1);
     let status = slurm.cascade(&studio, "anim", &["status"]).ok().json();
     assert_eq!(status["attempts"][0]["job"], Value::Null, "{status:#}");
-    let report = slurm.cascade(&studio, "anim", &["resume", &id_of(&status)]).ok().json();
-    assert_eq!(statuses(&report["summary"]), ["rig released 1.0.1", "anim released 1.0.1"]);
+    let report = slurm
+        .cascade(&studio, "anim", &["resume", &id_of(&status)])
+        .ok()
+        .json();
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
     assert_eq!(arrays(&slurm).len(), 2, "one an asset");
     let status = slurm.cascade(&studio, "anim", &["status"]).ok().json();
     assert!(status["attempts"][0]["job"].is_string(), "{status:#}");
-    assert_eq!((versions(&studio, "rig").len(), versions(&studio, "anim").len()), (2, 2));
+    assert_eq!(
+        (versions(&studio, "rig").len(), versions(&studio, "anim").len()),
+        (2, 2)
+    );
 }
 
 #[test]
@@ -131,7 +160,10 @@ fn a_submission_whose_answer_was_lost_is_not_made_twice() {
         "#!/bin/sh\n{real} \"$@\" || exit\nif [ ! -e lost ]; then touch lost; echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1; fi\n",
     );
     let report = run_command(&mut run).ok().json();
-    assert_eq!(statuses(&report["summary"]), ["rig released 1.0.1", "anim released 1.0.1"]);
+    assert_eq!(
+        statuses(&report["summary"]),
+        ["rig released 1.0.1", "anim released 1.0.1"]
+    );
     assert!(studio.path("lost").exists());
     assert_eq!(arrays(&slurm).len(), 2, "one an asset");
 }
@@ -149,11 +181,18 @@ fn a_cancelled_cascade_ends_its_jobs_though_its_runner_is_gone() {
     signal(&runner, "KILL");
     runner.wait().expect("it ends");
     let status = slurm.cascade(&studio, "anim", &["status"]).ok().json();
-    slurm.cascade(&studio, "anim", &["cancel", &id_of(&status), "-m", "wrong"]).ok();
-    until("an empty queue", || slurm.run("squeue", &["-h"]).stdout().trim().is_empty());
+    slurm
+        .cascade(&studio, "anim", &["cancel", &id_of(&status), "-m", "wrong"])
+        .ok();
+    until("an empty queue", || {
+        slurm.run("squeue", &["-h"]).stdout().trim().is_empty()
+    });
     assert_eq!(versions(&studio, "rig"), ["1.0"]);
     let log = status["attempts"][0]["log"].as_str().expect("a path");
-    assert!(fs::read_to_string(log).is_ok(), "the log is where it was said to be: {log}");
+    assert!(
+        fs::read_to_string(log).is_ok(),
+        "the log is where it was said to be: {log}"
+    );
 }
 
 #[test]
@@ -168,18 +207,38 @@ fn resources_of_an_asset_become_arguments_and_a_refusal_says_why() {
     let section = "\n[cascade]\nexecutor = \"slurm\"\nslurm.poll = \"1s\"\nslurm.resources = { ram = \"--mem={n}00M\" }\n";
     fs::write(&path, config + section).expect("written");
     let refused = ["run", "model==1.1", "--partition", "nowhere"];
-    let error = slurm.cascade(&studio, "model", &refused).fails(6, "cascade::scheduler");
-    assert!(error["message"].as_str().expect("text").contains("nowhere"), "{error:#}");
+    let error = slurm
+        .cascade(&studio, "model", &refused)
+        .fails(6, "cascade::scheduler");
+    assert!(
+        error["message"].as_str().expect("text").contains("nowhere"),
+        "{error:#}"
+    );
     let status = slurm.cascade(&studio, "model", &["status"]).ok().json();
-    let run = ["resume", &id_of(&status), "--sbatch=--nice=50", "--wall-time", "10m"];
+    let run = [
+        "resume",
+        &id_of(&status),
+        "--sbatch=--nice=50",
+        "--wall-time",
+        "10m",
+    ];
     let report = slurm.cascade(&studio, "model", &run).ok().json();
     assert_eq!(report["summary"]["ending"], "done", "{report:#}");
     let queue = slurm.queue();
     let job = |name: &str| {
-        let found = queue.iter().find(|row| row["name"].as_str().is_some_and(|given| given.contains(name)));
+        let found = queue
+            .iter()
+            .find(|row| row["name"].as_str().is_some_and(|given| given.contains(name)));
         found.unwrap_or_else(|| panic!("no {name} in {queue:#?}")).clone()
     };
     let rig = job(".L1.");
-    assert_eq!((&rig["memory_per_node"], &rig["time_limit"]), (&200.into(), &12.into()), "{rig:#}");
-    assert!(rig["name"].as_str().expect("a name").starts_with("bl.model-1.1."), "{rig:#}");
+    assert_eq!(
+        (&rig["memory_per_node"], &rig["time_limit"]),
+        (&200.into(), &12.into()),
+        "{rig:#}"
+    );
+    assert!(
+        rig["name"].as_str().expect("a name").starts_with("bl.model-1.1."),
+        "{rig:#}"
+    );
 }

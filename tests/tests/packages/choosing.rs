@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use backlot_tests::installers::{INSTALLERS, install_by};
+use backlot_tests::server::{Reply, Server};
 use backlot_tests::wheels::{locked, put, sha256, wheel};
 use backlot_tests::{Run, Studio, run_command, tool};
 use fs_err as fs;
-use backlot_tests::server::{Reply, Server};
 
 /// What a server does with the file of `pk` 1.0, or with its metadata.
 #[derive(Clone, Copy, Debug)]

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use backlot_tests::peer::{Peer, known};
-use backlot_tests::{Run, Studio, changed, rig, run_command, tool};
 use backlot_tests::server::Server;
+use backlot_tests::{Run, Studio, changed, rig, run_command, tool};
 
 /// Ask devpi something as `ana`: a method, a path and what to send.
 fn devpi_asks(devpi: &Peer, requests: &[(&str, &str, &str)]) {

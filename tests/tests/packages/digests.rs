@@ -2,8 +2,8 @@
 
 use backlot_tests::Studio;
 use backlot_tests::installers::{INSTALLERS, install_by};
-use backlot_tests::wheels::{locked, sha256, wheel};
 use backlot_tests::server::{Reply, Server};
+use backlot_tests::wheels::{locked, sha256, wheel};
 use sha2::Digest as _;
 
 const FILE: &str = "pk-1.0-py3-none-any.whl";

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use backlot_tests::installers::{build_sdist, pip, site_packages};
+use backlot_tests::server::{Reply, Server};
 use backlot_tests::wheels::{TABLE, drop_and_www, locked, put, sha256, wheel, with_drop as workspace};
 use backlot_tests::{Run, Studio, changed, run_command, snapshot, tool};
 use fs_err as fs;
 use serde_json::{Value, json};
-use backlot_tests::server::{Reply, Server};
 
 fn studio() -> (Studio, Server) {
     let studio = drop_and_www();

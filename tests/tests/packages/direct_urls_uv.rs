@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
+use backlot_tests::server::Server;
 use backlot_tests::wheels::{TABLE, drop_and_www, locked, put, wheel, with_drop as workspace};
 use backlot_tests::{Studio, changed, run_command, tool};
 use fs_err as fs;
-use backlot_tests::server::Server;
 
 /// What is chosen: `name version` or `name URL` each, or the code of the refusal.
 fn ours(

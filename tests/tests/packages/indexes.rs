@@ -5,9 +5,9 @@ use std::process::Command;
 
 use backlot_tests::installers::{INSTALLERS, install_by};
 use backlot_tests::peer::{Peer, free_port, known};
+use backlot_tests::server::Server;
 use backlot_tests::{Studio, changed, rig, run_command, tool};
 use fs_err as fs;
-use backlot_tests::server::Server;
 
 fn wheel_of(studio: &Studio, name: &str) -> std::path::PathBuf {
     studio.ws(&["build", name]).ok();

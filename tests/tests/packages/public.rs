@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use backlot_tests::Studio;
 use backlot_tests::installers::install_by;
-use fs_err as fs;
 use backlot_tests::server::Server;
+use fs_err as fs;
 
 /// A studio with `Shot` in `review`, which needs `Numpish` and `Pillish`; these are at a server outside, and `Numpish`
 /// needs `Open-Color-Tools`, which is there as well. So is a `Secret` of somebody else.

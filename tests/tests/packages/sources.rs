@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use backlot_tests::installers::{build_sdist, pip, site_packages};
+use backlot_tests::server::Server;
 use backlot_tests::{Studio, run_command, snapshot, tool};
 use fs_err as fs;
-use backlot_tests::server::Server;
 
 /// The original engine's project file, without the requirement on that engine, which `pip check` would miss.
 const PROJECT: &str = r#"[project]

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use backlot_tests::server::Server;
 use backlot_tests::{Random, Studio, rig};
 use fs_err as fs;
 use serde_json::Value;
-use backlot_tests::server::Server;
 
 const COPY: [&str; 8] = [
     "copy",

@@ -1,9 +1,9 @@
 //! What is said: of things people know, never of temporaries; and as few lines as it takes.
 
+use backlot_tests::server::{Reply, Server};
 use backlot_tests::wheels::{put, sha256, wheel};
 use backlot_tests::{Run, Studio};
 use fs_err as fs;
-use backlot_tests::server::{Reply, Server};
 
 /// No temporary is named in what a command printed.
 fn names_no_temporary(run: &Run) {

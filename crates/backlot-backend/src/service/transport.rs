@@ -99,7 +99,9 @@ impl Transport {
         let response = response.inspect_err(|_| turn.refused())?;
         if is_part && response.status() == http::StatusCode::OK {
             // Bytes from its beginning would be taken for those that were asked for.
-            return Err(unexpected("the server answered a request for a part (Range) with the whole"));
+            return Err(unexpected(
+                "the server answered a request for a part (Range) with the whole",
+            ));
         }
         if response.status() == http::StatusCode::UNAUTHORIZED {
             let message = "the server wants other credentials (401)";

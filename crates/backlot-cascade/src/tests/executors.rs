@@ -10,8 +10,8 @@ use super::drive::{journal, report, status};
 use super::studio::{Life, Studio, node};
 use crate::{
     Ended, Ending, Entry, Executor, FailureKind, Journal as _, JournalEvent, Lease, LeaseStore as _, Limits,
-    MemoryJournal, NodeEvent, NodeStatus, NodeTask, Plan, Result, RunState, Runner, Services, Step, Stop, UnderWay,
-    runner_name,
+    MemoryJournal, NodeEvent, NodeStatus, NodeTask, Plan, Result, RunState, Runner, Services, Step, Stop,
+    UnderWay, runner_name,
 };
 
 /// How attempts at a node are lost.
@@ -80,7 +80,8 @@ impl Executor for Farm<'_> {
     fn wait(&mut self, pause: Duration) -> Result<Vec<Ended>> {
         let ended = self.under_way.take_gone();
         for name in self.ended.drain(..) {
-            self.under_way.gone(&name, FailureKind::Environment, "it was killed");
+            self.under_way
+                .gone(&name, FailureKind::Environment, "it was killed");
         }
         std::thread::sleep(pause.min(Duration::from_millis(1)));
         Ok(ended)
@@ -123,7 +124,12 @@ fn failures(journal: &MemoryJournal) -> Vec<Entry> {
     entries.filter(is_failure).collect()
 }
 
-fn run(studio: &Arc<Studio>, log: &Arc<MemoryJournal>, plan: &Plan, losses: &[(&str, Loss)]) -> (crate::Summary, u32) {
+fn run(
+    studio: &Arc<Studio>,
+    log: &Arc<MemoryJournal>,
+    plan: &Plan,
+    losses: &[(&str, Loss)],
+) -> (crate::Summary, u32) {
     let life = Life::new(studio, log);
     let context = Context::default();
     let event = JournalEvent::planned(plan);
@@ -139,13 +145,20 @@ fn run(studio: &Arc<Studio>, log: &Arc<MemoryJournal>, plan: &Plan, losses: &[(&
 fn a_lost_attempt_gives_its_lease_back_and_is_made_again_under_another() {
     let (studio, plan) = diamond();
     let log = journal();
-    let (summary, attempts) = run(&studio, &log, &plan, &[("b1", Loss::Leased(2)), ("c", Loss::Leased(1))]);
+    let (summary, attempts) = run(
+        &studio,
+        &log,
+        &plan,
+        &[("b1", Loss::Leased(2)), ("c", Loss::Leased(1))],
+    );
     assert_eq!(summary.ending, Some(Ending::Done));
     assert_eq!((studio.inner().commits.len(), attempts), (5, 8), "none twice");
     let failures = failures(&log);
     assert_eq!(failures.len(), 3);
     assert!(
-        failures.iter().all(|entry| entry.by.starts_with("one 1 attempt x.")),
+        failures
+            .iter()
+            .all(|entry| entry.by.starts_with("one 1 attempt x.")),
         "{failures:#?}"
     );
     let newest = studio.leases.newest(&node("b1")).expect("memory").expect("one");
@@ -163,7 +176,10 @@ fn an_attempt_that_never_begins_is_given_up_in_the_end_and_blocks_what_follows()
     };
     assert_eq!(failure.kind, FailureKind::Environment);
     assert_eq!(failures(&log).len(), 8, "as often as the environment may fail");
-    assert!(matches!(status(&summary, "c"), NodeStatus::Blocked { failed: true, .. }));
+    assert!(matches!(
+        status(&summary, "c"),
+        NodeStatus::Blocked { failed: true, .. }
+    ));
     assert_eq!(studio.inner().commits.len(), 3);
 }
 

@@ -1,8 +1,6 @@
 //! Cascades in processes of their own: their attempts and logs, and jobs for other schedulers.
 
-use backlot::{
-    AttemptRow, AttemptBatch, CascadeStatus, Error, NodeStatus, Workspace, text,
-};
+use backlot::{AttemptBatch, AttemptRow, CascadeStatus, Error, NodeStatus, Workspace, text};
 
 use crate::args::JobArgs;
 use crate::output::{Answer, columns, would};
@@ -25,11 +23,19 @@ pub(super) fn submitting(batch: &AttemptBatch) -> String {
 
 /// The logs of assets that run or failed, each its last one.
 pub(super) fn logs_text(report: &CascadeStatus) -> String {
-    let is_told =
-        |status: &NodeStatus| matches!(status, NodeStatus::Running { .. } | NodeStatus::Failed { .. } | NodeStatus::Delayed { .. });
+    let is_told = |status: &NodeStatus| {
+        matches!(
+            status,
+            NodeStatus::Running { .. } | NodeStatus::Failed { .. } | NodeStatus::Delayed { .. }
+        )
+    };
     let mut lines = Vec::new();
     for node in report.summary.nodes.iter().filter(|node| is_told(&node.status)) {
-        let last = report.attempts.iter().rev().find(|attempt| attempt.node == node.node);
+        let last = report
+            .attempts
+            .iter()
+            .rev()
+            .find(|attempt| attempt.node == node.node);
         lines.extend(last.map(|last| vec![format!("  {}", node.node), last.log.clone()]));
     }
     if lines.is_empty() {
@@ -58,7 +64,9 @@ pub(super) fn export(session: &Session, workspace: &Workspace, args: &JobArgs) -
         return Ok(Answer::new(&report, report.to_text(false)));
     };
     let path = session.here.join(output);
-    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let is_json = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if !args.dry.dry_run {
         fs_err::write(&path, report.to_text(is_json))?;
     }

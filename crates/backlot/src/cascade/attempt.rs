@@ -95,7 +95,9 @@ impl<'a> Watchdog<'a> {
                     if read.elapsed() >= self.poll {
                         read = Instant::now();
                         // If it cannot be read, the lease decides.
-                        let Ok(loaded) = self.journal.load(next) else { continue };
+                        let Ok(loaded) = self.journal.load(next) else {
+                            continue;
+                        };
                         next = loaded.next;
                         let is_end = |event: &JournalEvent| matches!(event, JournalEvent::Cancelled { .. });
                         if loaded.entries.iter().any(|entry| is_end(&entry.event)) {
@@ -111,15 +113,22 @@ impl<'a> Watchdog<'a> {
     }
 
     fn too_long(&self, begun: Instant) -> Option<String> {
-        let quiet = self.life.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let quiet = self
+            .life
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .elapsed();
         let told = |time: Duration| format!("{} s", time.as_secs());
         match self.limits {
-            AttemptLimits { wall_time: Some(most), .. } if begun.elapsed() > most => {
-                Some(format!("it took longer than {}", told(most)))
-            }
-            AttemptLimits { quiet_time: Some(most), .. } if quiet > most => {
-                Some(format!("it printed nothing and moved no byte for {}", told(most)))
-            }
+            AttemptLimits {
+                wall_time: Some(most),
+                ..
+            } if begun.elapsed() > most => Some(format!("it took longer than {}", told(most))),
+            AttemptLimits {
+                quiet_time: Some(most),
+                ..
+            } if quiet > most => Some(format!("it printed nothing and moved no byte for {}", told(most))),
             _ => None,
         }
     }
@@ -215,7 +224,10 @@ mod tests {
             let watchdog = watchdog(&journal, wall, quiet);
             assert!(watchdog.watch(&Context::default(), wait_until_stopped));
             let failure = watchdog.judge(Ok(())).expect_err("its time is over");
-            assert!(failure.message.contains(word) && failure.kind.counts(), "{failure:?}");
+            assert!(
+                failure.message.contains(word) && failure.kind.counts(),
+                "{failure:?}"
+            );
         }
     }
 

@@ -67,7 +67,9 @@ impl CascadeExport {
     /// The job as a file: JSON, or YAML.
     pub fn to_text(&self, json: bool) -> String {
         let text = if json {
-            serde_json::to_string_pretty(&self.job).map(|text| text + "\n").ok()
+            serde_json::to_string_pretty(&self.job)
+                .map(|text| text + "\n")
+                .ok()
         } else {
             serde_yaml_ng::to_string(&self.job).ok()
         };
@@ -228,9 +230,15 @@ mod tests {
 
     #[test]
     fn names_stay_apart_though_they_are_cut() {
-        let (one, two) = ("review/".to_owned() + &"x".repeat(90) + "a", "review/".to_owned() + &"x".repeat(90) + "b");
+        let (one, two) = (
+            "review/".to_owned() + &"x".repeat(90) + "a",
+            "review/".to_owned() + &"x".repeat(90) + "b",
+        );
         assert_ne!(short(&one), short(&two));
-        assert_eq!((short(&one).len(), short("review/table")), (LONGEST_NAME, "review/table".to_owned()));
+        assert_eq!(
+            (short(&one).len(), short("review/table")),
+            (LONGEST_NAME, "review/table".to_owned())
+        );
     }
 
     #[test]

@@ -126,12 +126,7 @@ impl Owner {
     pub(crate) fn new(opened: &Opened, attempt: Option<&str>) -> Self {
         let process = std::process::id();
         Self {
-            name: runner_name(
-                &opened.host().machine,
-                process,
-                attempt,
-                opened.context().now(),
-            ),
+            name: runner_name(&opened.host().machine, process, attempt, opened.context().now()),
             process,
             context: opened.context().clone(),
         }

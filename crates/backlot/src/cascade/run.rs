@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use backlot_cascade::control::{Request, request, supersede};
 use backlot_cascade::{
-    CascadeId, Ending, Entry, Executor, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
-    RunState, Runner, Services, Step, Summary, dirty,
+    CascadeId, Ending, Entry, Executor, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask,
+    Plan, RunState, Runner, Services, Step, Summary, dirty,
 };
 use backlot_core::{Timestamp, file, options};
 use backlot_pep::Version;
@@ -387,7 +387,13 @@ impl Opened {
             let slurm = self.slurm(&options.executor)?;
             Box::new(SlurmExecutor::new(launch, slurm, journal, &owner.name, context))
         } else {
-            Box::new(ProcessExecutor::new(launch, journal, &owner.name, variables, context))
+            Box::new(ProcessExecutor::new(
+                launch,
+                journal,
+                &owner.name,
+                variables,
+                context,
+            ))
         };
         Ok(runner.resume_with(executor.as_mut(), context)?)
     }
@@ -468,7 +474,10 @@ impl Opened {
         let mut again = state.lease_end(at).filter(|_| !lapsed);
         if can_start && !stopped {
             let (wall_time, quiet_time) = (options.wall_time, options.quiet_time);
-            let limits = AttemptLimits { wall_time, quiet_time };
+            let limits = AttemptLimits {
+                wall_time,
+                quiet_time,
+            };
             let poll = self.poll_of(&home)?;
             let watchdog = Watchdog::new(limits, (&journal, loaded.next), poll, self.context());
             let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed)

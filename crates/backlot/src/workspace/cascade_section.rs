@@ -166,7 +166,12 @@ impl CascadeSection {
                 } else {
                     self.slurm.arguments
                 },
-                resources: user.slurm.resources.into_iter().chain(self.slurm.resources).collect(),
+                resources: user
+                    .slurm
+                    .resources
+                    .into_iter()
+                    .chain(self.slurm.resources)
+                    .collect(),
                 poll: self.slurm.poll.or(user.slurm.poll),
             },
         }

@@ -48,7 +48,14 @@ impl Launch {
     /// The same without the name of the attempt.
     pub(crate) fn command_of(&self, node: &str) -> Vec<String> {
         let mut words = self.command.clone();
-        let own = ["cascade", "run-node", "--cascade", &self.cascade.0, "--node", node];
+        let own = [
+            "cascade",
+            "run-node",
+            "--cascade",
+            &self.cascade.0,
+            "--node",
+            node,
+        ];
         words.extend(own.map(ToOwned::to_owned));
         let limits = [
             ("--wall-time", self.limits.wall_time),
@@ -105,7 +112,11 @@ impl Opened {
     /// Where and how cascades are run, as the workspace says, else the user.
     pub(crate) fn cascade_section(&self) -> Result<CascadeSection> {
         let user = UserFile::load(self.host().user_config.as_deref())?;
-        Ok(self.config().cascade.clone().over(user.cascade.unwrap_or_default()))
+        Ok(self
+            .config()
+            .cascade
+            .clone()
+            .over(user.cascade.unwrap_or_default()))
     }
 
     /// Where cascades run that are run now.

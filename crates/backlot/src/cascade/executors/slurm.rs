@@ -6,12 +6,11 @@
 //! absent: accounting (`sacct`), which not every site has, and requeueing by Slurm: a lost attempt is another one's to repeat.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use backlot_cascade::{
-    AttemptBatch, Cause, Ended, Entry, Executor, FailureKind, Journal, JournalEvent, NodeId, Result, RunState, Stop,
-    UnderWay, attempt_in,
+    AttemptBatch, Cause, Ended, Entry, Executor, FailureKind, Journal, JournalEvent, NodeId, Result,
+    RunState, Stop, UnderWay, attempt_in,
 };
 use backlot_core::Context;
 use backlot_net::Pauses;
@@ -23,6 +22,7 @@ use super::squeue::Queue;
 use crate::error::CascadeError;
 use crate::workspace::Opened;
 use crate::workspace::cascade_section::SlurmSection;
+use crate::workspace::settings::CommandVariables;
 
 /// How often the queue is asked for.
 const POLL: Duration = Duration::from_secs(10);
@@ -40,12 +40,12 @@ const SPARE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(crate) struct Slurm {
     pub(crate) section: SlurmSection,
-    pub(crate) variables: Vec<(OsString, OsString)>,
+    pub(crate) variables: CommandVariables,
 }
 
 impl Slurm {
     fn run(&self, words: &[String], input: &str, context: &Context) -> Result<String, ProgramError> {
-        output(words, input, &self.variables, context)
+        output(words, input, &self.variables.0, context)
     }
 
     fn queue(&self, context: &Context) -> Result<Queue, ProgramError> {
@@ -58,7 +58,9 @@ impl Slurm {
     fn array_size(&self, context: &Context) -> Option<usize> {
         let words = ["scontrol", "show", "config"].map(ToOwned::to_owned);
         let printed = self.run(&words, "", context).ok()?;
-        let line = printed.lines().find(|line| line.trim_start().starts_with("MaxArraySize"))?;
+        let line = printed
+            .lines()
+            .find(|line| line.trim_start().starts_with("MaxArraySize"))?;
         line.split_once('=')?.1.trim().parse().ok()
     }
 
@@ -157,8 +159,15 @@ impl<'a> SlurmExecutor<'a> {
         let level = nodes.iter().map(|at| planned(at).level).min().unwrap_or(0);
         let batch = self.launch.next_batch("slurm", ids)?;
         let root = state.plan().roots.first();
-        let root = root.map_or_else(|| "all".to_owned(), |(node, version)| format!("{}-{version}", node.package));
-        let name = format!("bl.{root}.{}.L{level}.{}", &self.launch.cascade().0[..8], batch.id);
+        let root = root.map_or_else(
+            || "all".to_owned(),
+            |(node, version)| format!("{}-{version}", node.package),
+        );
+        let name = format!(
+            "bl.{root}.{}.L{level}.{}",
+            &self.launch.cascade().0[..8],
+            batch.id
+        );
         for (index, at) in nodes.iter().enumerate() {
             self.under_way.add(batch.attempt(index), *at);
         }
@@ -218,10 +227,15 @@ impl<'a> SlurmExecutor<'a> {
             .map(|(index, node)| format!("{}) node={} ;;\n", index + 1, quoted(&node.to_string())))
             .collect();
         // The command takes the place of the shell, so that signals reach it.
-        let words: Vec<String> = self.launch.command_of("$node").iter().map(|word| match word.as_str() {
-            "$node" => "\"$node\"".to_owned(),
-            word => quoted(word),
-        }).collect();
+        let words: Vec<String> = self
+            .launch
+            .command_of("$node")
+            .iter()
+            .map(|word| match word.as_str() {
+                "$node" => "\"$node\"".to_owned(),
+                word => quoted(word),
+            })
+            .collect();
         format!(
             "#!/bin/sh\ncase \"$SLURM_ARRAY_TASK_ID\" in\n{cases}*) exit 65 ;;\nesac\nexec {} --attempt \"{}.$SLURM_ARRAY_TASK_ID\"\n",
             words.join(" "),
@@ -231,7 +245,8 @@ impl<'a> SlurmExecutor<'a> {
 
     /// Submit what is due. An error is one that trying again does not help with.
     fn submit(&mut self) -> Result<()> {
-        let is_due = |queued: &Queued| matches!(queued.standing, Standing::Due { at, .. } if at <= Instant::now());
+        let is_due =
+            |queued: &Queued| matches!(queued.standing, Standing::Due { at, .. } if at <= Instant::now());
         let due: Vec<String> = self
             .batches
             .values()
@@ -254,7 +269,11 @@ impl<'a> SlurmExecutor<'a> {
         // What was asked for may have been done.
         let found = if is_unsure {
             let queue = self.slurm.queue(&self.context);
-            queue.map(|queue| queue.get(&self.key(&queued.batch.id)).map(|array| array.job.clone()))
+            queue.map(|queue| {
+                queue
+                    .get(&self.key(&queued.batch.id))
+                    .map(|array| array.job.clone())
+            })
         } else {
             Ok(None)
         };
@@ -265,7 +284,9 @@ impl<'a> SlurmExecutor<'a> {
             }
             Ok(None) => {
                 let (words, script) = (self.sbatch(queued), self.script(&queued.batch));
-                self.slurm.run(&words, &script, &self.context).and_then(|printed| job_of(&printed))
+                self.slurm
+                    .run(&words, &script, &self.context)
+                    .and_then(|printed| job_of(&printed))
             }
             Ok(Some(job)) => Ok(job),
             Err(error) => Err(error),
@@ -273,7 +294,11 @@ impl<'a> SlurmExecutor<'a> {
         match submitted {
             Ok(job) => self.has_job(queued, job),
             Err(ProgramError::Failed(reason)) if !is_final(&reason) => {
-                if let Standing::Due { at, pauses, is_unsure } = &mut queued.standing
+                if let Standing::Due {
+                    at,
+                    pauses,
+                    is_unsure,
+                } = &mut queued.standing
                     && let Some(pause) = pauses.next(None)
                 {
                     (*at, *is_unsure) = (Instant::now() + pause, true);
@@ -291,7 +316,12 @@ impl<'a> SlurmExecutor<'a> {
             self.cancel(std::slice::from_ref(&job))?;
         }
         let batch = queued.batch.id.clone();
-        note(self.journal, &self.owner, JournalEvent::Submitted { batch, job }, &self.context)
+        note(
+            self.journal,
+            &self.owner,
+            JournalEvent::Submitted { batch, job },
+            &self.context,
+        )
     }
 
     fn cancel(&self, jobs: &[String]) -> Result<()> {
@@ -395,9 +425,18 @@ fn key(cascade: &str, batch: &str) -> String {
 
 /// What `sbatch --parsable` prints: `1234`, or `1234;cluster`.
 fn job_of(printed: &str) -> Result<String, ProgramError> {
-    let job = printed.lines().last().unwrap_or_default().split(';').next().unwrap_or_default();
+    let job = printed
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ProgramError::Failed(format!("`sbatch` printed `{}`", printed.trim())));
+        return Err(ProgramError::Failed(format!(
+            "`sbatch` printed `{}`",
+            printed.trim()
+        )));
     }
     Ok(job.to_owned())
 }
@@ -405,9 +444,15 @@ fn job_of(printed: &str) -> Result<String, ProgramError> {
 /// Whether a refusal of `sbatch` is about what was asked, which another time would be refused, too.
 fn is_final(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
-    ["invalid", "unrecognized option", "not permitted", "denied", "unable to open file"]
-        .iter()
-        .any(|word| reason.contains(word))
+    [
+        "invalid",
+        "unrecognized option",
+        "not permitted",
+        "denied",
+        "unable to open file",
+    ]
+    .iter()
+    .any(|word| reason.contains(word))
 }
 
 fn refused(reason: String) -> backlot_cascade::Error {
@@ -529,7 +574,7 @@ impl Opened {
         section.arguments.extend(options.sbatch_arguments.iter().cloned());
         Ok(Slurm {
             section,
-            variables: self.host().environment.0.clone(),
+            variables: self.host().environment.clone(),
         })
     }
 
@@ -548,7 +593,9 @@ impl Opened {
             .map_err(|error| error.to_string())
             .and_then(|slurm| slurm.cancel(&jobs, self.context()));
         if let Err(reason) = cancelled {
-            let message = format!("the jobs of the cascade are not cancelled from here: {reason}; whoever runs it does");
+            let message = format!(
+                "the jobs of the cascade are not cancelled from here: {reason}; whoever runs it does"
+            );
             self.context().warn("cascade::scheduler_silent", message);
         }
     }

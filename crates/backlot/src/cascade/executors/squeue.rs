@@ -47,7 +47,11 @@ impl Queue {
         // Its exit code is 0 then, too.
         if let Some(error) = value["errors"].as_array().and_then(|errors| errors.first()) {
             let told = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-            return Err(format!("`squeue --json`: {} {}", told("error"), told("description")));
+            return Err(format!(
+                "`squeue --json`: {} {}",
+                told("error"),
+                told("description")
+            ));
         }
         let jobs = value["jobs"]
             .as_array()
@@ -121,7 +125,8 @@ fn tasks(text: &str) -> Vec<u64> {
     for part in text.split(',') {
         let (range, step) = part.split_once(':').unwrap_or((part, "1"));
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (Ok(first), Ok(last), Ok(step)) = (first.parse::<u64>(), last.parse::<u64>(), step.parse::<usize>())
+        let (Ok(first), Ok(last), Ok(step)) =
+            (first.parse::<u64>(), last.parse::<u64>(), step.parse::<usize>())
         else {
             continue;
         };
@@ -154,7 +159,9 @@ mod tests {
         let number = |number: u64| format!("{{\"set\": true, \"infinite\": false, \"number\": {number}}}");
         let none = "{\"set\": false, \"infinite\": false, \"number\": 0}";
         let row = |id: &str, task: &str, waiting: &str, states: &str| {
-            format!("{{\"array_job_id\": {id}, \"array_task_id\": {task}, \"array_task_string\": \"{waiting}\", \"job_state\": {states}, \"comment\": \"k\"}}")
+            format!(
+                "{{\"array_job_id\": {id}, \"array_task_id\": {task}, \"array_task_string\": \"{waiting}\", \"job_state\": {states}, \"comment\": \"k\"}}"
+            )
         };
         let one = number(1);
         let rows = [
