@@ -9,4 +9,5 @@ pub(crate) mod launch;
 pub(crate) mod process;
 mod program;
 pub(crate) mod slurm;
+pub(crate) mod slurm_commands;
 mod squeue;
