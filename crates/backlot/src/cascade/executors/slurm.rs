@@ -32,6 +32,7 @@ const FRESH_MS: u64 = 30_000;
 const ARRAY_SIZE: usize = 1001;
 /// How much longer than an attempt, which watches its own time, its job may take.
 const SPARE: Duration = Duration::from_mins(2);
+
 /// Slurm.
 #[derive(Debug)]
 pub(crate) struct SlurmExecutor<'a> {
