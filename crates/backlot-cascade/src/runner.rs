@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use backlot_core::{Context, Timestamp};
 
-use crate::batch::on_behalf;
+use crate::batch::{attempt_in, on_behalf};
 use crate::error::{Error, Result};
 use crate::executor::{Ended, Executor, Outcome, Pool, Stop};
 use crate::failure::{Failure, retry_at};
@@ -155,13 +155,17 @@ impl<'a> Runner<'a> {
     ) -> Result<()> {
         let (now, leases) = (context.now(), self.services.leases);
         let node = following.state.plan().nodes[at].dirty.node.clone();
-        let token = if let Some(mut lease) = lease {
+        // It may have been killed between taking a lease and saying so.
+        let newest = leases.newest(&node)?;
+        let is_its = |lease: &&Lease| attempt_in(&lease.owner) == Some(attempt);
+        let own = lease.or_else(|| newest.as_ref().filter(is_its).cloned());
+        let token = if let Some(mut lease) = own {
             lease.until = now;
             // If it cannot be given back, it runs out.
             leases.renew(&node, &lease).ok();
             lease.token
         } else {
-            match leases.newest(&node)? {
+            match newest {
                 Some(newest) if newest.until > now => {
                     following.busy(at, newest.until, now);
                     return Ok(());

@@ -124,17 +124,7 @@ fn an_asset_whose_process_was_killed_is_built_by_another_at_once() {
 #[test]
 fn a_killed_runner_leaves_its_processes_and_a_resumed_one_waits_for_them() {
     let studio = slow("sleep 3 && ");
-    let run = [
-        "-w",
-        "a",
-        "cascade",
-        "run",
-        "a==1.1",
-        "--executor",
-        "process",
-        "--lease",
-        "5",
-    ];
+    let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process"];
     let mut runner = start(&studio, &run);
     let process = holder(&studio, "b", 1);
     signal(&runner, "KILL");

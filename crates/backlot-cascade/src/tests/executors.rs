@@ -8,6 +8,7 @@ use backlot_core::{Context, Timestamp};
 
 use super::drive::{journal, report, status};
 use super::studio::{Life, Studio, node};
+use crate::lease::{Acquired, acquire};
 use crate::{
     Ended, Ending, Entry, Executor, FailureKind, Journal as _, JournalEvent, Lease, LeaseStore as _, Limits,
     MemoryJournal, NodeEvent, NodeStatus, NodeTask, Plan, Result, RunState, Runner, Services, Step, Stop,
@@ -19,6 +20,8 @@ use crate::{
 enum Loss {
     /// Killed when it holds the lease, so often.
     Leased(u32),
+    /// Killed right after it took the lease, before it could say so, so often.
+    Unsaid(u32),
     /// Gone before it began, so often.
     NotBegun(u32),
 }
@@ -62,6 +65,12 @@ impl<'a> Farm<'a> {
                         break;
                     }
                 }
+            }
+            Some(Loss::Unsaid(left)) if *left > 0 => {
+                *left -= 1;
+                let node = &state.plan().nodes[at].dirty.node;
+                let taken = acquire(self.services.leases, node, &by, context.now(), 3_600_000)?;
+                assert!(matches!(taken, Acquired::Held(_)), "{taken:?}");
             }
             Some(Loss::NotBegun(left)) if *left > 0 => *left -= 1,
             _ => drop(task.run(&self.services, &context)?),
@@ -149,12 +158,16 @@ fn a_lost_attempt_gives_its_lease_back_and_is_made_again_under_another() {
         &studio,
         &log,
         &plan,
-        &[("b1", Loss::Leased(2)), ("c", Loss::Leased(1))],
+        &[
+            ("b1", Loss::Leased(2)),
+            ("b3", Loss::Unsaid(1)),
+            ("c", Loss::Leased(1)),
+        ],
     );
     assert_eq!(summary.ending, Some(Ending::Done));
-    assert_eq!((studio.inner().commits.len(), attempts), (5, 8), "none twice");
+    assert_eq!((studio.inner().commits.len(), attempts), (5, 9), "none twice");
     let failures = failures(&log);
-    assert_eq!(failures.len(), 3);
+    assert_eq!(failures.len(), 4);
     assert!(
         failures
             .iter()
