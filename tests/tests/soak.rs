@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use backlot::{
-    AddFiles, AddRepo, BumpStep, ChangeOptions, Class, Coded as _, Context, Error, InstallRequest, Lock,
+    AddFiles, AddRepo, BumpStep, ChangeOptions, Class, Context, Diagnostic as _, Error, InstallRequest, Lock,
     LogOptions, NewAsset, PublishOptions, PullOptions, VerifyOptions, VersionChange, Workspace, aio,
 };
 use backlot_tests::embedding::{Desk, write_frames};

@@ -109,8 +109,8 @@ pub fn constants_of_codes(root: &Path) -> io::Result<String> {
     }
     let mut file = String::from(
         "//! The codes of all errors and warnings as constants, so that a program that matches one is checked when it is compiled.\n//!\n\
-         //! Generated from `docs/errors.md` by `cargo xtask codes`. An error tells its code by [`Coded::code`](crate::Coded::code); a code never changes.\n//!\n\
-         //! ```\n//! use backlot::{Coded as _, Error, codes};\n//!\n//! fn is_published(error: &Error) -> bool {\n\
+         //! Generated from `docs/errors.md` by `cargo xtask codes`. An error tells its code by [`Diagnostic::code`](crate::Diagnostic::code); a code never changes.\n//!\n\
+         //! ```\n//! use backlot::{Diagnostic as _, Error, codes};\n//!\n//! fn is_published(error: &Error) -> bool {\n\
          //!     error.code() == codes::REPO_RELEASE_EXISTS\n//! }\n//! ```\n\n\
          macro_rules! codes {\n    ($($name:ident = $code:literal, $about:literal;)*) => {\n        $(\n            #[doc = $about]\n            \
          pub const $name: &str = $code;\n        )*\n\n        /// All of them, in their order.\n        \

@@ -18,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// ```
 /// use backlot_backend::{Error, StoreOptions, open};
-/// use backlot_core::Coded as _;
+/// use backlot_core::Diagnostic as _;
 /// use backlot_core::Context;
 /// use backlot_net::{Network, NetworkOptions};
 ///
@@ -118,7 +118,7 @@ impl std::fmt::Display for NoNetwork {
 impl std::error::Error for NoNetwork {}
 
 #[cfg(not(feature = "services"))]
-impl backlot_core::Coded for NoNetwork {
+impl backlot_core::Diagnostic for NoNetwork {
     fn code(&self) -> &'static str {
         match *self {}
     }

@@ -17,7 +17,7 @@ use fs_err as fs;
 
 use crate::each::DEPTH;
 use crate::error::Result;
-use crate::store::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::store::{CommitBy, Entry, How, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
 
 /// Bytes copied at once.
 const BLOCK: usize = 256 * 1024;
@@ -270,17 +270,17 @@ impl ObjectStore for Folder {
         }
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         if self.look(from)?.is_none() {
-            return Ok(Moved::Gone);
+            return Ok(RenameOutcome::Gone);
         }
         let target = self.path(to);
         if let Some(folder) = target.parent() {
             shared::make_folder_for_now(folder)?;
         }
         Ok(match rename_new(&self.path(from), &target)? {
-            Created::New => Moved::Done,
-            Created::Exists => Moved::Exists,
+            Created::New => RenameOutcome::Done,
+            Created::Exists => RenameOutcome::Exists,
         })
     }
 

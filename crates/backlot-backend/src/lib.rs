@@ -68,4 +68,6 @@ pub use open::{StoreOptions, is_store_url};
 #[cfg(feature = "services")]
 pub use open::{credentials_url, open};
 pub use site_cache::{IsFixed, via};
-pub use store::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Traits, Within, folders};
+pub use store::{
+    CommitBy, Entry, How, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits, Within, folders,
+};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use backlot_core::clock::{Clock as _, SystemClock};
 
 use crate::error::{Error, Result};
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
 
 /// What begins the URL of a store in memory.
 pub(crate) const SCHEME: &str = "memory://";
@@ -232,17 +232,17 @@ impl ObjectStore for Memory {
         Ok(Put::New)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         self.check_key(to)?;
         let mut objects = self.change();
         if objects.by_key.contains_key(to) {
-            return Ok(Moved::Exists);
+            return Ok(RenameOutcome::Exists);
         }
         let Some(object) = objects.by_key.remove(from) else {
-            return Ok(Moved::Gone);
+            return Ok(RenameOutcome::Gone);
         };
         objects.by_key.insert(to.to_owned(), object);
-        Ok(Moved::Done)
+        Ok(RenameOutcome::Done)
     }
 
     fn delete(&self, key: &str) -> Result<()> {
@@ -287,9 +287,9 @@ mod tests {
         assert_eq!(listed("a/", true), ["a/b-c", "a/b/1", "a/b/2", "a/d"]);
         assert_eq!(listed("", false), ["a/", "ab"]);
         assert!(store.write("a/", Vec::new(), "").is_err());
-        assert_eq!(store.rename("a/d", "ab").expect("asked"), Moved::Exists);
-        assert_eq!(store.rename("a/d", "e").expect("asked"), Moved::Done);
-        assert_eq!(store.rename("a/d", "f").expect("asked"), Moved::Gone);
+        assert_eq!(store.rename("a/d", "ab").expect("asked"), RenameOutcome::Exists);
+        assert_eq!(store.rename("a/d", "e").expect("asked"), RenameOutcome::Done);
+        assert_eq!(store.rename("a/d", "f").expect("asked"), RenameOutcome::Gone);
         assert_eq!(store.read("e", 10).expect("read").expect("there"), b"a/d");
     }
 }

@@ -77,19 +77,19 @@ pub enum Put {
 /// What became of a move.
 ///
 /// ```
-/// use backlot_backend::{Moved, memory};
+/// use backlot_backend::{RenameOutcome, memory};
 ///
 /// let store = memory();
 /// let mut commit = |wheel: &str| {
 ///     store.stage("staged/1", wheel.into()).unwrap();
 ///     store.rename("staged/1", "chair.whl").unwrap()
 /// };
-/// assert_eq!(commit("one"), Moved::Done);
-/// assert_eq!(commit("another"), Moved::Exists);
-/// assert_eq!(store.rename("staged/2", "table.whl").unwrap(), Moved::Gone);
+/// assert_eq!(commit("one"), RenameOutcome::Done);
+/// assert_eq!(commit("another"), RenameOutcome::Exists);
+/// assert_eq!(store.rename("staged/2", "table.whl").unwrap(), RenameOutcome::Gone);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moved {
+pub enum RenameOutcome {
     /// It has its new name.
     Done,
     /// The source is gone.
@@ -225,7 +225,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
         }
     }
     /// Give an object another name if that is free, by one request that is never sent twice.
-    fn rename(&self, from: &str, to: &str) -> Result<Moved>;
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome>;
     /// Where its service has it; `None` where the service copies nothing by itself.
     fn within(&self) -> Option<Within> {
         None

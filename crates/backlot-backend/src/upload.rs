@@ -22,7 +22,7 @@ pub(crate) trait Uploads: Send + Sync {
         WHOLE
     }
     /// The pieces of what it wrote before.
-    fn spares(&self) -> &Arc<Spares>;
+    fn spares(&self) -> &Arc<BufferPool>;
     /// Write an object in one request.
     fn whole(&self, key: &str, pieces: Vec<Bytes>) -> Result<()>;
     /// Begin an object that is too long for that.
@@ -31,9 +31,9 @@ pub(crate) trait Uploads: Send + Sync {
 
 /// Pieces to be filled again. Memory that one thread asks for and another gives back stays with the process: allocators keep it for the first.
 #[derive(Debug, Default)]
-pub(crate) struct Spares(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct BufferPool(Mutex<Vec<Vec<u8>>>);
 
-impl Spares {
+impl BufferPool {
     /// As many as three objects have: two that are sent, and one that is filled.
     const MOST: usize = 3 * WHOLE / PIECE;
 
@@ -45,7 +45,7 @@ impl Spares {
 /// A full piece, which goes to the spares when it was sent.
 struct Full {
     bytes: Vec<u8>,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
 }
 
 impl AsRef<[u8]> for Full {
@@ -57,7 +57,7 @@ impl AsRef<[u8]> for Full {
 impl Drop for Full {
     fn drop(&mut self) {
         if let Ok(mut spares) = self.spares.0.lock()
-            && spares.len() < Spares::MOST
+            && spares.len() < BufferPool::MOST
             && self.bytes.capacity() >= PIECE
         {
             self.bytes.clear();
@@ -156,12 +156,12 @@ mod tests {
     /// Remembers what it was sent.
     #[derive(Default)]
     struct Sent {
-        spares: Arc<Spares>,
+        spares: Arc<BufferPool>,
         whole: Mutex<Vec<u8>>,
     }
 
     impl Uploads for Sent {
-        fn spares(&self) -> &Arc<Spares> {
+        fn spares(&self) -> &Arc<BufferPool> {
             &self.spares
         }
 

@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, Diagnostic, FileError};
 
 /// Result of planning or running.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -110,11 +110,11 @@ pub enum Error {
 
 /// An error of a service behind one of this crate's traits, passed through.
 #[derive(Debug)]
-pub struct Cause(pub Box<dyn Coded>);
+pub struct Cause(pub Box<dyn Diagnostic>);
 
 impl Cause {
     /// Wrap an error of a service.
-    pub fn new(error: impl Coded) -> Self {
+    pub fn new(error: impl Diagnostic) -> Self {
         Self(Box::new(error))
     }
 }
@@ -131,7 +131,7 @@ impl StdError for Cause {
     }
 }
 
-impl Coded for Cause {
+impl Diagnostic for Cause {
     fn code(&self) -> &'static str {
         self.0.code()
     }

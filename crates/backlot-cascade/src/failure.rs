@@ -3,7 +3,7 @@
 //! Invariant: fault of the environment costs no attempt of a build; a build that fails by its own fault is not tried again
 //! with the same key more often than the limit says, in whatever cascade. Deliberately absent: waiting.
 
-use backlot_core::{Class, Coded, Timestamp};
+use backlot_core::{Class, Diagnostic, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Limits;
@@ -67,7 +67,7 @@ impl Failure {
         }
     }
     /// A failure from an error of a service: its class says whose fault it is.
-    pub fn from_error(error: &dyn Coded) -> Self {
+    pub fn from_error(error: &dyn Diagnostic) -> Self {
         let kind = match error.class() {
             Class::Integrity => FailureKind::Integrity,
             Class::Environment => FailureKind::Environment,

@@ -6,8 +6,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use backlot::text::{sanitize, without_temporaries};
-use backlot::{Class, Coded};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use backlot::{Class, Diagnostic};
+use miette::{GraphicalReportHandler, GraphicalTheme};
 use serde_json::json;
 
 use crate::host;
@@ -30,7 +30,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(error: &dyn Coded) -> Self {
+    fn of(error: &dyn Diagnostic) -> Self {
         Self {
             code: Some(error.code()),
             help: error.help().map(|help| for_people(&help)),
@@ -62,7 +62,7 @@ impl StdError for Shown {
     }
 }
 
-impl Diagnostic for Shown {
+impl miette::Diagnostic for Shown {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.code.map(|code| Box::new(code) as Box<dyn fmt::Display>)
     }
@@ -87,7 +87,7 @@ impl fmt::Display for Usage {
 
 impl StdError for Usage {}
 
-impl Coded for Usage {
+impl Diagnostic for Usage {
     fn code(&self) -> &'static str {
         "command::usage"
     }
@@ -153,7 +153,7 @@ fn exit_code(written: std::io::Result<()>, class: Class) -> ExitCode {
 }
 
 /// An error as JSON.
-fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
+fn object(error: &dyn Diagnostic, command: &str) -> serde_json::Value {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -171,7 +171,7 @@ fn object(error: &dyn Coded, command: &str) -> serde_json::Value {
 }
 
 /// Print an error and give its exit code. After a report in JSON, the error goes to standard error.
-pub(crate) fn print(error: &dyn Coded, session: &Session, reported: bool) -> ExitCode {
+pub(crate) fn print(error: &dyn Diagnostic, session: &Session, reported: bool) -> ExitCode {
     show(error, session.json, &session.command, reported)
 }
 
@@ -180,7 +180,7 @@ pub(crate) fn print_cancelled(json: bool, command: &str) {
     show(&backlot::Cancelled::Asked, json, command, false);
 }
 
-fn show(error: &dyn Coded, json: bool, command: &str, reported: bool) -> ExitCode {
+fn show(error: &dyn Diagnostic, json: bool, command: &str, reported: bool) -> ExitCode {
     if json {
         let object = object(error, command);
         if reported {

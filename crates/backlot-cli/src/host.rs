@@ -44,7 +44,7 @@ pub(crate) fn shell() -> OsString {
 }
 
 /// How long locks are waited for, if the environment says so.
-pub(crate) fn patience() -> Option<Duration> {
+pub(crate) fn lock_timeout() -> Option<Duration> {
     let seconds = text("BACKLOT_LOCK_TIMEOUT")?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

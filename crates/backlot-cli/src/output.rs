@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use backlot::{Class, Coded, text};
+use backlot::{Class, Diagnostic, text};
 use serde::Serialize;
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
     /// The same for people.
     pub(crate) text: String,
     /// Why the command fails all the same (`verify` that found damage).
-    pub(crate) failure: Option<Box<dyn Coded>>,
+    pub(crate) failure: Option<Box<dyn Diagnostic>>,
     /// The exit code of a command that was run; nothing is printed then.
     pub(crate) exit: Option<u8>,
 }
@@ -69,7 +69,7 @@ impl std::error::Error for NotWritten {
     }
 }
 
-impl Coded for NotWritten {
+impl Diagnostic for NotWritten {
     fn code(&self) -> &'static str {
         "output::not_written"
     }

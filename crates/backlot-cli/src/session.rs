@@ -38,8 +38,8 @@ impl Session {
         let mut context = Context::default()
             .with_observer(Arc::clone(&terminal) as _)
             .with_cancel(cancel.clone());
-        if let Some(patience) = host::patience() {
-            context = context.with_patience(patience);
+        if let Some(patience) = host::lock_timeout() {
+            context = context.with_lock_timeout(patience);
         }
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         let workspace = global

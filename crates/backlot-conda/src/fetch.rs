@@ -191,7 +191,7 @@ async fn fetch_and_unpack(source: &Source, package: &CondaPackage, url: &Url, ta
     let archive = stage.path().join(name);
     let mut pauses = Pauses::new(source.retries, Duration::from_millis(250));
     while let Err(error) = download(source, package, url, &archive).await {
-        if !backlot_core::Coded::retry(&error) || !pauses.wait(None).await {
+        if !backlot_core::Diagnostic::retry(&error) || !pauses.wait(None).await {
             return Err(error);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 
 /// A shared flag; clones are the same flag, a [child](Self::child) is one of its own that its parent stops, too.
 ///
@@ -131,7 +131,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-impl Coded for Cancelled {
+impl Diagnostic for Cancelled {
     fn code(&self) -> &'static str {
         match self {
             Self::Asked => "core::cancelled",

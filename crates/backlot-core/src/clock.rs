@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub struct TimeError {
     pub text: String,
 }
 
-impl Coded for TimeError {
+impl Diagnostic for TimeError {
     fn code(&self) -> &'static str {
         "time::invalid"
     }

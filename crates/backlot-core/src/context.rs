@@ -106,7 +106,7 @@ impl Context {
     /// The same context, with how long a lock is waited for that another call or process holds: zero to be told at once. Otherwise a minute for a
     /// workspace or a cache.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
+    pub fn with_lock_timeout(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
     }
@@ -135,7 +135,7 @@ impl Context {
         self.clock.now()
     }
     /// How long a lock is waited for, if that was said.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn lock_timeout(&self) -> Option<Duration> {
         self.patience
     }
     /// The threads for computing.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 
 use sha2::Digest as _;
 
@@ -25,7 +25,7 @@ pub struct ParseDigestError {
     pub digits: usize,
 }
 
-impl Coded for ParseDigestError {
+impl Diagnostic for ParseDigestError {
     fn code(&self) -> &'static str {
         "core::bad_digest"
     }

@@ -59,7 +59,7 @@ impl Class {
 }
 
 /// An error with a stable code, a class and a hint. Implemented by the error enum of every crate.
-pub trait Coded: Error + Send + Sync + 'static {
+pub trait Diagnostic: Error + Send + Sync + 'static {
     /// `area::snake_case`, stable for ever, listed in `docs/errors.md`.
     fn code(&self) -> &'static str;
     /// What kind of trouble it is.
@@ -77,7 +77,7 @@ pub trait Coded: Error + Send + Sync + 'static {
 
 /// What can be the help of an error in a table of [`coded!`](crate::coded!): a text, or one that is not always there.
 pub trait Help {
-    /// As [`Coded::help`] has it.
+    /// As [`Diagnostic::help`] has it.
     fn into_help(self) -> Option<String>;
 }
 
@@ -99,11 +99,11 @@ impl Help for Option<String> {
     }
 }
 
-/// [`Coded`] of an enum of errors, as a table: for each variant its code, class and help, and when it is worth a retry. What is named
+/// [`Diagnostic`] of an enum of errors, as a table: for each variant its code, class and help, and when it is worth a retry. What is named
 /// after `as` are variants with one other error in them, which say what that says; a row for one of them comes first.
 ///
 /// ```
-/// use backlot_core::{Cancelled, Class, Coded, coded};
+/// use backlot_core::{Cancelled, Class, Diagnostic, coded};
 ///
 /// #[derive(Debug, thiserror::Error)]
 /// enum Error {
@@ -138,32 +138,32 @@ macro_rules! coded {
         $($pattern:pat $(if $guard:expr)? => $code:expr, $class:expr, $help:expr $(, retry $retry:expr)?;)*
     }) => {
         #[allow(unused_variables, clippy::match_same_arms, reason = "a row is for all four")]
-        impl $crate::Coded for $error {
+        impl $crate::Diagnostic for $error {
             fn code(&self) -> &'static str {
                 match self {
                     $($pattern $(if $guard)? => $code,)*
-                    $($(Self::$inner(inner) => $crate::Coded::code(inner),)+)?
+                    $($(Self::$inner(inner) => $crate::Diagnostic::code(inner),)+)?
                 }
             }
 
             fn class(&self) -> $crate::Class {
                 match self {
                     $($pattern $(if $guard)? => $class,)*
-                    $($(Self::$inner(inner) => $crate::Coded::class(inner),)+)?
+                    $($(Self::$inner(inner) => $crate::Diagnostic::class(inner),)+)?
                 }
             }
 
             fn help(&self) -> Option<String> {
                 match self {
                     $($pattern $(if $guard)? => $crate::error::Help::into_help($help),)*
-                    $($(Self::$inner(inner) => $crate::Coded::help(inner),)+)?
+                    $($(Self::$inner(inner) => $crate::Diagnostic::help(inner),)+)?
                 }
             }
 
             fn retry(&self) -> bool {
                 match self {
                     $($pattern $(if $guard)? => $crate::coded!(@retry $($retry)?),)*
-                    $($(Self::$inner(inner) => $crate::Coded::retry(inner),)+)?
+                    $($(Self::$inner(inner) => $crate::Diagnostic::retry(inner),)+)?
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 use crate::text::without_temporaries;
 
 /// A file operation the system refused. The message names the path and the operation, and no temporary.
@@ -52,7 +52,7 @@ pub fn is_os_error(error: &io::Error, number: i32) -> bool {
     error.raw_os_error() == Some(number) || error.to_string().ends_with(&format!("(os error {number})"))
 }
 
-impl Coded for FileError {
+impl Diagnostic for FileError {
     fn code(&self) -> &'static str {
         match self.kind() {
             _ if self.is_too_many_open() => "file::too_many_open",

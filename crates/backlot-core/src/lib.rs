@@ -33,7 +33,7 @@ pub use cancel::{Cancel, CancelOnDrop, Cancelled};
 pub use clock::{Clock, FixedClock, SystemClock, TimeError, Timestamp};
 pub use context::Context;
 pub use digest::{Blake3, Md5, Sha256, StrongDigest, StrongHasher};
-pub use error::{Class, Coded};
+pub use error::{Class, Diagnostic};
 pub use event::{Event, EventKind, Observer, Operation, OperationId, Subject, Warning};
 pub use file::FileError;
 pub use identity::{ExpectedIdentity, PlaceIdentity};

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 use crate::file::{self, FileError};
 use crate::platform;
 
@@ -37,7 +37,7 @@ pub struct LinkModeError {
     pub word: String,
 }
 
-impl Coded for LinkModeError {
+impl Diagnostic for LinkModeError {
     fn code(&self) -> &'static str {
         "core::bad_link_mode"
     }

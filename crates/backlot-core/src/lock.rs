@@ -78,7 +78,7 @@ impl FileLock {
         patience: Duration,
         context: &Context,
     ) -> Result<Self, LockError> {
-        let patience = context.patience().unwrap_or(patience);
+        let patience = context.lock_timeout().unwrap_or(patience);
         let deadline = Instant::now() + patience;
         loop {
             match take(&file) {
@@ -111,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, long) = (folder.path().join("lock"), Duration::from_mins(5));
         let held = FileLock::acquire(&path, long, &Context::default()).expect("free");
-        let hasty = Context::default().with_patience(Duration::ZERO);
+        let hasty = Context::default().with_lock_timeout(Duration::ZERO);
         let began = Instant::now();
         let refused = FileLock::acquire(&path, long, &hasty);
         assert!(

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Class, Coded};
+use crate::error::{Class, Diagnostic};
 
 /// A relative path of one or more plain names joined by `/`; never empty, absolute, or with `.` or `..` in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct HostilePath {
     pub reason: &'static str,
 }
 
-impl Coded for HostilePath {
+impl Diagnostic for HostilePath {
     fn code(&self) -> &'static str {
         "core::hostile_path"
     }

@@ -75,7 +75,7 @@ impl<'a> Destination<'a> {
 
 /// What was sent to a remote while files were added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SentAhead {
+pub struct EarlyUpload {
     /// Files that are stored there now and were not before.
     pub objects: u64,
     /// Their bytes.
@@ -84,7 +84,7 @@ pub struct SentAhead {
     pub sent: u64,
 }
 
-impl SentAhead {
+impl EarlyUpload {
     /// What a transfer did.
     pub fn of(report: &TransferReport) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl SentAhead {
     }
 }
 
-impl std::ops::AddAssign for SentAhead {
+impl std::ops::AddAssign for EarlyUpload {
     fn add_assign(&mut self, more: Self) {
         self.objects += more.objects;
         self.bytes += more.bytes;
@@ -133,7 +133,7 @@ pub struct AddedOut {
     /// Whether the pointer was (would be) written.
     pub written: bool,
     /// What was sent ahead of the push.
-    pub ahead: SentAhead,
+    pub ahead: EarlyUpload,
     /// The out as the pointer has it (would have it) now.
     #[serde(skip)]
     pub out: Out,
@@ -191,7 +191,7 @@ struct Content {
     added: Vec<Added>,
     changes: FileChanges,
     kept: u64,
-    ahead: SentAhead,
+    ahead: EarlyUpload,
 }
 
 impl Adding<'_> {
@@ -440,19 +440,19 @@ impl Adding<'_> {
     }
 
     /// Put files into the cache, or in a dry run only say what would be new to it.
-    fn store(&self, paths: &[PathBuf], links: &[LinkMode]) -> Result<(Vec<Added>, SentAhead)> {
+    fn store(&self, paths: &[PathBuf], links: &[LinkMode]) -> Result<(Vec<Added>, EarlyUpload)> {
         let (cache, stat, context) = (self.cache, self.stat, self.context);
         if self.options.dry_run {
-            return Ok((self.preview(paths)?, SentAhead::default()));
+            return Ok((self.preview(paths)?, EarlyUpload::default()));
         }
         match self.options.to {
             Destination::Cache => Ok((
                 add_files(cache, stat, paths, links, context)?,
-                SentAhead::default(),
+                EarlyUpload::default(),
             )),
             Destination::CacheAndRemote(remote) => {
                 let (added, report) = remote.add_files(cache, stat, paths, links, context)?;
-                Ok((added, SentAhead::of(&report)))
+                Ok((added, EarlyUpload::of(&report)))
             }
             Destination::Remote(remote) => {
                 let (digests, report) = remote.store_files(stat, paths, context)?;
@@ -460,7 +460,7 @@ impl Adding<'_> {
                     digests,
                     stored: false,
                 });
-                Ok((added.collect(), SentAhead::of(&report)))
+                Ok((added.collect(), EarlyUpload::of(&report)))
             }
         }
     }

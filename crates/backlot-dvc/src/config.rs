@@ -216,7 +216,7 @@ fn quoted(value: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
 
     use super::{DvcConfig, DvcRemote};
 

@@ -36,7 +36,7 @@ pub mod tracked;
 pub mod transfer;
 pub mod yaml;
 
-pub use add::{AddOptions, AddedOut, Destination, SentAhead, add, add_known, add_known_file};
+pub use add::{AddOptions, AddedOut, Destination, EarlyUpload, add, add_known, add_known_file};
 pub use backlot_core::frames::Frames;
 pub use backlot_store::CheckoutOptions;
 pub use checkout::{

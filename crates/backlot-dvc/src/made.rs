@@ -144,7 +144,7 @@ pub fn locked_content(file: &str, bytes: &[u8]) -> Result<Vec<Pointer>> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, Context};
+    use backlot_core::{Context, Diagnostic as _};
     use fs_err as fs;
 
     use super::{locked_content, tracked_files};

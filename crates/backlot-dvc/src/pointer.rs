@@ -242,7 +242,7 @@ impl Entries {
 mod tests {
     use std::path::Path;
 
-    use backlot_core::{Blake3, Coded as _, RelPath};
+    use backlot_core::{Blake3, Diagnostic as _, RelPath};
     use fs_err as fs;
     use proptest::prelude::*;
 

@@ -283,7 +283,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
 
-    use backlot_core::{Coded as _, Context};
+    use backlot_core::{Context, Diagnostic as _};
     use fs_err as fs;
     use fs_err::os::unix::fs::symlink;
 

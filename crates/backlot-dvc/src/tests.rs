@@ -8,7 +8,7 @@ mod proofs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Blake3, Coded as _, Context, LinkMode};
+use backlot_core::{Blake3, Context, Diagnostic as _, LinkMode};
 use backlot_store::{Cache, Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 

@@ -105,7 +105,7 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::path::PathBuf;
 
-    use backlot_core::{Cancel, Class, Coded as _, Context, Operation};
+    use backlot_core::{Cancel, Class, Context, Diagnostic as _, Operation};
 
     use super::{each, guarded};
     use crate::error::{Error, Trouble};

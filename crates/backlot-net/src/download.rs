@@ -11,7 +11,7 @@ use reqwest::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     HeaderMap, HeaderName, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
 };
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -147,7 +147,7 @@ struct Begun {
 /// An answer, and what it is of.
 enum Answered {
     /// The bytes from an offset on.
-    Body(Box<Response>, u64, WebFile),
+    Body(Box<reqwest::Response>, u64, WebFile),
     Known,
     Refused(u16),
 }
@@ -302,7 +302,7 @@ impl Network {
     /// Write a body behind what is there. Returns the length of the file then.
     async fn write(
         &self,
-        mut response: Response,
+        mut response: reqwest::Response,
         mut part: PartFile<Begun>,
         download: &Download<'_>,
     ) -> Result<u64, Failure> {
@@ -334,7 +334,7 @@ impl Network {
         url: &Url,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Result<(Response, Url), Failure> {
+    ) -> Result<(reqwest::Response, Url), Failure> {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let request = self

@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why talking to a server failed.
 ///
 /// ```
-/// use backlot_core::Coded as _;
+/// use backlot_core::Diagnostic as _;
 /// use backlot_net::Error;
 ///
 /// let error = Error::Offline {

@@ -14,7 +14,7 @@ use backlot_core::{FileError, Sha256, StrongDigest, StrongHasher};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, RETRY_AFTER,
 };
-use reqwest::{Request, RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, StatusCode};
 use sha2::Digest as _;
 use url::Url;
 
@@ -34,14 +34,14 @@ const ERROR_TEXT_PATIENCE: Duration = Duration::from_secs(30);
 /// What to ask for.
 ///
 /// ```
-/// use backlot_net::Ask;
+/// use backlot_net::Request;
 ///
 /// let url = "https://index.studio.example/chair-1.0-py3-none-any.whl".parse().unwrap();
-/// let tail = Ask::new(url, 64 << 10).unpacked().range("-65536");
+/// let tail = Request::new(url, 64 << 10).unpacked().range("-65536");
 /// assert_eq!(tail.headers["range"], "bytes=-65536");
 /// ```
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct Request {
     /// Where.
     pub url: Url,
     /// What is said beside that.
@@ -55,18 +55,18 @@ pub struct Ask {
 /// The head of an answer; its body went to the sink.
 ///
 /// ```
-/// use backlot_net::{Account, Answer, Ask, Network, PlaceName};
+/// use backlot_net::{Account, Response, Request, Network, PlaceName};
 ///
-/// async fn page(network: &Network, url: &str) -> backlot_net::Result<(Answer, Vec<u8>)> {
+/// async fn page(network: &Network, url: &str) -> backlot_net::Result<(Response, Vec<u8>)> {
 ///     let url: url::Url = url.parse().expect("an address");
 ///     let account = Account::open(network, &PlaceName::unnamed(), &url)?;
 ///     let mut body = Vec::new();
-///     let answer = network.ask(&account, &Ask::new(url, 1 << 20), &mut body).await?;
+///     let answer = network.ask(&account, &Request::new(url, 1 << 20), &mut body).await?;
 ///     Ok((answer, body))
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// What answered in the end.
@@ -237,7 +237,7 @@ impl Failure {
     }
 }
 
-impl Ask {
+impl Request {
     /// Ask for what a URL names.
     pub fn new(url: Url, limit: u64) -> Self {
         Self {
@@ -303,7 +303,7 @@ pub(crate) fn given_up(url: &Url, attempts: u32, reason: String, status: Option<
 
 impl Network {
     /// Ask until there is an answer: 200, 206, 304, 404, 416 and other refusals as they are; what may pass is tried again.
-    pub async fn ask(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer> {
+    pub async fn ask(&self, account: &Account, ask: &Request, sink: &mut dyn Sink) -> Result<Response> {
         let (mut attempts, mut pauses) = (0, self.pauses());
         loop {
             attempts += 1;
@@ -377,7 +377,12 @@ impl Network {
         Pauses::new(self.options().retries, self.options().pause)
     }
 
-    async fn attempt(&self, account: &Account, ask: &Ask, sink: &mut dyn Sink) -> Result<Answer, Failure> {
+    async fn attempt(
+        &self,
+        account: &Account,
+        ask: &Request,
+        sink: &mut dyn Sink,
+    ) -> Result<Response, Failure> {
         sink.reset()?;
         let _permit = self.permit().await?;
         let mut url = ask.url.clone();
@@ -400,7 +405,7 @@ impl Network {
             if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) && !unasked {
                 read(&mut response, ask, sink, Pace::new(self.options().read_timeout)).await?;
             }
-            return Ok(Answer {
+            return Ok(Response {
                 status: status.as_u16(),
                 url,
                 headers: response.headers().clone(),
@@ -421,7 +426,7 @@ impl Network {
         account: &Account,
         url: &Url,
         request: RequestBuilder,
-    ) -> Result<Response, Failure> {
+    ) -> Result<reqwest::Response, Failure> {
         let credential = if url.origin() == account.origin() {
             account.current().await?
         } else {
@@ -456,8 +461,12 @@ impl Network {
         Ok(response)
     }
 
-    pub(crate) async fn execute(&self, url: &Url, request: RequestBuilder) -> Result<Response, Failure> {
-        let request: Request = request.build().map_err(|e| Error::BadUrl {
+    pub(crate) async fn execute(
+        &self,
+        url: &Url,
+        request: RequestBuilder,
+    ) -> Result<reqwest::Response, Failure> {
+        let request: reqwest::Request = request.build().map_err(|e| Error::BadUrl {
             url: shown(url),
             reason: reason(e),
         })?;
@@ -482,7 +491,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// What stands for a failure: to try again, or for good.
-pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Failure> {
+pub fn failure(account: &Account, url: &Url, response: &reqwest::Response) -> Option<Failure> {
     let status = response.status();
     match status.as_u16() {
         _ if is_passing(status) => {
@@ -509,7 +518,7 @@ pub fn failure(account: &Account, url: &Url, response: &Response) -> Option<Fail
 }
 
 /// What a server says about its refusal, shortened.
-pub async fn error_text(response: &mut Response) -> String {
+pub async fn error_text(response: &mut reqwest::Response) -> String {
     let mut bytes = Vec::new();
     let read = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -544,8 +553,8 @@ fn title(page: &str) -> Option<&str> {
 }
 
 async fn read(
-    response: &mut Response,
-    ask: &Ask,
+    response: &mut reqwest::Response,
+    ask: &Request,
     sink: &mut dyn Sink,
     mut pace: Pace,
 ) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::client::{ClientOptions, Proxies, build_client};
 use crate::credentials::{CredentialChain, PlaceName};
 use crate::error::{Error, Result};
-use crate::responses::Responses;
+use crate::http_cache::HttpCache;
 use crate::runtime::Runtime;
 
 /// How long a request with a body may go without an answer: a wheel on a slow line.
@@ -135,7 +135,7 @@ struct Clients {
 
 struct Shared {
     options: NetworkOptions,
-    responses: Responses,
+    responses: HttpCache,
     permits: Semaphore,
     plain: Clients,
     encrypted: Clients,
@@ -153,7 +153,7 @@ impl Network {
     /// Set it up; nothing is asked yet.
     pub fn new(options: NetworkOptions, context: Context) -> Result<Self> {
         let shared = Arc::new(Shared {
-            responses: Responses::new(&options.cache),
+            responses: HttpCache::new(&options.cache),
             permits: Semaphore::new(options.parallel.max(1)),
             options,
             plain: Clients::default(),
@@ -246,7 +246,7 @@ impl Network {
     }
 
     /// Where answers are kept.
-    pub fn responses(&self) -> &Responses {
+    pub fn responses(&self) -> &HttpCache {
         &self.shared.responses
     }
 

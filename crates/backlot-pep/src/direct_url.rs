@@ -221,7 +221,7 @@ fn digests(fragment: &str) -> Result<(Option<Sha256>, Option<StrongDigest>), Str
 #[cfg(test)]
 mod tests {
     use super::DirectUrl;
-    use backlot_core::error::Coded as _;
+    use backlot_core::error::Diagnostic as _;
 
     #[test]
     fn a_file_is_named_with_its_digest_and_shown_without_secrets() {

@@ -3,7 +3,7 @@
 //! Without an interpreter there is nothing to ask, so the environment is described: a Python version and this platform.
 
 use crate::version::{Version, VersionError};
-use backlot_core::error::{Class, Coded};
+use backlot_core::error::{Class, Diagnostic};
 
 /// A target environment for markers and `Requires-Python` (PEP 508).
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct MarkerEnvError {
     pub source: VersionError,
 }
 
-impl Coded for MarkerEnvError {
+impl Diagnostic for MarkerEnvError {
     fn code(&self) -> &'static str {
         "version::bad_python"
     }

@@ -17,7 +17,7 @@ use crate::lenient::repair_requirement;
 use crate::marker::MarkerEnv;
 use crate::name::{GroupName, PackageName};
 use crate::version::{Specifiers, Version};
-use backlot_core::error::{Class, Coded};
+use backlot_core::error::{Class, Diagnostic};
 
 /// How tightly a requirement binds its asset, which decides what a publish of the other does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub struct RequirementError {
 /// How the reason begins where only the marker is wrong.
 const MARKER_FAULT: &str = "installers read its marker differently";
 
-impl Coded for RequirementError {
+impl Diagnostic for RequirementError {
     fn code(&self) -> &'static str {
         "requirement::invalid"
     }

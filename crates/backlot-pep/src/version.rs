@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use backlot_core::error::{Class, Coded};
+use backlot_core::error::{Class, Diagnostic};
 
 /// A PEP 440 version.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct VersionError {
     pub reason: String,
 }
 
-impl Coded for VersionError {
+impl Diagnostic for VersionError {
     fn code(&self) -> &'static str {
         "version::invalid"
     }

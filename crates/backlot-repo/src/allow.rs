@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for AllowedName {
 
 /// Who may pass to a repo outside the studio.
 #[derive(Clone, Debug, Default)]
-pub struct Gate {
+pub struct Allowlist {
     /// The repo's name, for messages.
     pub repo: String,
     /// The list.
@@ -96,7 +96,7 @@ pub struct Gate {
     pub elsewhere: BTreeSet<PackageName>,
 }
 
-impl Gate {
+impl Allowlist {
     /// Whether the repo may be asked for a package.
     pub fn admits(&self, name: &PackageName) -> bool {
         self.pinned.contains(name)
@@ -130,7 +130,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::{AllowedName, Gate};
+    use super::{AllowedName, Allowlist};
     use backlot_pep::PackageName;
 
     fn name(text: &str) -> PackageName {
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_gate_admits_what_is_listed_or_pinned_here_and_nothing_that_is_pinned_elsewhere() {
-        let mut gate = Gate {
+        let mut gate = Allowlist {
             repo: "pypi".into(),
             allow: ["numpy", "opencolorio-*"]
                 .iter()
@@ -179,7 +179,7 @@ mod tests {
         gate.allow.pop();
         assert_eq!(gate.names(), Some(vec![name("numpy"), name("scipy")]));
         assert!(
-            !Gate::default().admits(&name("numpy")),
+            !Allowlist::default().admits(&name("numpy")),
             "an empty list admits nothing"
         );
     }

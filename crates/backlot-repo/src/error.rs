@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Cancelled, Class, Coded as _, FileError, Sha256, Timestamp};
+use backlot_core::{Cancelled, Class, Diagnostic as _, FileError, Sha256, Timestamp};
 use backlot_pep::{PackageName, Version};
 
-use crate::place::Place;
+use crate::location::Location;
 
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,7 +25,7 @@ pub enum Error {
         /// The version that is there.
         version: Version,
         /// The repo.
-        repo: Place,
+        repo: Location,
         /// Of a release that was copied, the files there that are not those of the source.
         files: Box<[String]>,
         /// Who published it, if its fact says so.
@@ -61,7 +61,7 @@ pub enum Error {
     #[error("the repo that was at `{place}` is not there any more")]
     NotThere {
         /// Where it was.
-        place: Place,
+        place: Location,
     },
     /// The repo's path leads to something that is not a folder.
     #[error("`{}` is not a folder", path.display())]
@@ -73,7 +73,7 @@ pub enum Error {
     #[error("`{place}` is not the marker of a Backlot repo: {reason}")]
     BadMarker {
         /// The marker.
-        place: Place,
+        place: Location,
         /// What is wrong with it.
         reason: String,
     },
@@ -81,7 +81,7 @@ pub enum Error {
     #[error("the repo `{place}` has format {found}; this Backlot knows format {known}")]
     NewerFormat {
         /// The root of the repo.
-        place: Place,
+        place: Location,
         /// The format it says it has.
         found: u64,
         /// The newest format known here.
@@ -97,13 +97,13 @@ pub enum Error {
     #[error("`{place}` is gone, and the repo is one that had releases")]
     NoPackages {
         /// The folder.
-        place: Place,
+        place: Location,
     },
     /// A release is not what its digest says.
     #[error("`{}` has the digest {found}, not {expected}", place)]
     WrongBytes {
         /// The wheel in the repo.
-        place: Place,
+        place: Location,
         /// The digest it should have.
         expected: Sha256,
         /// The digest it has (of as many bytes as it should have, if it has more).
@@ -113,7 +113,7 @@ pub enum Error {
     #[error("`{place}` cannot be used: {reason}")]
     Unreadable {
         /// The file.
-        place: Place,
+        place: Location,
         /// Why not.
         reason: String,
         /// Whether it is damaged, or could not be read.
@@ -127,7 +127,7 @@ pub enum Error {
         /// The version asked for.
         version: Version,
         /// The repo.
-        repo: Place,
+        repo: Location,
     },
     /// A repo outside the studio that may not be asked for a package, nor given it.
     #[error("{package} is not on the list of what may come from `{repo}` or go there")]
@@ -149,7 +149,7 @@ pub enum Error {
     #[error("`{place}` is larger than {limit} bytes and cannot be what its name says")]
     TooLarge {
         /// The file or object.
-        place: Place,
+        place: Location,
         /// The most it may have.
         limit: u64,
     },
@@ -165,25 +165,25 @@ pub enum Error {
     #[error("`{place}` is published to in another way: through its folder, or through its server")]
     OtherWay {
         /// The repo.
-        place: Place,
+        place: Location,
     },
     /// A package index, or a plain folder of packages, keeps no events.
     #[error("`{place}` keeps no events")]
     NoEvents {
         /// Where it is.
-        place: Place,
+        place: Location,
     },
     /// A record of events is not there, though later ones are.
     #[error("`{place}` is not there, and later records of events are")]
     EventsMissing {
         /// The record.
-        place: Place,
+        place: Location,
     },
     /// A position that the feed of events never reached.
     #[error("the events of `{place}` end at {last}, before the position {position}")]
     NoSuchEvents {
         /// The repo.
-        place: Place,
+        place: Location,
         /// The position.
         position: String,
         /// The last record.
@@ -301,7 +301,7 @@ backlot_core::coded! {
             "check that its disk is mounted, then run the command again; nothing was published";
         Self::NotAFolder { .. } => "repo::not_a_folder", Class::Config,
             "name a folder as the repo's path";
-        Self::NoPackages { place: Place::Url(_) } => "repo::no_packages", Class::Environment,
+        Self::NoPackages { place: Location::Url(_) } => "repo::no_packages", Class::Environment,
             "check the store's address and credentials, or run `repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too";
         Self::NoPackages { place } => "repo::no_packages", Class::Environment,
             format!("mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty");

@@ -12,12 +12,12 @@ use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 
 use crate::error::{Error, Result};
-use crate::fact::{Fact, Published, may_be, published_digests};
 use crate::layout::is_wheel;
-use crate::own_page;
-use crate::place::Place;
-use crate::publish::Offer;
+use crate::location::Location;
+use crate::page_reader;
+use crate::publish::PublishCandidate;
 use crate::record::ReleaseRecord;
+use crate::release_event::{Published, ReleaseEvent, may_be, published_digests};
 
 /// A file that a repo has, or should have.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct ExpectedFile {
     /// The file name.
     pub file: String,
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// Whether there is a file, or something that cannot be looked at.
     pub is_there: bool,
     /// The digests it was published with, and the modification time it had. More than one where a publisher died.
@@ -65,8 +65,8 @@ impl ExpectedFile {
     }
 
     /// A copy of it, checked from end to end: an error unless it has the right bytes.
-    pub(crate) fn offer(&self, from: &Path, context: &Context) -> Result<Offer> {
-        let offer = Offer::check(from, context)?;
+    pub(crate) fn offer(&self, from: &Path, context: &Context) -> Result<PublishCandidate> {
+        let offer = PublishCandidate::check(from, context)?;
         match self.digest() {
             Some(expected) if offer.sha256 != expected => Err(Error::WrongBytes {
                 place: from.into(),
@@ -90,12 +90,12 @@ impl ExpectedFile {
 pub(crate) struct Gathered<'a> {
     name: &'a PackageName,
     /// Where a file of the package lies.
-    place: &'a dyn Fn(&str) -> Place,
+    place: &'a dyn Fn(&str) -> Location,
     files: BTreeMap<String, ExpectedFile>,
 }
 
 impl<'a> Gathered<'a> {
-    pub(crate) fn new(name: &'a PackageName, place: &'a dyn Fn(&str) -> Place) -> Self {
+    pub(crate) fn new(name: &'a PackageName, place: &'a dyn Fn(&str) -> Location) -> Self {
         Self {
             name,
             place,
@@ -141,7 +141,7 @@ impl<'a> Gathered<'a> {
 
     /// The page of the package.
     pub(crate) fn page(&mut self, bytes: &[u8]) {
-        for file in own_page::read(bytes).unwrap_or_default() {
+        for file in page_reader::read(bytes).unwrap_or_default() {
             self.note(&file.filename, |expected| expected.on_page = Some(file.sha256()));
         }
     }
@@ -149,7 +149,7 @@ impl<'a> Gathered<'a> {
     /// All of them, sorted by name, with what facts say of a version.
     pub(crate) fn with_facts(
         self,
-        facts: &dyn Fn(&Version) -> Result<Vec<Fact>>,
+        facts: &dyn Fn(&Version) -> Result<Vec<ReleaseEvent>>,
     ) -> Result<Vec<ExpectedFile>> {
         let mut files: Vec<ExpectedFile> = self.files.into_values().collect();
         for expected in &mut files {
@@ -167,7 +167,7 @@ pub(crate) fn missing_files(
     there: &BTreeSet<String>,
     page: impl FnOnce() -> Result<Option<Vec<u8>>>,
     expected: impl FnOnce() -> Result<Vec<ExpectedFile>>,
-) -> Result<Vec<Place>> {
+) -> Result<Vec<Location>> {
     if !names_missing(name, there, page)? {
         return Ok(Vec::new());
     }
@@ -187,7 +187,7 @@ fn names_missing(
         return Ok(true);
     }
     let page = page()?.unwrap_or_default();
-    let on_page = own_page::read(&page).unwrap_or_default();
+    let on_page = page_reader::read(&page).unwrap_or_default();
     Ok(on_page.iter().any(|file| !there.contains(&*file.filename)))
 }
 

@@ -10,9 +10,9 @@ use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
-use crate::fact::{Fact, FactKind};
-use crate::publish::Offer;
-use crate::release::Release;
+use crate::publish::PublishCandidate;
+use crate::release::ReleaseFile;
+use crate::release_event::{ReleaseEvent, ReleaseEventKind};
 
 /// Topic of an event: a file of a release was created.
 pub(crate) const CREATED: &str = "release.created";
@@ -65,20 +65,20 @@ pub struct FeedEvent {
 
 impl FeedEvent {
     /// What a status fact of a release says; `None` of one that says nothing by itself.
-    pub(crate) fn of_fact(id: Ulid, fact: &Fact) -> Option<Self> {
+    pub(crate) fn of_fact(id: Ulid, fact: &ReleaseEvent) -> Option<Self> {
         let topic = match fact.kind {
-            FactKind::Yanked => "release.yanked",
-            FactKind::Unyanked => "release.unyanked",
-            FactKind::Deprecated => "release.deprecated",
-            FactKind::Approved => "release.approved",
+            ReleaseEventKind::Yanked => "release.yanked",
+            ReleaseEventKind::Unyanked => "release.unyanked",
+            ReleaseEventKind::Deprecated => "release.deprecated",
+            ReleaseEventKind::Approved => "release.approved",
             // A published fact is written before its file, which may never come.
-            FactKind::Published | FactKind::Unknown => return None,
+            ReleaseEventKind::Published | ReleaseEventKind::Unknown => return None,
         };
         Some(Self::by_fact(id.to_string().to_lowercase(), topic, fact))
     }
 
     /// That a file will have been created.
-    pub(crate) fn of_offer(offer: &Offer, fact: &Fact) -> Self {
+    pub(crate) fn of_offer(offer: &PublishCandidate, fact: &ReleaseEvent) -> Self {
         Self {
             file: Some(offer.file.clone()),
             sha256: Some(offer.sha256),
@@ -87,7 +87,7 @@ impl FeedEvent {
     }
 
     /// With the package, person and time of a fact.
-    fn by_fact(id: String, topic: &str, fact: &Fact) -> Self {
+    fn by_fact(id: String, topic: &str, fact: &ReleaseEvent) -> Self {
         Self {
             id,
             topic: topic.to_owned(),
@@ -104,9 +104,9 @@ impl FeedEvent {
     }
 
     /// That a file was created, with the published fact about it, if there is one.
-    pub(crate) fn of_file(release: &Release, sha256: Sha256, published: Option<&Fact>) -> Self {
+    pub(crate) fn of_file(release: &ReleaseFile, sha256: Sha256, published: Option<&ReleaseEvent>) -> Self {
         let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
-        let text = |of: fn(&Fact) -> &String| published.map(of).cloned().unwrap_or_default();
+        let text = |of: fn(&ReleaseEvent) -> &String| published.map(of).cloned().unwrap_or_default();
         Self {
             // The file, however often its publishers began.
             id: sha256.to_hex(),

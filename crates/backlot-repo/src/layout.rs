@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded::read_bounded;
 use crate::error::{Error, Result};
-use crate::place::Place;
+use crate::location::Location;
 
 /// How coarse the times of file systems and servers may be: two changes within it may have one time.
 pub(crate) const COARSE: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ impl Marker {
 }
 
 /// Read a marker that lies at `place` in a repo at `root`.
-pub(crate) fn read_marker(bytes: &[u8], place: &Place, root: &Place) -> Result<Marker> {
+pub(crate) fn read_marker(bytes: &[u8], place: &Location, root: &Location) -> Result<Marker> {
     let bad = |reason: String| Error::BadMarker {
         place: place.clone(),
         reason,

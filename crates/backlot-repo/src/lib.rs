@@ -10,7 +10,7 @@
 //! ```
 //! use backlot_core::Context;
 //! use backlot_pep::PackageName;
-//! use backlot_repo::{Error, Publication, ReleaseStore, Verdict};
+//! use backlot_repo::{Error, Publication, ReleaseStore, StatusChange};
 //! use backlot_wheel::{BuildOptions, Project, build};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,7 +33,7 @@
 //!
 //! // Read it, and say something about it: facts are added, a release never changes.
 //! let releases = repo.releases(&PackageName::parse("Table")?, &context)?;
-//! repo.judge(&releases[0], Verdict::Approve, &ana, false, &context)?;
+//! repo.set_status(&releases[0], StatusChange::Approve, &ana, false, &context)?;
 //! assert_eq!(repo.status(&releases[0])?.approved.len(), 1);
 //! # Ok(())
 //! # }
@@ -56,47 +56,50 @@ mod allow;
 mod bounded;
 mod error;
 mod expected;
-mod fact;
 mod feed;
 mod index;
-mod inside;
 mod layout;
 mod listing;
-mod own_page;
+mod location;
+mod members;
+mod page_reader;
 mod pages;
-mod place;
 mod publish;
 mod record;
 mod reindex;
 mod release;
+mod release_event;
 mod repo;
+mod revision;
 mod search;
-mod stamp;
+mod status_change;
 mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod upkeep;
-mod verdict;
 mod whole;
 
-pub use allow::{AllowedName, Gate};
+pub use allow::{AllowedName, Allowlist};
+pub use backlot_wheel::Members;
 pub use error::{Error, Result};
 pub use expected::ExpectedFile;
-pub use fact::{Fact, FactKind, FactRemote, RecordedCheck, RecordedWaiver, ReleaseStatus};
 pub use feed::{BadFeedPosition, Feed, FeedEvent, FeedPosition, TOPICS};
 pub use index::{DirectFetch, DirectFile, IndexError, IndexRepo, Promise, kept_by_digest, read_package_page};
-pub use inside::{Inside, Wanted};
 pub use layout::{FORMAT, RepoKind};
 pub use listing::{BrokenRelease, Failure, Listing, UnsupportedRelease};
-pub use place::Place;
+pub use location::Location;
+pub use members::MemberFilter;
 pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published};
 pub use reindex::ReindexReport;
-pub use release::{Release, ReleaseKind};
+pub use release::{ReleaseFile, ReleaseKind};
+pub use release_event::{
+    RecordedCheck, RecordedWaiver, ReleaseEvent, ReleaseEventKind, ReleaseRemote, ReleaseStatus,
+};
 pub use repo::Repo;
+pub use revision::Revision;
 pub use search::{Found, Query};
-pub use stamp::Stamp;
+pub use status_change::{ImportedEvent, StatusChange, StatusChangeReport};
 pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions};
 pub use upkeep::Upkeep;
-pub use verdict::{CarriedFact, Verdict, VerdictReport};
-pub use whole::WholeRelease;
+pub use whole::Release;

@@ -7,21 +7,21 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::layout::source_suffix;
-use crate::place::Place;
-use crate::release::Release;
+use crate::location::Location;
+use crate::release::ReleaseFile;
 
 /// A wheel that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenRelease {
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// Why not.
     pub reason: String,
     /// If it could not be read, or is damaged: then no older version may silently take its place.
@@ -40,7 +40,7 @@ pub struct Failure {
 
 impl BrokenRelease {
     /// One that is not used for what it is, with the reason.
-    pub(crate) fn new(place: Place, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(place: Location, reason: impl Into<String>) -> Self {
         Self {
             place,
             reason: reason.into(),
@@ -49,7 +49,7 @@ impl BrokenRelease {
     }
 
     /// One that could not be read. Metadata that is not right makes it one that is not for us, as for pip and uv.
-    pub(crate) fn failed(place: Place, version: &Version, error: &Error) -> Self {
+    pub(crate) fn failed(place: Location, version: &Version, error: &Error) -> Self {
         let is_failure = error.code() != "wheel::bad_metadata";
         Self {
             failure: is_failure.then(|| Failure {
@@ -75,7 +75,7 @@ impl BrokenRelease {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsupportedRelease {
     /// Where it lies.
-    pub place: Place,
+    pub place: Location,
     /// The version its file name says it has.
     pub version: Option<Version>,
     /// Why not.
@@ -86,9 +86,9 @@ pub struct UnsupportedRelease {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Listing {
     /// The good wheels: by version, then the one that runs everywhere first.
-    pub releases: Vec<Release>,
+    pub releases: Vec<ReleaseFile>,
     /// Source distributions, by version. Whether one can be built is seen inside it.
-    pub sources: Vec<Release>,
+    pub sources: Vec<ReleaseFile>,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Packages of older kinds.
@@ -97,18 +97,18 @@ pub struct Listing {
 
 impl Listing {
     /// All good files: wheels, then source distributions.
-    pub fn files(&self) -> impl Iterator<Item = &Release> {
+    pub fn files(&self) -> impl Iterator<Item = &ReleaseFile> {
         self.releases.iter().chain(&self.sources)
     }
 
     /// What can be installed: the good wheels, and source distributions of versions that have none; oldest version first.
-    pub fn offered(&self) -> Vec<&Release> {
-        let mut all: Vec<&Release> = self.releases.iter().collect();
+    pub fn offered(&self) -> Vec<&ReleaseFile> {
+        let mut all: Vec<&ReleaseFile> = self.releases.iter().collect();
         if self.sources.is_empty() {
             return all;
         }
         let wheels: BTreeSet<&Version> = self.releases.iter().map(|r| &r.version).collect();
-        let mut sources: Vec<&Release> = self.sources.iter().collect();
+        let mut sources: Vec<&ReleaseFile> = self.sources.iter().collect();
         sources.retain(|source| !wheels.contains(&source.version));
         sources.dedup_by(|next, kept| next.version == kept.version);
         all.extend(sources);
@@ -152,12 +152,12 @@ pub(crate) fn source_name(file: &str) -> Option<(PackageName, Option<Version>)> 
 }
 
 /// Files in the order of a listing.
-pub(crate) fn sort(files: &mut [Release]) {
+pub(crate) fn sort(files: &mut [ReleaseFile]) {
     files.sort_by(by_name);
 }
 
 /// The order of files of a package.
-pub(crate) fn by_name(a: &Release, b: &Release) -> std::cmp::Ordering {
+pub(crate) fn by_name(a: &ReleaseFile, b: &ReleaseFile) -> std::cmp::Ordering {
     in_order(&a.name, &a.file).cmp(&in_order(&b.name, &b.file))
 }
 

@@ -10,7 +10,7 @@ use backlot_core::text::{markup, printable};
 use backlot_pep::{PackageName, Version};
 use serde_json::{Map, Value, json};
 
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// The version of the index format these pages have.
 const API_VERSION: &str = "1.1";
@@ -18,7 +18,7 @@ const API_VERSION: &str = "1.1";
 /// One wheel on a page, with what was said of it.
 #[derive(Debug)]
 pub(crate) struct PageEntry {
-    pub(crate) release: Release,
+    pub(crate) release: ReleaseFile,
     /// The digest of the sidecar, where it exists and is right: a promised but missing sidecar is fatal to installers.
     pub(crate) sidecar: Option<Sha256>,
 }
@@ -168,7 +168,7 @@ pub(crate) mod tests {
         PageEntry, attribute, names_in_root_json, package_html, package_json, percent_encode, root_html,
         root_json,
     };
-    use crate::release::{Lies, Release, ReleaseKind};
+    use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
     use backlot_core::{Sha256, Timestamp};
     use backlot_pep::PackageName;
     use backlot_wheel::WheelName;
@@ -176,13 +176,13 @@ pub(crate) mod tests {
     fn entry(file: &str, sidecar: bool, yanked: Option<&str>) -> PageEntry {
         let name: WheelName = file.parse().unwrap();
         PageEntry {
-            release: Release {
+            release: ReleaseFile {
                 kind: ReleaseKind::Wheel,
                 file: file.to_owned(),
                 package: name.package.clone(),
                 version: name.version.clone(),
                 name,
-                lies: Lies::In(std::path::Path::new("").into()),
+                lies: FileLocation::Dir(std::path::Path::new("").into()),
                 size: Some(1234),
                 sha256: Some(Sha256::from_bytes([0xab; 32])),
                 requires_python: sidecar.then(|| ">=3.9,<4".to_owned()),

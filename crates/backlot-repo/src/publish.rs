@@ -10,12 +10,12 @@ use backlot_wheel::{Sdist, WheelArchive, WheelName, sdist_name};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, FactRemote, RecordedCheck};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::sha256_of_file;
 use crate::release::ReleaseKind;
+use crate::release_event::{RecordedCheck, ReleaseEvent, ReleaseEventKind, ReleaseRemote};
 
 /// The tool's name and version in facts.
 pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
@@ -30,7 +30,7 @@ pub struct Publication {
     /// From which machine.
     pub machine: String,
     /// The remotes that have the files.
-    pub remotes: Vec<FactRemote>,
+    pub remotes: Vec<ReleaseRemote>,
     /// The checks that were run before.
     pub checks: Vec<RecordedCheck>,
 }
@@ -45,7 +45,7 @@ pub struct PublishPlan {
     /// The wheel's file name in the repo, normalised.
     pub file: String,
     /// The repo.
-    pub repo: Place,
+    pub repo: Location,
     /// The wheel's digest.
     pub sha256: Sha256,
     /// The wheel's size in bytes.
@@ -55,14 +55,14 @@ pub struct PublishPlan {
     /// The release in the way: with it, publishing is a conflict.
     pub existing: Option<ExistingRelease>,
     /// The files that would be written, the fact's name left open.
-    pub writes: Vec<Place>,
+    pub writes: Vec<Location>,
 }
 
 /// A release of the same version that is there already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExistingRelease {
     /// Its wheel.
-    pub place: Place,
+    pub place: Location,
     /// Who published it, if known.
     pub author: Option<String>,
     /// When, if known.
@@ -75,27 +75,27 @@ pub struct ExistingRelease {
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
     /// Where the release lies.
-    pub place: Place,
+    pub place: Location,
     /// Derived files of other releases of the package that were missing or wrong and were made again.
-    pub healed: Vec<Place>,
+    pub healed: Vec<Location>,
     /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
     pub unfinished: Option<String>,
 }
 
 /// A file that was checked from end to end, to become a release or one file of a release. What is published is what was checked, or nothing.
 #[derive(Debug)]
-pub struct Checked(pub(crate) Offer);
+pub struct Checked(pub(crate) PublishCandidate);
 
 impl Checked {
     /// Check a wheel that is a release of its own: a repo may have nothing of its version.
     pub fn wheel(file: &Path, context: &Context) -> Result<Self> {
-        Offer::check_wheel(file, context).map(Self)
+        PublishCandidate::check_wheel(file, context).map(Self)
     }
 
     /// Check a wheel or source distribution of a release that may have others. `siblings` are the digests of the files of its release: a
     /// repo that has its version must have one of them, or has another release under that version.
     pub fn part(file: &Path, siblings: &[Sha256], context: &Context) -> Result<Self> {
-        let mut offer = Offer::check(file, context)?;
+        let mut offer = PublishCandidate::check(file, context)?;
         offer.siblings = Some(siblings.to_vec());
         Ok(Self(offer))
     }
@@ -103,7 +103,7 @@ impl Checked {
 
 /// A checked wheel or source distribution that wants to become a release, or part of one.
 #[derive(Debug)]
-pub(crate) struct Offer {
+pub(crate) struct PublishCandidate {
     pub(crate) source: PathBuf,
     pub(crate) kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
@@ -125,7 +125,7 @@ pub(crate) struct There<'a, T> {
     pub(crate) of: T,
 }
 
-impl Offer {
+impl PublishCandidate {
     /// The same for what can only be a wheel.
     pub(crate) fn check_wheel(wheel: &Path, context: &Context) -> Result<Self> {
         let sha256 = sha256_of_file(wheel)?;
@@ -190,7 +190,7 @@ impl Offer {
     }
 
     /// Whether a repo that takes only some packages takes it.
-    pub(crate) fn check_gate(&self, gate: Option<&Gate>) -> Result<()> {
+    pub(crate) fn check_gate(&self, gate: Option<&Allowlist>) -> Result<()> {
         gate.map_or(Ok(()), |gate| gate.check(&self.name.package))
     }
 
@@ -214,7 +214,7 @@ impl Offer {
     }
 
     /// The error for what is in its way.
-    pub(crate) fn conflict(&self, repo: Place, existing: ExistingRelease, complete: bool) -> Error {
+    pub(crate) fn conflict(&self, repo: Location, existing: ExistingRelease, complete: bool) -> Error {
         let file = existing.place.file().to_owned();
         Error::ReleaseExists {
             package: self.name.package.clone(),
@@ -230,10 +230,14 @@ impl Offer {
 }
 
 /// The fact that an offer is published.
-pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Timestamp) -> Fact {
-    Fact {
+pub(crate) fn published_fact(
+    offer: &PublishCandidate,
+    publication: &Publication,
+    at: Timestamp,
+) -> ReleaseEvent {
+    ReleaseEvent {
         format: 1,
-        kind: FactKind::Published,
+        kind: ReleaseEventKind::Published,
         package: offer.name.package.clone(),
         version: offer.name.version.clone(),
         file: Some(offer.file.clone()),
@@ -252,7 +256,7 @@ pub(crate) fn published_fact(offer: &Offer, publication: &Publication, at: Times
 }
 
 /// A release of which nothing can be said but that it is there.
-pub(crate) fn unknown(place: Place) -> ExistingRelease {
+pub(crate) fn unknown(place: Location) -> ExistingRelease {
     ExistingRelease {
         place,
         author: None,

@@ -12,7 +12,7 @@ use sha2::Digest;
 
 use crate::bounded::copy_blocks;
 use crate::error::Result;
-use crate::fact::{Published, may_be};
+use crate::release_event::{Published, may_be};
 
 /// The most a record may have.
 pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;

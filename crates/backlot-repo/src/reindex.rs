@@ -4,7 +4,7 @@ use backlot_pep::PackageName;
 use serde::Serialize;
 
 use crate::listing::BrokenRelease;
-use crate::place::Place;
+use crate::location::Location;
 
 /// What a reindex found and did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -14,17 +14,17 @@ pub struct ReindexReport {
     /// How many good wheels and source distributions.
     pub releases: u64,
     /// Sidecars and records that were made again.
-    pub healed: Vec<Place>,
+    pub healed: Vec<Location>,
     /// Packages whose pages were written.
     pub paged: Vec<PackageName>,
     /// Root pages that were written.
-    pub root_pages: Vec<Place>,
+    pub root_pages: Vec<Location>,
     /// How many events were added that no record had.
     pub events: u64,
     /// Wheels that cannot be used.
     pub broken: Vec<BrokenRelease>,
     /// Left-over temporaries and pages of packages that are gone, which were removed.
-    pub removed: Vec<Place>,
+    pub removed: Vec<Location>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }

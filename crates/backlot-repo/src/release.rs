@@ -13,8 +13,8 @@ use backlot_wheel::WheelName;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 use url::Url;
 
-use crate::fact::ReleaseStatus;
-use crate::place::Place;
+use crate::location::Location;
+use crate::release_event::ReleaseStatus;
 
 /// What kind of file a release is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -29,13 +29,13 @@ pub enum ReleaseKind {
 
 /// Where a release lies. Told from as little as can be: there may be a hundred thousand of them.
 #[derive(Clone, Debug)]
-pub(crate) enum Lies {
+pub(crate) enum FileLocation {
     /// In a folder, under its file name.
-    In(Arc<Path>),
+    Dir(Arc<Path>),
     /// Behind a URL, whole: it may hold a signature, and is not shown.
-    Behind(Box<str>),
+    Url(Box<str>),
     /// In a store of objects, under a key.
-    Under(Box<str>, Place),
+    Key(Box<str>, Location),
 }
 
 /// What an index promises beside or instead of SHA-256.
@@ -49,7 +49,7 @@ pub(crate) struct StrongDigests {
 
 /// One file of a repo that can be installed.
 #[derive(Clone, Debug)]
-pub struct Release {
+pub struct ReleaseFile {
     /// What kind of file it is.
     pub kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
@@ -61,7 +61,7 @@ pub struct Release {
     /// The version.
     pub version: Version,
     /// Where it lies.
-    pub(crate) lies: Lies,
+    pub(crate) lies: FileLocation,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// Its digest, if known; [`crate::Repo::digest`] finds it out where it is not.
@@ -84,31 +84,31 @@ pub struct Release {
     pub(crate) modified: u64,
 }
 
-impl Release {
+impl ReleaseFile {
     /// Where it lies, as it is shown to people.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match &self.lies {
-            Lies::In(folder) => folder.join(&self.file).into(),
-            Lies::Behind(link) => {
-                Place::Url(Url::parse(link).map_or_else(|_| self.file.clone(), |url| shown(&url)))
+            FileLocation::Dir(folder) => folder.join(&self.file).into(),
+            FileLocation::Url(link) => {
+                Location::Url(Url::parse(link).map_or_else(|_| self.file.clone(), |url| shown(&url)))
             }
-            Lies::Under(_, place) => place.clone(),
+            FileLocation::Key(_, place) => place.clone(),
         }
     }
 
     /// Its path, if it lies in a folder.
     pub fn path(&self) -> Option<PathBuf> {
         match &self.lies {
-            Lies::In(folder) => Some(folder.join(&self.file)),
-            Lies::Behind(_) | Lies::Under(..) => None,
+            FileLocation::Dir(folder) => Some(folder.join(&self.file)),
+            FileLocation::Url(_) | FileLocation::Key(..) => None,
         }
     }
 
     /// The whole URL of one on an index, or its key in a store; neither is shown.
     pub(crate) fn link(&self) -> Option<&str> {
         match &self.lies {
-            Lies::In(_) => None,
-            Lies::Behind(link) | Lies::Under(link, _) => Some(link),
+            FileLocation::Dir(_) => None,
+            FileLocation::Url(link) | FileLocation::Key(link, _) => Some(link),
         }
     }
 
@@ -138,7 +138,7 @@ impl Release {
 }
 
 /// What people and programs are shown of it.
-impl Serialize for Release {
+impl Serialize for ReleaseFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut shown = serializer.serialize_struct("Release", 11)?;
         shown.serialize_field("kind", &self.kind)?;

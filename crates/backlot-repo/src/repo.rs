@@ -12,23 +12,23 @@ use backlot_core::{Context, PlaceIdentity, Sha256, StrongDigest};
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{AssetInfo, Metadata, Sdist, WheelArchive};
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::expected::ExpectedFile;
-use crate::fact::ReleaseStatus;
 use crate::feed::{Feed, FeedPosition};
 use crate::index::{IndexError, IndexRepo};
 use crate::layout::RepoKind;
 use crate::listing::Listing;
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::{Checked, Publication, PublishPlan};
 use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
+use crate::status_change::{ImportedEvent, StatusChange, StatusChangeReport};
 use crate::store::{LabelEvent, LabelMove, ReleaseStore};
 use crate::upkeep::Upkeep;
-use crate::verdict::{CarriedFact, Verdict, VerdictReport};
-use crate::whole::{WholeRelease, whole_releases};
+use crate::whole::{Release, whole_releases};
 
 /// A repo. Cheap to clone; clones share what they remember.
 #[derive(Clone, Debug)]
@@ -47,19 +47,19 @@ impl Repo {
     }
 
     /// Where it is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match self {
             Self::Index(repo) => repo.place(),
             Self::Store(repo) => repo.place(),
         }
     }
 
-    /// Whether the repo may be asked for a package at all; see [`Gate`].
+    /// Whether the repo may be asked for a package at all; see [`Allowlist`].
     pub fn admits(&self, name: &PackageName) -> bool {
         self.gate().is_none_or(|gate| gate.admits(name))
     }
 
-    /// Fine if the repo may be asked for a package; see [`Gate`].
+    /// Fine if the repo may be asked for a package; see [`Allowlist`].
     pub fn check_admits(&self, name: &PackageName) -> Result<()> {
         self.gate().map_or(Ok(()), |gate| gate.check(name))
     }
@@ -69,7 +69,7 @@ impl Repo {
         self.gate().is_some()
     }
 
-    fn gate(&self) -> Option<&Gate> {
+    fn gate(&self) -> Option<&Allowlist> {
         match self {
             Self::Index(repo) => repo.gate(),
             Self::Store(repo) => repo.gate(),
@@ -111,7 +111,7 @@ impl Repo {
     }
 
     /// The releases of a package, oldest version first: one for each version, one that runs everywhere where there is.
-    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let mut releases = self.wheels(name, context)?;
         releases.dedup_by(|next, kept| next.version == kept.version);
         Ok(releases)
@@ -119,7 +119,7 @@ impl Repo {
 
     /// The good wheels of a package, oldest version first, then the one that runs everywhere first. Those that cannot be
     /// used are warned about once.
-    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         match self {
             Self::Index(repo) => repo.wheels(name),
             Self::Store(repo) => repo.wheels(name, context),
@@ -136,12 +136,12 @@ impl Repo {
     }
 
     /// The releases of a package with all their files, oldest version first. What cannot be used is warned about once.
-    pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<WholeRelease>> {
+    pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         Ok(whole_releases(name, &*self.listing(name, context)?, context))
     }
 
     /// The files of a package that are in the repo itself, whatever it inherits from others.
-    pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn own_files(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let listing = self.listing(name, context)?;
         Ok(listing
             .files()
@@ -151,7 +151,7 @@ impl Repo {
     }
 
     /// Whether a file of an index is that of another index that it inherits from.
-    pub fn inherits(&self, file: &Release) -> bool {
+    pub fn inherits(&self, file: &ReleaseFile) -> bool {
         match self {
             Self::Index(repo) => repo.inherits(file),
             Self::Store(_) => false,
@@ -168,13 +168,13 @@ impl Repo {
 
     /// What can be installed of a package: its good wheels, and source distributions of versions that have none; oldest
     /// version first.
-    pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let listing = self.listing(name, context)?;
         Ok(listing.offered().into_iter().cloned().collect())
     }
 
     /// The source distributions of a package, oldest version first.
-    pub fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
+    pub fn sources(&self, name: &PackageName) -> Result<Vec<ReleaseFile>> {
         Ok(match self {
             Self::Index(repo) => repo.releases_with_problems(name)?.sources.clone(),
             Self::Store(repo) => repo.sources(name)?,
@@ -190,7 +190,7 @@ impl Repo {
     }
 
     /// Read the metadata of many releases, many at once where that is faster.
-    pub fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+    pub fn prefetch_metadata(&self, releases: &[&ReleaseFile]) -> Result<()> {
         match self {
             Self::Index(repo) => repo.prefetch_metadata(releases),
             Self::Store(repo) => repo.prefetch_metadata(releases),
@@ -198,7 +198,7 @@ impl Repo {
     }
 
     /// Fetch many wheels, many at once where that is faster; [`Self::open_wheel`] is then quick.
-    pub fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+    pub fn prefetch_wheels(&self, releases: &[&ReleaseFile]) -> Result<()> {
         match self {
             Self::Index(repo) => repo.prefetch_wheels(releases),
             Self::Store(repo) => repo.prefetch_wheels(releases),
@@ -214,7 +214,7 @@ impl Repo {
     }
 
     /// One release.
-    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<ReleaseFile> {
         self.check_admits(name)?;
         let releases = self.releases(name, context)?;
         let found = releases.into_iter().find(|r| r.version == *version);
@@ -234,7 +234,7 @@ impl Repo {
     }
 
     /// The metadata of a release, proven where a digest of it is known. Of a source distribution: if it can be built.
-    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub fn metadata(&self, release: &ReleaseFile) -> Result<Metadata> {
         if release.is_sdist() {
             let source = self.source(release)?;
             source.check_buildable()?;
@@ -247,7 +247,7 @@ impl Repo {
     }
 
     /// The wheel of a release, open.
-    pub fn archive(&self, release: &Release) -> Result<WheelArchive> {
+    pub fn archive(&self, release: &ReleaseFile) -> Result<WheelArchive> {
         match self {
             Self::Index(repo) => repo.archive(release),
             Self::Store(repo) => repo.archive(release),
@@ -255,7 +255,7 @@ impl Repo {
     }
 
     /// The source distribution that a release is.
-    pub fn source(&self, release: &Release) -> Result<Sdist> {
+    pub fn source(&self, release: &ReleaseFile) -> Result<Sdist> {
         match self {
             Self::Index(repo) => repo.source(release),
             Self::Store(repo) => repo.source(release),
@@ -263,7 +263,7 @@ impl Repo {
     }
 
     /// The metadata of a release with the asset it is of, out of its file.
-    pub fn describe(&self, release: &Release) -> Result<(Metadata, Option<AssetInfo>)> {
+    pub fn describe(&self, release: &ReleaseFile) -> Result<(Metadata, Option<AssetInfo>)> {
         if release.is_sdist() {
             let source = self.source(release)?;
             return Ok((source.metadata().clone(), source.asset_info()));
@@ -273,7 +273,7 @@ impl Repo {
     }
 
     /// The digest of a release's file.
-    pub fn digest(&self, release: &Release) -> Result<Sha256> {
+    pub fn digest(&self, release: &ReleaseFile) -> Result<Sha256> {
         match self {
             Self::Index(repo) => repo.digest(release),
             Self::Store(repo) => repo.digest_of(release),
@@ -284,7 +284,7 @@ impl Repo {
     /// fetched into `scratch` if it lies far away.
     pub fn strong_digest(
         &self,
-        release: &Release,
+        release: &ReleaseFile,
         like: &StrongDigest,
         scratch: &Path,
         context: &Context,
@@ -306,7 +306,7 @@ impl Repo {
     }
 
     /// Copy a release's file to `target` if it has the right size and digest; see [`ReleaseStore::open_wheel`].
-    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+    pub fn open_wheel(&self, release: &ReleaseFile, target: &Path, context: &Context) -> Result<()> {
         match self {
             Self::Index(repo) => repo.open_wheel(release, target, context),
             Self::Store(repo) => repo.open_wheel(release, target, context),
@@ -314,7 +314,7 @@ impl Repo {
     }
 
     /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
-    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+    pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         match self {
             Self::Index(_) => Ok(IndexRepo::status(release)),
             Self::Store(repo) => repo.status(release),
@@ -322,16 +322,16 @@ impl Repo {
     }
 
     /// Say something of a release; see [`ReleaseStore::judge`].
-    pub fn judge(
+    pub fn set_status(
         &self,
-        release: &Release,
-        verdict: Verdict,
+        release: &ReleaseFile,
+        verdict: StatusChange,
         by: &Publication,
         dry_run: bool,
         context: &Context,
-    ) -> Result<VerdictReport> {
+    ) -> Result<StatusChangeReport> {
         match self {
-            Self::Store(repo) => repo.judge(release, verdict, by, dry_run, context),
+            Self::Store(repo) => repo.set_status(release, verdict, by, dry_run, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }
@@ -365,12 +365,12 @@ impl Repo {
         }
     }
 
-    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::facts_to_carry`].
-    pub fn facts_to_carry<'a>(
+    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::events_to_import`].
+    pub fn events_to_import<'a>(
         &self,
-        release: &'a WholeRelease,
-    ) -> Result<Vec<(&'a Release, Vec<CarriedFact>)>> {
-        let mut all: Vec<(&Release, Vec<CarriedFact>)> = Vec::new();
+        release: &'a Release,
+    ) -> Result<Vec<(&'a ReleaseFile, Vec<ImportedEvent>)>> {
+        let mut all: Vec<(&ReleaseFile, Vec<ImportedEvent>)> = Vec::new();
         for file in &release.files {
             if all
                 .iter()
@@ -379,24 +379,24 @@ impl Repo {
                 continue;
             }
             let facts = match self {
-                Self::Index(repo) => repo.facts_to_carry(release, file),
-                Self::Store(repo) => repo.facts_to_carry(file)?,
+                Self::Index(repo) => repo.events_to_import(release, file),
+                Self::Store(repo) => repo.events_to_import(file)?,
             };
             all.push((file, facts));
         }
         Ok(all)
     }
 
-    /// Add what was said of a release elsewhere; see [`ReleaseStore::carry_facts`].
-    pub fn carry_facts(
+    /// Add what was said of a release elsewhere; see [`ReleaseStore::import_events`].
+    pub fn import_events(
         &self,
-        release: &Release,
-        facts: &[CarriedFact],
+        release: &ReleaseFile,
+        facts: &[ImportedEvent],
         dry_run: bool,
         context: &Context,
     ) -> Result<u64> {
         match self {
-            Self::Store(repo) => repo.carry_facts(release, facts, dry_run, context),
+            Self::Store(repo) => repo.import_events(release, facts, dry_run, context),
             Self::Index(repo) => {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);
@@ -454,7 +454,7 @@ impl Repo {
     }
 
     /// The files of a package that its records or its page name and that are not there.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Location>> {
         match self {
             Self::Index(_) => Ok(Vec::new()),
             Self::Store(repo) => repo.missing_files(name),

@@ -9,8 +9,8 @@ use backlot_wheel::AssetInfo;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::fact::ReleaseStatus;
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
 use crate::repo::Repo;
 use crate::store::ReleaseStore;
 
@@ -35,7 +35,7 @@ pub struct Found {
     /// The package.
     pub package: PackageName,
     /// Its newest release that is not yanked; pre-releases count only where there is nothing else, yanked ones last.
-    pub latest: Release,
+    pub latest: ReleaseFile,
     /// What is said of that release.
     pub status: ReleaseStatus,
     /// All its versions, oldest first.
@@ -107,14 +107,14 @@ fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
 }
 
 /// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
-fn newest(releases: &[Release]) -> Option<&Release> {
+fn newest(releases: &[ReleaseFile]) -> Option<&ReleaseFile> {
     releases
         .iter()
         .max_by_key(|r| (r.yanked.is_none(), !r.version.is_prerelease(), &r.version))
 }
 
 /// Ask a release the questions that need its file.
-fn look_inside(repo: &Repo, latest: &Release, query: &Query) -> Result<Option<Found>> {
+fn look_inside(repo: &Repo, latest: &ReleaseFile, query: &Query) -> Result<Option<Found>> {
     let (metadata, asset) = repo.describe(latest)?;
     let is_type = |wanted: &String| {
         asset

@@ -10,7 +10,7 @@ use backlot_pep::PackageName;
 
 use crate::error::Result;
 use crate::expected::ExpectedFile;
-use crate::place::Place;
+use crate::location::Location;
 use crate::reindex::ReindexReport;
 use crate::store::ReleaseStore;
 
@@ -69,7 +69,7 @@ impl Upkeep {
 
     /// Make the sidecars, records and pages of a package again where they do not agree with its files. Returns what was
     /// wrong.
-    pub fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Place>> {
+    pub fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Location>> {
         if self.is_empty {
             return Ok(Vec::new());
         }
@@ -77,7 +77,7 @@ impl Upkeep {
     }
 
     /// Make the root pages again where they do not agree with the packages. Returns what was wrong.
-    pub fn mend_root(&self, context: &Context) -> Result<Vec<Place>> {
+    pub fn mend_root(&self, context: &Context) -> Result<Vec<Location>> {
         if self.is_empty {
             return Ok(Vec::new());
         }

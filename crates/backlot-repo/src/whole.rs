@@ -12,23 +12,23 @@ use backlot_core::Context;
 use backlot_pep::{PackageName, Version};
 
 use crate::listing::Listing;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// All files of one version.
 #[derive(Clone, Debug)]
-pub struct WholeRelease {
+pub struct Release {
     /// The package.
     pub package: PackageName,
     /// The version.
     pub version: Version,
     /// Its files, at least one.
-    pub files: Vec<Release>,
+    pub files: Vec<ReleaseFile>,
 }
 
-impl WholeRelease {
+impl Release {
     /// The file that says what the release is: a wheel that runs everywhere, else any wheel, else the source distribution.
-    pub fn best(&self) -> &Release {
-        let rank = |file: &&Release| (file.is_sdist(), !file.name.is_pure());
+    pub fn best(&self) -> &ReleaseFile {
+        let rank = |file: &&ReleaseFile| (file.is_sdist(), !file.name.is_pure());
         let best = self.files.iter().min_by_key(rank);
         best.expect("a release has a file")
     }
@@ -40,8 +40,8 @@ impl WholeRelease {
 }
 
 /// The releases of a package as it is listed, oldest version first. What cannot be used is warned about once.
-pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Context) -> Vec<WholeRelease> {
-    let mut releases: BTreeMap<&Version, Vec<Release>> = BTreeMap::new();
+pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Context) -> Vec<Release> {
+    let mut releases: BTreeMap<&Version, Vec<ReleaseFile>> = BTreeMap::new();
     for file in listing.files() {
         releases.entry(&file.version).or_default().push(file.clone());
     }
@@ -79,7 +79,7 @@ pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Co
             }
             twice
         });
-        WholeRelease {
+        Release {
             package: name.clone(),
             version: version.clone(),
             files,

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_core::{Cancel, Coded, Context};
+use backlot_core::{Cancel, Context, Diagnostic};
 use backlot_net::{
     Credential, CredentialChain, CredentialRequest, CredentialSource, FoundCredential, Network,
     NetworkOptions, PlaceName, SourceKind,
@@ -367,7 +367,11 @@ fn what_may_pass_is_tried_again_and_what_does_not_ends_in_an_error_that_says_so(
         };
         let repo = open(options, Context::default(), &server.url("/simple/"));
         let result = read_all(&repo, &folder);
-        assert_eq!(result.as_ref().err().map(Coded::code), code, "{name}: {result:?}");
+        assert_eq!(
+            result.as_ref().err().map(Diagnostic::code),
+            code,
+            "{name}: {result:?}"
+        );
     }
     let refused = quick(folder.path(), "http://127.0.0.1:1/simple/");
     let error = read_all(&refused, folder.path()).unwrap_err();

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use backlot_core::Context;
-use backlot_repo::{ReleaseStore, Repo, Verdict};
+use backlot_repo::{ReleaseStore, Repo, StatusChange};
 use fs_err as fs;
 use support::{Wheel, by, package, version};
 
@@ -21,12 +21,13 @@ fn publish(root: &Path, number: &str) {
         .unwrap();
 }
 
-fn judge(root: &Path, number: &str, verdict: Verdict) {
+fn set_status(root: &Path, number: &str, verdict: StatusChange) {
     let (repo, context) = (ReleaseStore::open_folder(root).unwrap(), Context::default());
     let release = repo
         .release(&package("chair"), &version(number), &context)
         .unwrap();
-    repo.judge(&release, verdict, &by("bo"), false, &context).unwrap();
+    repo.set_status(&release, verdict, &by("bo"), false, &context)
+        .unwrap();
 }
 
 /// What choosing sees: version, digest, range, and what was said.
@@ -79,8 +80,8 @@ fn a_page_says_what_the_folder_says_or_is_not_believed() {
     let page = root.join("simple/chair/index.json");
     publish(root, "1.0");
     publish(root, "2.0");
-    judge(root, "2.0", Verdict::Yank);
-    judge(root, "1.0", Verdict::Deprecate);
+    set_status(root, "2.0", StatusChange::Yank);
+    set_status(root, "1.0", StatusChange::Deprecate);
     assert_eq!(seen(root), truth(root));
     assert!(seen(root)[0].contains("manual") && seen(root)[1].contains("manual"));
     // That it is the page which was read: it may say of a current one what nothing else says.
@@ -114,7 +115,7 @@ fn a_marker_of_somebody_who_died_keeps_the_page_from_being_believed_until_a_rein
     let root = folder.path();
     publish(root, "1.0");
     let old = fs::read(root.join("simple/chair/index.json")).unwrap();
-    judge(root, "1.0", Verdict::Yank);
+    set_status(root, "1.0", StatusChange::Yank);
     // As if the one who yanked had died before the page.
     fs::write(root.join("simple/chair/index.json"), old).unwrap();
     let marker = root.join("simple/chair/.pending-01m7yqbjanmfe282tzj70qwfka");

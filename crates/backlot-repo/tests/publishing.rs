@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
 
-use backlot_core::{Class, Coded, Context, FixedClock, Timestamp};
+use backlot_core::{Class, Context, Diagnostic, FixedClock, Timestamp};
 use backlot_repo::{Error, ReleaseStore, RepoKind};
 use fs_err as fs;
 use support::{Warnings, Wheel, by, package, temporaries, tree, version};

@@ -3,7 +3,7 @@
 
 mod support;
 
-use backlot_core::{Class, Coded, Context};
+use backlot_core::{Class, Context, Diagnostic};
 use backlot_repo::{Query, ReleaseStore, RepoKind};
 use fs_err as fs;
 use support::{Warnings, Wheel, by, package, temporaries, version};

@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use backlot_core::{Context, FixedClock, Timestamp};
-use backlot_repo::{ReleaseStore, Verdict};
+use backlot_repo::{ReleaseStore, StatusChange};
 use fs_err as fs;
 use support::{Wheel, by, package, tree, version};
 
@@ -32,10 +32,12 @@ fn a_yank_is_on_the_pages_until_it_is_taken_back() {
     why.reason = "a <leg> is \"off\"".to_owned();
     let page = || fs::read_to_string(folder.path().join("simple/chair/index.html")).unwrap();
     let before = tree(folder.path());
-    let planned = repo.judge(&release, Verdict::Yank, &why, true, &context).unwrap();
+    let planned = repo
+        .set_status(&release, StatusChange::Yank, &why, true, &context)
+        .unwrap();
     assert!(planned.status.yanked.is_some() && !planned.already);
     assert_eq!((before, page().contains("yanked")), (tree(folder.path()), false));
-    repo.judge(&release, Verdict::Yank, &why, false, &context)
+    repo.set_status(&release, StatusChange::Yank, &why, false, &context)
         .unwrap();
     assert!(
         page().contains("data-yanked=\"a &lt;leg&gt; is &quot;off&quot;\""),
@@ -47,11 +49,11 @@ fn a_yank_is_on_the_pages_until_it_is_taken_back() {
     assert_eq!(json["files"][0]["yanked"], false);
     assert_eq!(json["files"][1]["yanked"], why.reason.as_str());
     let again = repo
-        .judge(&release, Verdict::Yank, &why, false, &context)
+        .set_status(&release, StatusChange::Yank, &why, false, &context)
         .unwrap();
     assert!(again.already);
     let report = repo
-        .judge(&release, Verdict::Unyank, &by("ana"), false, &context)
+        .set_status(&release, StatusChange::Unyank, &by("ana"), false, &context)
         .unwrap();
     assert_eq!(report.status.yanked, None);
     assert!(!page().contains("yanked"));
@@ -67,10 +69,10 @@ fn a_late_clock_takes_nothing_back_by_accident() {
     let release = repo
         .release(&package("chair"), &version("1.0"), &Context::default())
         .unwrap();
-    repo.judge(&release, Verdict::Yank, &by("ana"), false, &at(now + 50_000))
+    repo.set_status(&release, StatusChange::Yank, &by("ana"), false, &at(now + 50_000))
         .unwrap();
     let report = repo
-        .judge(&release, Verdict::Unyank, &by("bo"), false, &at(now))
+        .set_status(&release, StatusChange::Unyank, &by("bo"), false, &at(now))
         .unwrap();
     assert_eq!(report.status.yanked, None, "she saw the yank and took it back");
     assert_eq!(report.fact.at, Timestamp(now + 50_001));
@@ -88,8 +90,9 @@ fn of_many_people_at_once_all_are_heard() {
         for number in 0..16 {
             let (repo, release, context) = (repo.clone(), &release, &context);
             scope.spawn(move || {
-                let verdict = [Verdict::Approve, Verdict::Yank, Verdict::Deprecate][number % 3];
-                repo.judge(release, verdict, &by(&format!("p{number}")), false, context)
+                let verdict =
+                    [StatusChange::Approve, StatusChange::Yank, StatusChange::Deprecate][number % 3];
+                repo.set_status(release, verdict, &by(&format!("p{number}")), false, context)
             });
         }
     });
@@ -113,14 +116,14 @@ fn carried_facts_keep_their_names_and_come_once() {
     let context = Context::default();
     let (name, number) = (package("chair"), version("1.0"));
     let release = source.release(&name, &number, &context).unwrap();
-    for verdict in [Verdict::Approve, Verdict::Yank] {
+    for verdict in [StatusChange::Approve, StatusChange::Yank] {
         source
-            .judge(&release, verdict, &by("ana"), false, &context)
+            .set_status(&release, verdict, &by("ana"), false, &context)
             .unwrap();
     }
-    let facts = source.facts_to_carry(&release).unwrap();
+    let facts = source.events_to_import(&release).unwrap();
     assert_eq!(facts.len(), 2);
-    let carry = |dry_run| target.carry_facts(&release, &facts, dry_run, &context).unwrap();
+    let carry = |dry_run| target.import_events(&release, &facts, dry_run, &context).unwrap();
     assert_eq!(
         (carry(true), carry(false), carry(true), carry(false)),
         (2, 2, 0, 0)

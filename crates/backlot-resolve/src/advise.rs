@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use backlot_core::{Context, Timestamp};
 use backlot_pep::{MarkerEnv, Requirement, Specifiers, Version};
 
+use crate::candidates::CandidateCache;
 use crate::explain::{By, Facts};
-use crate::offer::Bar;
 use crate::problem::{PrereleasePolicy, Problem, Resolution};
 use crate::provider::Provider;
+use crate::ranked::Exclusion;
 use crate::resolve::Search;
-use crate::shelf::Shelf;
 
 /// How many searches are made at most.
 const TRIES: u32 = 48;
@@ -28,7 +28,7 @@ const PROPOSALS: usize = 3;
 /// Tries changes of a problem.
 struct Trial<'a> {
     facts: &'a Facts,
-    shelf: &'a Shelf<'a>,
+    candidates: &'a CandidateCache<'a>,
     problem: &'a Problem<'a>,
     context: &'a Context,
     deadline: Instant,
@@ -39,7 +39,7 @@ struct Trial<'a> {
 pub(crate) fn advise(facts: &Facts, provider: &Provider<'_>, context: &Context) -> Vec<String> {
     let trial = Trial {
         facts,
-        shelf: provider.shelf,
+        candidates: provider.candidates,
         problem: provider.problem,
         context,
         deadline: Instant::now() + PATIENCE,
@@ -80,7 +80,7 @@ impl Trial<'_> {
             return None;
         }
         let search = Search {
-            shelf: self.shelf,
+            candidates: self.candidates,
             problem,
             context: self.context,
             deadline: Some(self.deadline),
@@ -178,8 +178,8 @@ impl Trial<'_> {
     /// A rule of choosing relaxed, where a version falls by it.
     fn relaxed_rules(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let barred = |bar: fn(&Bar) -> bool| self.facts.barred.keys().any(|(_, b)| bar(b));
-        if barred(|bar| *bar == Bar::Prerelease) {
+        let barred = |bar: fn(&Exclusion) -> bool| self.facts.barred.keys().any(|(_, b)| bar(b));
+        if barred(|bar| *bar == Exclusion::Prerelease) {
             let mut problem = self.problem.clone();
             problem.prereleases = PrereleasePolicy::IfNecessary;
             problem.prereleases_of.clear();
@@ -188,7 +188,7 @@ impl Trial<'_> {
             }
         }
         found.extend(self.yanked());
-        if barred(|bar| matches!(bar, Bar::TooNew(_) | Bar::NoTime(_))) {
+        if barred(|bar| matches!(bar, Exclusion::TooNew(_) | Exclusion::NoTime(_))) {
             found.extend(self.later_cutoff());
         }
         found.extend(self.newer_python());
@@ -197,7 +197,7 @@ impl Trial<'_> {
 
     fn yanked(&self) -> Option<String> {
         for ((package, bar), versions) in &self.facts.barred {
-            let Bar::Yanked(_) = bar else { continue };
+            let Exclusion::Yanked(_) = bar else { continue };
             for version in versions.iter().rev() {
                 let pin = Requirement::parse(&self.facts.spelled(package))
                     .ok()?
@@ -224,7 +224,7 @@ impl Trial<'_> {
             .iter()
             .filter(|p| !self.problem.fixed.contains_key(&p.name))
             .map(|p| {
-                let stock = self.shelf.stock(&p.name, self.problem);
+                let stock = self.candidates.stock(&p.name, self.problem);
                 let chosen = stock
                     .files
                     .iter()
@@ -248,7 +248,7 @@ impl Trial<'_> {
 
     fn newer_python(&self) -> Option<String> {
         let ranges = self.facts.barred.keys().filter_map(|(_, bar)| match bar {
-            Bar::Python(range) => Specifiers::parse_repaired(range).ok()?.lower_bound(),
+            Exclusion::Python(range) => Specifiers::parse_repaired(range).ok()?.lower_bound(),
             _ => None,
         });
         let mut pythons: Vec<Version> = ranges.collect();
@@ -272,11 +272,9 @@ impl Trial<'_> {
     fn dropped_constraints(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (index, constraint) in self.problem.constraints.iter().enumerate() {
-            let involved = self
-                .facts
-                .barred
-                .keys()
-                .any(|(package, bar)| package == constraint.name() && matches!(bar, Bar::Constraint(_)));
+            let involved = self.facts.barred.keys().any(|(package, bar)| {
+                package == constraint.name() && matches!(bar, Exclusion::Constraint(_))
+            });
             if !involved {
                 continue;
             }

@@ -5,7 +5,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use backlot_core::{Cancelled, Class, Coded};
+use backlot_core::{Cancelled, Class, Diagnostic};
 use backlot_pep::{DirectUrlError, PackageName};
 
 use crate::problem::Remark;
@@ -72,7 +72,7 @@ fn fact(remark: Option<&Remark>) -> String {
 
 /// An error of whoever provides the candidates, passed through.
 #[derive(Debug)]
-pub struct Cause(pub Box<dyn Coded>);
+pub struct Cause(pub Box<dyn Diagnostic>);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

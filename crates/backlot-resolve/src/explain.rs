@@ -13,9 +13,9 @@ use resolvo::{Interner as _, Requirement as SolverRequirement, Solver};
 
 use crate::advise::advise;
 use crate::error::Error;
-use crate::offer::Bar;
 use crate::problem::Remark;
 use crate::provider::{Node, Provider, Range};
+use crate::ranked::Exclusion;
 use crate::urls::Foreign;
 
 /// How many chains are told.
@@ -44,7 +44,7 @@ pub(crate) struct Facts {
     /// Who asks for what, with the versions that do.
     pub(crate) asks: BTreeMap<Ask, BTreeSet<Version>>,
     /// Versions that would fit a requirement and cannot be had.
-    pub(crate) barred: BTreeMap<(PackageName, Bar), BTreeSet<Version>>,
+    pub(crate) barred: BTreeMap<(PackageName, Exclusion), BTreeSet<Version>>,
     /// The same for versions whose metadata cannot be read.
     unreadable: BTreeMap<(PackageName, String), BTreeSet<Version>>,
     /// The same for versions that need what a URL names that nobody here named.
@@ -69,7 +69,7 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
             looked_in: looked_in(name, provider)
                 .map(|s| format!(" ({s})"))
                 .unwrap_or_default(),
-            near: provider.shelf.source.near(name),
+            near: provider.candidates.source.near(name),
             remark: remark(name, provider).map(Box::new),
         };
     }
@@ -106,7 +106,7 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
 
 /// What the sources say of a package that nobody has; if anything, then of all that are missing.
 fn remark(name: &PackageName, provider: &Provider<'_>) -> Option<Remark> {
-    let source = provider.shelf.source;
+    let source = provider.candidates.source;
     let free = |name: &PackageName| !provider.problem.pins.contains_key(name);
     let only = source.remark(std::slice::from_ref(name)).filter(|_| free(name))?;
     let all: Vec<PackageName> = missing(provider).into_iter().filter(free).collect();
@@ -134,7 +134,7 @@ fn missing(provider: &Provider<'_>) -> BTreeSet<PackageName> {
                 .filter(fits)
                 .min_by_key(|i| offer.places[*i]);
             let Some(first) = first else { continue };
-            let needs = provider.shelf.needs(&node.package, &offer, first);
+            let needs = provider.candidates.needs(&node.package, &offer, first);
             if let Ok(dependencies) = needs.as_ref() {
                 wanted.extend(provider.active(&node, dependencies).into_iter().cloned());
             }
@@ -235,7 +235,7 @@ impl Facts {
         if offer.bars[index].is_some() {
             return;
         }
-        let needs = provider.shelf.needs(package, &offer, index);
+        let needs = provider.candidates.needs(package, &offer, index);
         let versions = match needs.as_ref() {
             Err(reason) => self
                 .unreadable
@@ -421,7 +421,7 @@ fn source_name<'p>(rank: usize, provider: &'p Provider<'_>) -> Option<&'p str> {
 
 /// `looked in blessed, review; not in public, since blessed has it`.
 fn looked_in(package: &PackageName, provider: &Provider<'_>) -> Option<String> {
-    let stock = provider.shelf.stock(package, provider.problem);
+    let stock = provider.candidates.stock(package, provider.problem);
     let names = |ranks: &[usize]| -> Vec<String> {
         ranks
             .iter()

@@ -1,6 +1,6 @@
 //! How refusals read: each real shape of a conflict as a whole text, with the change that would resolve it.
 
-use backlot_core::{Coded, Timestamp};
+use backlot_core::{Diagnostic, Timestamp};
 use backlot_pep::Requirement;
 
 use crate::tests::{Index, run};

@@ -4,7 +4,7 @@
 //! come through a trait, so this crate does no input or output.
 //!
 //! ```
-//! use backlot_core::{Coded, Context};
+//! use backlot_core::{Diagnostic, Context};
 //! use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 //! use backlot_resolve::{Candidate, Candidates, Dependencies, Error, Problem, RootRequirement, Source, resolve};
 //!
@@ -12,7 +12,7 @@
 //! struct Releases;
 //!
 //! impl Candidates for Releases {
-//!     fn candidates(&self, name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+//!     fn candidates(&self, name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
 //!         let versions: &[&str] = match name.as_str() {
 //!             "kitchen" => &["1.0", "2.0"],
 //!             "table" => &["1.4"],
@@ -21,7 +21,7 @@
 //!         let parse = |text: &&str| Version::parse(text).expect("a version");
 //!         Ok(versions.iter().map(|text| Candidate::new(parse(text), 0)).collect())
 //!     }
-//!     fn dependencies(&self, name: &PackageName, of: &Candidate) -> Result<Dependencies, Box<dyn Coded>> {
+//!     fn dependencies(&self, name: &PackageName, of: &Candidate) -> Result<Dependencies, Box<dyn Diagnostic>> {
 //!         let requires = match (name.as_str(), of.version.to_string().as_str()) {
 //!             ("kitchen", "1.0") => vec![Requirement::parse("Table>=1").expect("valid")],
 //!             ("kitchen", _) => vec![Requirement::parse("Table>=2").expect("valid")],
@@ -60,13 +60,13 @@
 //! Deliberately absent: repos, wheels, locks.
 
 mod advise;
+mod candidates;
 mod error;
 mod explain;
-mod offer;
 mod problem;
 mod provider;
+mod ranked;
 mod resolve;
-mod shelf;
 mod urls;
 
 #[cfg(test)]

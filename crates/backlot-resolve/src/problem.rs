@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backlot_core::{Class, Coded, Timestamp};
+use backlot_core::{Class, Diagnostic, Timestamp};
 use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Version};
 use serde::Serialize;
 
@@ -79,13 +79,16 @@ pub struct Remark {
 /// Where candidates come from. Asked at most once for each package and source, and for each file.
 pub trait Candidates {
     /// All files of a package in a source; of each version the one to be preferred first. Empty if it has no such package.
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>>;
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>>;
     /// What a file needs, as its source says.
-    fn dependencies(&self, name: &PackageName, candidate: &Candidate)
-    -> Result<Dependencies, Box<dyn Coded>>;
+    fn dependencies(
+        &self,
+        name: &PackageName,
+        candidate: &Candidate,
+    ) -> Result<Dependencies, Box<dyn Diagnostic>>;
     /// Whether an error of [`Self::dependencies`] means that the version is not there or not for us, so that another may be
     /// chosen. Any other ends the search: a server that fails must not bring back an older version.
-    fn excludes(&self, error: &dyn Coded) -> bool {
+    fn excludes(&self, error: &dyn Diagnostic) -> bool {
         matches!(error.class(), Class::User | Class::NotFound)
     }
     /// These packages will be asked for soon: a chance to fetch several at once. Never an error: asking tells.

@@ -24,9 +24,9 @@ use resolvo::{
     KnownDependencies, NameId, SolvableId, SolverCache, StringId, VersionSetId, VersionSetUnionId,
 };
 
-use crate::offer::{Offer, python_bar, wants_lowest};
+use crate::candidates::CandidateCache;
 use crate::problem::{Dependencies, Problem};
-use crate::shelf::Shelf;
+use crate::ranked::{RankedCandidates, python_bar, wants_lowest};
 
 /// How many rounds of the solver, a package, make a search a hard one. Easy ones need about 35: they look at a package
 /// again for each package that requires it.
@@ -85,7 +85,7 @@ impl VersionSet for Range {
 
 /// How a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gait {
+pub(crate) enum SearchMode {
     /// Reads what it looks at; gives up when it turns out hard.
     Lazy,
     /// Reads all metadata of near sources.
@@ -109,29 +109,29 @@ pub(crate) enum Stop {
 pub(crate) struct Provider<'a> {
     pub(crate) pool: Pool<Range, Node>,
     pub(crate) problem: &'a Problem<'a>,
-    pub(crate) shelf: &'a Shelf<'a>,
+    pub(crate) candidates: &'a CandidateCache<'a>,
     context: &'a Context,
-    gait: Gait,
+    gait: SearchMode,
     deadline: Option<Instant>,
     rounds: Cell<u32>,
     /// Packages of which the oldest version is tried first, whatever the preference says (for proposals).
     lowest: Option<&'a PackageName>,
-    offers: RefCell<HashMap<PackageName, Rc<Offer>>>,
+    offers: RefCell<HashMap<PackageName, Rc<RankedCandidates>>>,
     sets: RefCell<HashMap<(NameId, String), VersionSetId>>,
 }
 
 impl<'a> Provider<'a> {
     pub(crate) fn new(
-        shelf: &'a Shelf<'a>,
+        candidates: &'a CandidateCache<'a>,
         problem: &'a Problem<'a>,
         context: &'a Context,
-        gait: Gait,
+        gait: SearchMode,
         deadline: Option<Instant>,
     ) -> Self {
         Self {
             pool: Pool::new(),
             problem,
-            shelf,
+            candidates,
             context,
             gait,
             deadline,
@@ -164,13 +164,13 @@ impl<'a> Provider<'a> {
     }
 
     /// The versions of a package, judged.
-    pub(crate) fn offer(&self, package: &PackageName) -> Rc<Offer> {
+    pub(crate) fn offer(&self, package: &PackageName) -> Rc<RankedCandidates> {
         if let Some(known) = self.offers.borrow().get(package) {
             return Rc::clone(known);
         }
         let lowest = wants_lowest(package, self.problem) || self.lowest == Some(package);
-        let stock = self.shelf.stock(package, self.problem);
-        let offer = Rc::new(Offer::new(package, stock, self.problem, lowest));
+        let stock = self.candidates.stock(package, self.problem);
+        let offer = Rc::new(RankedCandidates::new(package, stock, self.problem, lowest));
         self.offers
             .borrow_mut()
             .insert(package.clone(), Rc::clone(&offer));
@@ -200,29 +200,29 @@ impl<'a> Provider<'a> {
             .filter(|name| !offers.contains_key(*name))
             .collect();
         if !names.is_empty() {
-            self.shelf.source.prefetch(&names);
+            self.candidates.source.prefetch(&names);
         }
     }
 
     fn stop(&self) -> Option<Stop> {
         let round = self.rounds.get() + 1;
         self.rounds.set(round);
-        if self.shelf.failure.borrow().is_some() {
+        if self.candidates.failure.borrow().is_some() {
             return Some(Stop::Failed);
         }
         if self.context.cancel().is_cancelled() {
             return Some(Stop::Cancelled);
         }
         let easy = || FREE_ROUNDS.max(EASY_ROUNDS * self.offers.borrow().len());
-        if self.gait == Gait::Lazy && round as usize > easy() {
+        if self.gait == SearchMode::Lazy && round as usize > easy() {
             return Some(Stop::Hard);
         }
         let late = |deadline: Instant| round.is_multiple_of(ROUNDS_A_LOOK) && Instant::now() > deadline;
         self.deadline.is_some_and(late).then_some(Stop::Late)
     }
 
-    fn hint(&self, offer: &Offer, ids: &[SolvableId]) -> HintDependenciesAvailable<SolvableId> {
-        if self.gait == Gait::Lazy {
+    fn hint(&self, offer: &RankedCandidates, ids: &[SolvableId]) -> HintDependenciesAvailable<SolvableId> {
+        if self.gait == SearchMode::Lazy {
             return HintDependenciesAvailable::None;
         }
         let near = |rank: usize| self.problem.sources.get(rank).is_none_or(|s| s.local);
@@ -333,7 +333,9 @@ impl DependencyProvider for Provider<'_> {
         let solvable = self.pool.resolve_solvable(solvable);
         let node = self.pool.resolve_package_name(solvable.name);
         let offer = self.offer(&node.package);
-        let needs = self.shelf.needs(&node.package, &offer, solvable.record as usize);
+        let needs = self
+            .candidates
+            .needs(&node.package, &offer, solvable.record as usize);
         let dependencies = match needs.as_ref() {
             Ok(dependencies) => dependencies,
             Err(reason) => return SolverDependencies::Unknown(self.pool.intern_string(reason.clone())),
@@ -354,7 +356,7 @@ impl DependencyProvider for Provider<'_> {
             let reason = foreign.to_string();
             let id = self.pool.intern_string(reason.clone());
             let reason = format!("it {reason}");
-            self.shelf
+            self.candidates
                 .pass_over(&node.package, &version, "resolve::direct_url", reason);
             return SolverDependencies::Unknown(id);
         }

@@ -8,20 +8,20 @@ use backlot_pep::{GroupName, PackageName};
 use resolvo::conflict::Conflict;
 use resolvo::{ConditionalRequirement, Problem as SolverProblem, Solver, UnsolvableOrCancelled};
 
+use crate::candidates::CandidateCache;
 use crate::error::{Cause, Error, Result};
 use crate::explain::explain;
 use crate::problem::{Candidates, Problem, Resolution, Resolved};
-use crate::provider::{Gait, Node, Provider, Stop};
-use crate::shelf::Shelf;
+use crate::provider::{Node, Provider, SearchMode, Stop};
 
 /// Choose a version of every package that is needed. Deterministic: the same candidates and problem give the same answer.
 pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Context) -> Result<Resolution> {
     let running = context.start(Operation::Resolve, 0, 0);
     problem.check_urls()?;
-    let shelf = Shelf::new(candidates);
+    let candidates = CandidateCache::new(candidates);
     let deadline = Instant::now().checked_add(problem.patience);
     let search = Search {
-        shelf: &shelf,
+        candidates: &candidates,
         problem,
         context,
         deadline,
@@ -33,14 +33,14 @@ pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Con
         (_, Err(Outcome::Stopped(stop))) => return Err(search.stopped(stop)),
     };
     warn_unknown_groups(solver.provider(), &resolution, context);
-    shelf.warn_passed_over(&resolution, context);
+    candidates.warn_passed_over(&resolution, context);
     drop(running);
     Ok(resolution)
 }
 
 /// One run of the solver over what is on the shelf.
 pub(crate) struct Search<'a> {
-    pub(crate) shelf: &'a Shelf<'a>,
+    pub(crate) candidates: &'a CandidateCache<'a>,
     pub(crate) problem: &'a Problem<'a>,
     pub(crate) context: &'a Context,
     pub(crate) deadline: Option<Instant>,
@@ -57,14 +57,14 @@ pub(crate) enum Outcome {
 impl<'a> Search<'a> {
     /// The easy way, and the hard one where that is not enough.
     pub(crate) fn run(&self) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
-        match self.walk(Gait::Lazy) {
-            (_, Err(Outcome::Stopped(Stop::Hard))) => self.walk(Gait::Eager),
+        match self.walk(SearchMode::Lazy) {
+            (_, Err(Outcome::Stopped(Stop::Hard))) => self.walk(SearchMode::Eager),
             done => done,
         }
     }
 
-    fn walk(&self, gait: Gait) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
-        let mut provider = Provider::new(self.shelf, self.problem, self.context, gait, self.deadline);
+    fn walk(&self, gait: SearchMode) -> (Solver<Provider<'a>>, Result<Resolution, Outcome>) {
+        let mut provider = Provider::new(self.candidates, self.problem, self.context, gait, self.deadline);
         provider.prefer_lowest(self.lowest);
         let roots: Vec<_> = self.problem.roots().map(|(_, requirement)| requirement).collect();
         provider.announce(roots.iter().copied());
@@ -76,7 +76,7 @@ impl<'a> Search<'a> {
         let mut solver = Solver::new(provider);
         let outcome = solver.solve(SolverProblem::new().requirements(requirements));
         // A source that fails looks like one without packages.
-        if self.shelf.failure.borrow().is_some() {
+        if self.candidates.failure.borrow().is_some() {
             return (solver, Err(Outcome::Stopped(Stop::Failed)));
         }
         let result = match outcome {
@@ -91,7 +91,7 @@ impl<'a> Search<'a> {
     }
 
     fn stopped(&self, stop: Stop) -> Error {
-        match (stop, self.shelf.failure.take()) {
+        match (stop, self.candidates.failure.take()) {
             (_, Some(failure)) => Error::Candidates(Cause(failure)),
             (Stop::Late | Stop::Hard, None) => Error::TooHard {
                 seconds: self.problem.patience.as_secs(),
@@ -136,7 +136,7 @@ fn resolved(
 ) -> Resolved {
     let offer = provider.offer(&name);
     let candidate = &offer.candidates()[index as usize];
-    let needs = provider.shelf.needs(&name, &offer, index as usize);
+    let needs = provider.candidates.needs(&name, &offer, index as usize);
     let mut requires: Vec<(PackageName, String)> = Vec::new();
     if let Ok(dependencies) = needs.as_ref() {
         let base = Node::of(&name);
@@ -170,7 +170,7 @@ fn warn_unknown_groups(provider: &Provider<'_>, resolution: &Resolution, context
             .candidates()
             .iter()
             .position(|c| c.version == package.version);
-        let needs = index.map(|index| provider.shelf.needs(&package.name, &offer, index));
+        let needs = index.map(|index| provider.candidates.needs(&package.name, &offer, index));
         let Some(needs) = needs else {
             continue;
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Class, Coded, Context, Timestamp};
+use backlot_core::{Class, Context, Diagnostic, Timestamp};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use proptest::prelude::{Strategy, any, prop, proptest};
 
@@ -60,7 +60,7 @@ impl Index {
 }
 
 impl Candidates for Index {
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         let all = self.0.get(name).into_iter().flatten().map(|(c, _)| c.clone());
         Ok(all.filter(|c| c.source == source).collect())
     }
@@ -68,7 +68,7 @@ impl Candidates for Index {
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         let found = self.0[name].iter().find(|(c, _)| c == candidate);
         Ok(found.map(|(_, d)| d.clone()).unwrap_or_default())
     }
@@ -242,7 +242,7 @@ struct Failing(Class, &'static str);
 #[error("the file failed")]
 struct Failed(Class);
 
-impl Coded for Failed {
+impl Diagnostic for Failed {
     fn code(&self) -> &'static str {
         concat!("test", "::failed")
     }
@@ -252,7 +252,7 @@ impl Coded for Failed {
 }
 
 impl Candidates for Failing {
-    fn candidates(&self, _name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, _name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         let version = |text| Version::parse(text).expect("a version");
         Ok(["0.9", self.1].map(|v| Candidate::new(version(v), 0)).to_vec())
     }
@@ -260,7 +260,7 @@ impl Candidates for Failing {
         &self,
         _name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         match candidate.version.to_string().as_str() {
             "1.0" => Err(Box::new(Failed(self.0))),
             _ => Ok(Dependencies::default()),

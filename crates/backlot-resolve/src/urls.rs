@@ -156,7 +156,7 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
     use backlot_pep::Requirement;
 
     use crate::tests::{Index, roots, run};

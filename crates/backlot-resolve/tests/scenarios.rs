@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use backlot_core::{Class, Coded, Context, Timestamp};
+use backlot_core::{Class, Context, Diagnostic, Timestamp};
 use backlot_pep::{GroupName, MarkerEnv, PackageName, Requirement, Version};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, Preference, PrereleasePolicy, Problem, RootRequirement, resolve,
@@ -61,7 +61,7 @@ struct Full {
 #[error("its METADATA is broken")]
 struct Broken;
 
-impl Coded for Broken {
+impl Diagnostic for Broken {
     fn code(&self) -> &'static str {
         concat!("test", "::broken")
     }
@@ -104,7 +104,7 @@ impl Index {
 }
 
 impl Candidates for Index {
-    fn candidates(&self, name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+    fn candidates(&self, name: &PackageName, _source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         Ok(self
             .0
             .get(name)
@@ -114,14 +114,14 @@ impl Candidates for Index {
             .collect())
     }
     /// A broken version of these scenarios has metadata that nobody could read.
-    fn excludes(&self, _error: &dyn Coded) -> bool {
+    fn excludes(&self, _error: &dyn Diagnostic) -> bool {
         true
     }
     fn dependencies(
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         let (_, full) = self.0[name]
             .iter()
             .find(|(c, _)| c.version == candidate.version)

@@ -86,7 +86,7 @@ mod usage;
 
 pub use backlot_backend as backend;
 pub use backlot_core::{
-    Blake3, Cancel, Coded, Context, Event, EventKind, LinkMode, Md5, Observer, Operation, OperationId,
+    Blake3, Cancel, Context, Diagnostic, Event, EventKind, LinkMode, Md5, Observer, Operation, OperationId,
     PlaceIdentity, Pool, RelPath, Subject, Timestamp,
 };
 

@@ -134,7 +134,7 @@ fn find(entries: &[ManifestEntry], path: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, RelPath};
+    use backlot_core::{Diagnostic as _, RelPath};
     use fs_err as fs;
     use proptest::prelude::*;
 

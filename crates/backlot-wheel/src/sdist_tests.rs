@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Coded as _, Context, RelPath};
+use backlot_core::{Context, Diagnostic as _, RelPath};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use fs_err as fs;

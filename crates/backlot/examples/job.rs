@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use backlot::{
-    AddFiles, AddRemote, AddRepo, Cancel, Class, Coded as _, Context, Error, Host, InitOptions, NewAsset,
-    Operation, Progress, PublishOptions, PublishReport, Workspace,
+    AddFiles, AddRemote, AddRepo, Cancel, Class, Context, Diagnostic as _, Error, Host, InitOptions,
+    NewAsset, Operation, Progress, PublishOptions, PublishReport, Workspace,
 };
 
 /// How often the window is drawn.

@@ -17,7 +17,7 @@ use axum::response::sse::{Event, Sse};
 use axum::routing::post;
 use backlot::aio::{self, Call};
 use backlot::{
-    AddFiles, AddRemote, AddRepo, BumpStep, Coded as _, Context, Error, Host, InitOptions, NewAsset,
+    AddFiles, AddRemote, AddRepo, BumpStep, Context, Diagnostic as _, Error, Host, InitOptions, NewAsset,
     Progress, PublishOptions, PublishReport, VersionChange, Workspace,
 };
 use fs_err as fs;

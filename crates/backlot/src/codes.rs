@@ -1,9 +1,9 @@
 //! The codes of all errors and warnings as constants, so that a program that matches one is checked when it is compiled.
 //!
-//! Generated from `docs/errors.md` by `cargo xtask codes`. An error tells its code by [`Coded::code`](crate::Coded::code); a code never changes.
+//! Generated from `docs/errors.md` by `cargo xtask codes`. An error tells its code by [`Diagnostic::code`](crate::Diagnostic::code); a code never changes.
 //!
 //! ```
-//! use backlot::{Coded as _, Error, codes};
+//! use backlot::{Diagnostic as _, Error, codes};
 //!
 //! fn is_published(error: &Error) -> bool {
 //!     error.code() == codes::REPO_RELEASE_EXISTS

@@ -17,7 +17,7 @@ mod pipelines;
 mod validate;
 mod workspace;
 
-use backlot_core::{Cancelled, Class, Coded, FileError};
+use backlot_core::{Cancelled, Class, Diagnostic, FileError};
 
 pub use auth::AuthError;
 pub use bundle::BundleError;
@@ -148,7 +148,7 @@ pub enum Error {
 
 impl Error {
     /// The error that carries code, class and help.
-    pub fn coded(&self) -> &dyn Coded {
+    pub fn coded(&self) -> &dyn Diagnostic {
         match self {
             Self::File(e) => e,
             Self::Cancelled(e) => e,
@@ -195,7 +195,7 @@ impl From<backlot_dvc::PartsError> for Error {
     }
 }
 
-impl Coded for Error {
+impl Diagnostic for Error {
     fn code(&self) -> &'static str {
         self.coded().code()
     }

@@ -46,7 +46,7 @@
 //! an asynchronous runtime it does its work on a thread of its own. [`aio::run`] makes a future of a call, and dropping that cancels it. A call stops when its [`Context`] is
 //! cancelled or its time is over, between two small steps; files, releases and the environment are then as before or as after, never between. All computing is done
 //! by the [`Pool`] of the host, all requests in its [`Runtime`]. Memory does not grow with the size of files; transfers stay below 256 MiB. A change of a workspace
-//! holds its lock while its own files are written, and not while bytes move; how long a call waits for it is the caller's ([`Context::with_patience`]).
+//! holds its lock while its own files are written, and not while bytes move; how long a call waits for it is the caller's ([`Context::with_lock_timeout`]).
 //!
 //! Deliberately absent: terminals, environment variables (unless a program asks for them by [`Host::from_env`]), globals, signal handlers.
 
@@ -77,9 +77,9 @@ pub use backlot_cascade::{
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
-    Cancel, CancelOnDrop, Cancelled, Class, Clock, Coded, Context, Event, EventKind, FixedClock, LinkMode,
-    Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning, platform,
-    text,
+    Cancel, CancelOnDrop, Cancelled, Class, Clock, Context, Diagnostic, Event, EventKind, FixedClock,
+    LinkMode, Observer, Operation, OperationId, OperationState, Pool, Progress, Subject, Timestamp, Warning,
+    platform, text,
 };
 pub use backlot_dvc::pipeline::PipelineError;
 pub use backlot_dvc::pipeline::run::{
@@ -98,8 +98,8 @@ pub use backlot_pep::{
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
-    Fact, FactKind, FactRemote, LabelEvent, Place, Query, RecordedCheck, RecordedWaiver, ReindexReport,
-    Verdict, VerdictReport,
+    LabelEvent, Location, Query, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent,
+    ReleaseEventKind, ReleaseRemote, StatusChange, StatusChangeReport,
 };
 pub use backlot_resolve::{Preference, PrereleasePolicy};
 pub use backlot_store::{
@@ -131,9 +131,9 @@ pub use environment::lockfile::{Lock, LockedConda, LockedPackage, WrittenLock};
 pub use environment::outdated::{NewestIn, OutdatedRow};
 pub use environment::plan::{INSTALLER, PackageChange};
 pub use environment::pylock::Pylock;
+pub use environment::resolve_request::Upgrade;
 pub use environment::run::RunEnvironment;
 pub use environment::unpacked::UnpackedReport;
-pub use environment::wish::Upgrade;
 pub use error::{
     AuthError, BundleError, CacheError, CascadeError, EditError, Error, EventsError, GcError, GetError,
     ImportError, OutsError, PartError, PipelinesError, Result, ValidateError, WorkspaceError,
@@ -145,10 +145,10 @@ pub use feed::inbox::{InboxOptions, InboxReport, Notice};
 pub use feed::running::{Delivery, HookOptions, HookRun, HooksReport};
 pub use files::add::{AddFiles, AddReport};
 pub use files::folding::fold_names;
-pub use files::holdings::PassedOver;
 pub use files::localize::LocalizedAsset;
 pub use files::moved::{MoveReport, MovedFiles};
 pub use files::put_back::{KeptCopy, PutBackPath, PutBackReport, RestoreOptions};
+pub use files::references::PassedOver;
 pub use files::remotes::{CollectedRemote, CopyFilesReport, LostObject, RepairReport};
 pub use files::sequences::SequenceGap;
 pub use files::set_aside::UndoReport;
@@ -205,7 +205,7 @@ pub use releases::parts::{
 };
 pub use releases::publish::{PathChanges, PublishOptions, PublishReport};
 pub use releases::repair_repo::{RepoRepairReport, RestoredFile};
-pub use releases::verdicts::JudgeReport;
+pub use releases::status::JudgeReport;
 pub use releases::verify_repo::{DamagedFile, RepoReport};
 pub use toolchain::external::{ChannelStatus, CondaChange, ExternalReport, ExternalStatus};
 pub use toolchain::python::{

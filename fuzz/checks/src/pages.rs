@@ -1,7 +1,7 @@
 //! Pages of indexes: of what is kept, nothing leads elsewhere than it says, and nothing can upset a terminal.
 
 use backlot_pep::PackageName;
-use backlot_repo::{Listing, Place, read_package_page};
+use backlot_repo::{Listing, Location, read_package_page};
 
 const URL: &str = "https://index.example/simple/chair/";
 
@@ -84,7 +84,7 @@ fn check(kind: &str, input: &[u8]) {
         assert_eq!(release.package, chair);
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '\\');
         assert!(release.file.chars().all(plain), "{:?}", release.file);
-        let Place::Url(url) = &release.place() else {
+        let Location::Url(url) = &release.place() else {
             panic!("{:?} is no URL", release.place());
         };
         assert!(url.starts_with("https://") || release.sha256.is_some(), "{url}");

@@ -10,8 +10,8 @@ use backlot::{
     InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions, LabelOptions, Localize, LogOptions,
     LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy,
     PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions,
-    RevertOptions, SettingOptions, TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions,
-    ValidateOptions, Verdict, VerifyOptions, Version, VersionChange, Workspace,
+    RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions,
+    ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -377,7 +377,7 @@ pub(crate) static CALLS: &[Call] = &[
     must("Workspace::judge", |b, c| {
         let options = JudgeOptions::new().repo(Some("review".to_owned()));
         b.maker
-            .judge("Table==0.1.0", Verdict::Approve, "looks good", &options, c)
+            .set_status("Table==0.1.0", StatusChange::Approve, "looks good", &options, c)
             .map(drop)
     }),
     must("Workspace::restore", |b, c| {

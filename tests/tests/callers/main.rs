@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backlot::{Class, Coded as _, Context, Runtime};
+use backlot::{Class, Context, Diagnostic as _, Runtime};
 use backlot_tests::embedding::{Desk, Recorder, check_events};
 use backlot_tests::repository;
 use backlot_tests::stores::Store;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backlot::{
     Context, EventCursor, EventOptions, FixedClock, JudgeOptions, NewAsset, PublishOptions, RepoEvent,
-    Timestamp, Verdict, VersionChange, Workspace,
+    StatusChange, Timestamp, VersionChange, Workspace,
 };
 use backlot_backend::ObjectStore;
 use backlot_tests::embedding::Desk;
@@ -71,9 +71,9 @@ fn are_told_once(desk: &Desk) {
                 workspace.publish(&name, &next, context).expect("published");
                 let yanked = format!("{name}==0.1.0");
                 workspace
-                    .judge(
+                    .set_status(
                         &yanked,
-                        Verdict::Yank,
+                        StatusChange::Yank,
                         "wrong scale",
                         &JudgeOptions::new(),
                         context,

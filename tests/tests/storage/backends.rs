@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use backlot_backend::{CommitBy, Error, How, Moved, ObjectStore, Put, each};
+use backlot_backend::{CommitBy, Error, How, ObjectStore, Put, RenameOutcome, each};
 use backlot_core::Context;
 use backlot_tests::noise;
 use backlot_tests::stores::Store;
@@ -297,15 +297,15 @@ fn a_move_replaces_nothing(store: &dyn ObjectStore) {
     }
     assert_eq!(
         store.rename("staged/one", "moved/it").expect("moved"),
-        Moved::Done
+        RenameOutcome::Done
     );
     assert_eq!(
         store.rename("staged/one", "moved/other").expect("asked"),
-        Moved::Gone
+        RenameOutcome::Gone
     );
     assert_eq!(
         store.rename("staged/two", "moved/it").expect("asked"),
-        Moved::Exists
+        RenameOutcome::Exists
     );
     assert_eq!(store.read("moved/it", 10).expect("read"), Some(b"one".to_vec()));
     assert_eq!(sizes(store, "moved/").len(), 1);

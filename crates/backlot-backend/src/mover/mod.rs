@@ -22,8 +22,8 @@ use fs_err as fs;
 use self::session::{NotMoved, Request, Session, Verb};
 use crate::error::{Error, Result};
 use crate::site_cache::IsFixed;
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
-use crate::upload::{Spares, Upload, Uploads, WHOLE};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
+use crate::upload::{BufferPool, Upload, Uploads, WHOLE};
 
 /// How often a transfer is tried.
 const ATTEMPTS: usize = 4;
@@ -72,7 +72,7 @@ struct Via {
     /// Where files are while they are moved.
     folder: PathBuf,
     context: Context,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
 }
 
 impl fmt::Debug for Via {
@@ -271,7 +271,7 @@ impl ObjectStore for Via {
     fn create_or_replace(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         self.store.create_or_replace(key, bytes, kind)
     }
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         self.store.rename(from, to)
     }
     fn delete(&self, key: &str) -> Result<()> {
@@ -286,7 +286,7 @@ impl ObjectStore for Via {
 }
 
 impl Uploads for Via {
-    fn spares(&self) -> &Arc<Spares> {
+    fn spares(&self) -> &Arc<BufferPool> {
         &self.spares
     }
 

@@ -31,8 +31,8 @@ use self::transport::Shared;
 use crate::each::{ENTRIES_LIMIT, by_level};
 use crate::error::{Error, Result};
 use crate::open::StoreOptions;
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, Within};
-use crate::upload::{Spares, Upload, Uploads};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits, Within};
+use crate::upload::{BufferPool, Upload, Uploads};
 
 /// How many objects are removed at once; a service makes several requests of it if it takes fewer.
 const DELETED: usize = 1000;
@@ -49,7 +49,7 @@ pub(crate) struct Service {
     traits: Traits,
     place: String,
     long: long::Way,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
     /// Whether it removes many objects with one request.
     deletes_many: bool,
 }
@@ -421,11 +421,11 @@ impl ObjectStore for Service {
         }
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         match self.decide(to, async |operator| operator.rename(from, to).await)? {
-            Ok(()) => Ok(Moved::Done),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Moved::Gone),
-            Err(e) if e.kind() == ErrorKind::ConditionNotMatch => Ok(Moved::Exists),
+            Ok(()) => Ok(RenameOutcome::Done),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(RenameOutcome::Gone),
+            Err(e) if e.kind() == ErrorKind::ConditionNotMatch => Ok(RenameOutcome::Exists),
             Err(e) => Err(self.failed(to, &e)),
         }
     }
@@ -488,7 +488,7 @@ impl ObjectStore for Service {
 }
 
 impl Uploads for Service {
-    fn spares(&self) -> &Arc<Spares> {
+    fn spares(&self) -> &Arc<BufferPool> {
         &self.spares
     }
 

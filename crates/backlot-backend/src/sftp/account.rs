@@ -15,8 +15,8 @@ use russh::keys::agent::client::{AgentClient, AgentStream};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use tokio::time::timeout;
 
+use super::connection::{Asked, SftpError};
 use super::hosts::name;
-use super::line::{Asked, Trouble};
 use crate::error::Error;
 
 /// How often a server may be tried: OpenSSH hangs up at the sixth failure.
@@ -89,7 +89,7 @@ impl Account {
         } else {
             attempts.tried.join(", ")
         };
-        Err(Trouble::Failed(Error::SignIn {
+        Err(SftpError::Failed(Error::SignIn {
             host: name(&self.host, self.port),
             user: self.user.clone(),
             tried,

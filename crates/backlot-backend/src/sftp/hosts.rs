@@ -24,7 +24,7 @@ pub(super) struct Known {
 
 /// What a server's key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum HostKeyStatus {
     Known,
     /// No line is about the server.
     Unknown,
@@ -78,17 +78,19 @@ impl Known {
     }
 
     /// What a key is that the server showed to have.
-    pub(super) fn judge(&self, key: &PublicKey) -> Standing {
+    pub(super) fn judge(&self, key: &PublicKey) -> HostKeyStatus {
         if self.revoked.contains(key.key_data()) {
-            return Standing::Revoked;
+            return HostKeyStatus::Revoked;
         }
         if self.keys.iter().any(|(known, _, _)| known == key.key_data()) {
-            return Standing::Known;
+            return HostKeyStatus::Known;
         }
         // The line about a key of the same kind, if there is one.
         let same = self.keys.iter().find(|(_, kind, _)| *kind == key.algorithm());
         let line = same.or_else(|| self.keys.first());
-        line.map_or(Standing::Unknown, |(_, _, line)| Standing::Changed(line.clone()))
+        line.map_or(HostKeyStatus::Unknown, |(_, _, line)| {
+            HostKeyStatus::Changed(line.clone())
+        })
     }
 
     /// The kinds of keys to ask the server for: known ones first, so that of several it shows the one that is known. Never
@@ -144,13 +146,13 @@ fn is_about(patterns: &HostPatterns, host: &str) -> bool {
 mod tests {
     use russh::keys::{Algorithm, PublicKey};
 
-    use super::{Known, Standing};
+    use super::{HostKeyStatus, Known};
 
     const ONE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     const TWO: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA6rWI3G2sz07DnfFlrouTcysQlj2P+jpNSOEWD9OJ3X";
     const HASHED: &str = "|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak=";
 
-    fn judge(text: &str, host: &str, port: u16, key: &str) -> Standing {
+    fn judge(text: &str, host: &str, port: u16, key: &str) -> HostKeyStatus {
         let mut known = Known::default();
         known.add(text, "hosts", host, port);
         known.judge(&PublicKey::from_openssh(key).unwrap())
@@ -174,7 +176,7 @@ mod tests {
             (format!("{HASHED} {ONE}"), "example.com", 22),
             (format!("a {TWO}\na {ONE}"), "a", 22),
         ] {
-            assert_eq!(judge(&line, host, port, ONE), Standing::Known, "{line}");
+            assert_eq!(judge(&line, host, port, ONE), HostKeyStatus::Known, "{line}");
         }
         for (line, host, port) in [
             (format!("files.studio.lan {ONE}"), "files.studio.lan", 2222),
@@ -194,16 +196,16 @@ mod tests {
                 22,
             ),
         ] {
-            assert_eq!(judge(&line, host, port, ONE), Standing::Unknown, "{line}");
+            assert_eq!(judge(&line, host, port, ONE), HostKeyStatus::Unknown, "{line}");
         }
     }
 
     #[test]
     fn another_key_and_a_revoked_one_are_told_apart() {
-        let changed = Standing::Changed("hosts:2".to_owned());
+        let changed = HostKeyStatus::Changed("hosts:2".to_owned());
         assert_eq!(judge(&format!("b {ONE}\na {TWO}"), "a", 22, ONE), changed);
         let revoked = format!("a {ONE}\n@revoked * {ONE}");
-        assert_eq!(judge(&revoked, "a", 22, ONE), Standing::Revoked);
+        assert_eq!(judge(&revoked, "a", 22, ONE), HostKeyStatus::Revoked);
     }
 
     #[test]

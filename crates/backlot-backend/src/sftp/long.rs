@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Sftp;
-use super::line::{Asked, Line};
+use super::connection::{Asked, Connection};
 use crate::error::Result;
 use crate::store::ObjectWriter;
 
 /// A file on its way.
 pub(super) struct Long {
     sftp: Arc<Sftp>,
-    line: Arc<Line>,
+    line: Arc<Connection>,
     key: String,
     staged: String,
     handle: Vec<u8>,

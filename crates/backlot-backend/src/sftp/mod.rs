@@ -7,8 +7,8 @@
 //! replace), and syncing folders, which SFTP cannot.
 
 mod account;
+mod connection;
 mod hosts;
-mod line;
 mod long;
 #[cfg(test)]
 mod tests;
@@ -29,10 +29,10 @@ use url::Url;
 use crate::each::by_level;
 use crate::error::{Error, Result};
 use crate::service::clean;
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits};
-use crate::upload::{Spares, Upload, Uploads};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
+use crate::upload::{BufferPool, Upload, Uploads};
 use account::Account;
-use line::{Asked, Line, Trouble};
+use connection::{Asked, Connection, SftpError};
 use wire::Kind;
 
 /// Verbs on the connection at once.
@@ -53,10 +53,10 @@ pub(crate) struct Sftp {
     /// Without a `/` at its end; empty for the folder one comes to.
     root: String,
     place: String,
-    line: Mutex<Option<Arc<Line>>>,
+    line: Mutex<Option<Arc<Connection>>>,
     permits: Semaphore,
     swept: AtomicBool,
-    spares: Arc<Spares>,
+    spares: Arc<BufferPool>,
 }
 
 impl fmt::Debug for Sftp {
@@ -65,8 +65,8 @@ impl fmt::Debug for Sftp {
     }
 }
 
-fn in_network(error: backlot_net::Error) -> Trouble {
-    Trouble::Failed(error.into())
+fn in_network(error: backlot_net::Error) -> SftpError {
+    SftpError::Failed(error.into())
 }
 
 /// Whether a credential is for a user: somebody else's password is not. A token has no user of its own.
@@ -146,18 +146,18 @@ impl Sftp {
         }
     }
 
-    fn failed(&self, key: &str, trouble: Trouble) -> Error {
+    fn failed(&self, key: &str, trouble: SftpError) -> Error {
         let (reason, temporary) = match trouble {
-            Trouble::Failed(error) => return error,
-            Trouble::Unfit(reason) => {
+            SftpError::Failed(error) => return error,
+            SftpError::Unfit(reason) => {
                 return Error::NoExclusiveCreate {
                     place: self.place.clone(),
                     reason: reason.to_owned(),
                 };
             }
-            Trouble::Dropped(reason) => (clean(&reason), true),
-            Trouble::Nonsense(reason) => (reason.to_owned(), false),
-            Trouble::Refused { code, message } => {
+            SftpError::Dropped(reason) => (clean(&reason), true),
+            SftpError::Nonsense(reason) => (reason.to_owned(), false),
+            SftpError::Refused { code, message } => {
                 let message = clean(&message);
                 let what = match code {
                     wire::NO_SUCH_FILE => "there is no such file",
@@ -183,7 +183,7 @@ impl Sftp {
     }
 
     /// The connection, made if there is none.
-    async fn line(&self) -> Asked<Arc<Line>> {
+    async fn line(&self) -> Asked<Arc<Connection>> {
         let mut line = self.line.lock().await;
         if let Some(open) = line.as_ref().filter(|line| line.is_open()) {
             return Ok(Arc::clone(open));
@@ -194,7 +194,7 @@ impl Sftp {
             let mut account = self.account.clone();
             let fitting = credential.as_ref().filter(|found| is_of(found, &account.user));
             account.password = fitting.map(|found| found.password.clone());
-            let opened = Box::pin(Line::open(&account)).await;
+            let opened = Box::pin(Connection::open(&account)).await;
             // A server that is asked by many at once drops some. One that does not answer at all is not waited for again.
             let soon = started.elapsed() < self.account.connect_patience;
             match opened {
@@ -202,12 +202,12 @@ impl Sftp {
                     self.credentials.worked();
                     return Ok(Arc::clone(line.insert(Arc::new(opened))));
                 }
-                Err(Trouble::Failed(Error::SignIn { .. }))
+                Err(SftpError::Failed(Error::SignIn { .. }))
                     if !renewed && self.has_other(credential.as_ref()).await? =>
                 {
                     renewed = true;
                 }
-                Err(Trouble::Dropped(_)) if soon && pauses.wait(None).await => {}
+                Err(SftpError::Dropped(_)) if soon && pauses.wait(None).await => {}
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -218,7 +218,7 @@ impl Sftp {
         &self,
         key: &str,
         again: bool,
-        mut verb: impl AsyncFnMut(&Line) -> Asked<T>,
+        mut verb: impl AsyncFnMut(&Connection) -> Asked<T>,
     ) -> Result<Option<T>> {
         self.network.check_online(key, &self.place)?;
         self.network.block(async {
@@ -227,7 +227,7 @@ impl Sftp {
             loop {
                 let done = match self.line().await {
                     Ok(line) => match verb(&line).await {
-                        Err(Trouble::Dropped(_)) if again => {
+                        Err(SftpError::Dropped(_)) if again => {
                             again = false;
                             continue;
                         }
@@ -247,7 +247,7 @@ impl Sftp {
     fn gone(&self, key: &str) -> Error {
         self.failed(
             key,
-            Trouble::Refused {
+            SftpError::Refused {
                 code: wire::NO_SUCH_FILE,
                 message: "its folder".to_owned(),
             },
@@ -255,13 +255,13 @@ impl Sftp {
     }
 
     /// Make the folders of a path, as far as they are not there. What is in the way is told by what follows.
-    async fn make_folders(&self, line: &Line, path: &str) -> Asked<()> {
+    async fn make_folders(&self, line: &Connection, path: &str) -> Asked<()> {
         let mut missing = Vec::new();
         let mut folder = path;
         loop {
             match line.make_folder(folder).await {
                 Err(trouble) if trouble.is_missing() => {}
-                Err(Trouble::Refused { .. }) | Ok(()) => break,
+                Err(SftpError::Refused { .. }) | Ok(()) => break,
                 Err(trouble) => return Err(trouble),
             }
             missing.push(folder);
@@ -273,7 +273,7 @@ impl Sftp {
         for folder in missing.into_iter().rev() {
             match line.make_folder(folder).await {
                 // Somebody else made it.
-                Err(Trouble::Refused { .. }) | Ok(()) => {}
+                Err(SftpError::Refused { .. }) | Ok(()) => {}
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -281,7 +281,12 @@ impl Sftp {
     }
 
     /// Do something that needs the folder of a path; it is made if that is why it failed.
-    async fn in_folder<T>(&self, line: &Line, path: &str, work: impl AsyncFn() -> Asked<T>) -> Asked<T> {
+    async fn in_folder<T>(
+        &self,
+        line: &Connection,
+        path: &str,
+        work: impl AsyncFn() -> Asked<T>,
+    ) -> Asked<T> {
         match work().await {
             Err(trouble) if trouble.is_missing() => {
                 let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -299,7 +304,7 @@ impl Sftp {
     }
 
     /// Write a file under a name of its own. Returns its path.
-    async fn put(&self, line: &Line, pieces: &[Bytes]) -> Asked<String> {
+    async fn put(&self, line: &Connection, pieces: &[Bytes]) -> Asked<String> {
         let path = self.staged();
         self.in_folder(line, &path, async || line.put(&path, pieces).await)
             .await?;
@@ -310,7 +315,7 @@ impl Sftp {
     }
 
     /// Remove what those staged who died, by the server's own clock.
-    async fn sweep(&self, line: &Line, mine: &str) -> Asked<()> {
+    async fn sweep(&self, line: &Connection, mine: &str) -> Asked<()> {
         let now = line.about(mine, false).await?.modified;
         for (name, about) in line.entries(&self.path("staged")).await? {
             let is_stale = about.modified.saturating_add(STALE_SECONDS) < now;
@@ -327,7 +332,7 @@ impl Sftp {
         written.ok_or_else(|| self.gone(key))
     }
 
-    async fn replace(&self, line: &Line, key: &str, pieces: &[Bytes]) -> Asked<()> {
+    async fn replace(&self, line: &Connection, key: &str, pieces: &[Bytes]) -> Asked<()> {
         Self::check_replaces(line)?;
         let staged = self.put(line, pieces).await?;
         let moved = self.place_staged(line, &staged, &self.path(key)).await;
@@ -338,30 +343,32 @@ impl Sftp {
     }
 
     /// An error, before anything is sent, if the server cannot give a staged file a name that is taken.
-    fn check_replaces(line: &Line) -> Asked<()> {
+    fn check_replaces(line: &Connection) -> Asked<()> {
         if line.offers.replace {
             return Ok(());
         }
-        Err(Trouble::Unfit(
+        Err(SftpError::Unfit(
             "it cannot replace a file in one step (`posix-rename@openssh.com`)",
         ))
     }
 
     /// Give a staged file its name, whatever has it.
-    async fn place_staged(&self, line: &Line, staged: &str, path: &str) -> Asked<()> {
+    async fn place_staged(&self, line: &Connection, staged: &str, path: &str) -> Asked<()> {
         self.in_folder(line, path, async || line.replace(staged, path).await)
             .await
     }
 
     /// Link a file to a name that must be free.
-    async fn link(&self, line: &Line, from: &str, to: &str) -> Asked<Put> {
+    async fn link(&self, line: &Connection, from: &str, to: &str) -> Asked<Put> {
         if !line.offers.link {
-            return Err(Trouble::Unfit("it makes no hard links (`hardlink@openssh.com`)"));
+            return Err(SftpError::Unfit(
+                "it makes no hard links (`hardlink@openssh.com`)",
+            ));
         }
         match self.in_folder(line, to, async || line.link(from, to).await).await {
             Ok(()) => Ok(Put::New),
             // In version 3, a failure is not told apart from a name that is taken.
-            Err(refused @ Trouble::Refused { .. }) if !refused.is_missing() => {
+            Err(refused @ SftpError::Refused { .. }) if !refused.is_missing() => {
                 match line.about(to, false).await {
                     Ok(_) => Ok(Put::Exists),
                     Err(trouble) if trouble.is_missing() => Err(refused),
@@ -373,7 +380,7 @@ impl Sftp {
     }
 
     /// What lies in a folder.
-    async fn entries(&self, line: &Line, prefix: &str) -> Asked<Vec<Entry>> {
+    async fn entries(&self, line: &Connection, prefix: &str) -> Asked<Vec<Entry>> {
         let mut found = Vec::new();
         for (name, mut about) in line.entries(&self.path(prefix)).await? {
             let key = format!("{prefix}{name}");
@@ -381,7 +388,7 @@ impl Sftp {
                 // To a file it is one; to a folder it may lead in circles.
                 match line.about(&self.path(&key), true).await {
                     Ok(target) if target.kind == Kind::File => about = target,
-                    Ok(_) | Err(Trouble::Refused { .. }) => continue,
+                    Ok(_) | Err(SftpError::Refused { .. }) => continue,
                     Err(trouble) => return Err(trouble),
                 }
             }
@@ -503,7 +510,7 @@ impl ObjectStore for Sftp {
         created.ok_or_else(|| self.gone(key))
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         let moved = self.ask(to, false, async |line| {
             let from = self.path(from);
             let linked = self.link(line, &from, &self.path(to)).await?;
@@ -513,9 +520,9 @@ impl ObjectStore for Sftp {
             Ok(linked)
         })?;
         Ok(match moved {
-            Some(Put::New) => Moved::Done,
-            Some(Put::Exists) => Moved::Exists,
-            None => Moved::Gone,
+            Some(Put::New) => RenameOutcome::Done,
+            Some(Put::Exists) => RenameOutcome::Exists,
+            None => RenameOutcome::Gone,
         })
     }
 
@@ -526,7 +533,7 @@ impl ObjectStore for Sftp {
 }
 
 impl Uploads for Sftp {
-    fn spares(&self) -> &Arc<Spares> {
+    fn spares(&self) -> &Arc<BufferPool> {
         &self.spares
     }
 

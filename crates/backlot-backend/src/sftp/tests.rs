@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use backlot_net::{
     Credential, CredentialChain, GivenCredential, Network, NetworkOptions, PlaceName, SshOptions,
 };

@@ -74,7 +74,7 @@ pub(super) enum Answer {
 
 /// Which of OpenSSH's extensions a server offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offers {
+pub(super) struct Extensions {
     pub(super) link: bool,
     pub(super) replace: bool,
     pub(super) sync: bool,
@@ -109,12 +109,12 @@ impl Body {
 }
 
 /// What the first answer offers; `None` if it is no answer to `INIT` of version 3.
-pub(super) fn offers(bytes: &[u8]) -> Option<Offers> {
+pub(super) fn offers(bytes: &[u8]) -> Option<Extensions> {
     let mut rest = Rest(bytes);
     if rest.byte()? != VERSION || rest.number()? != 3 {
         return None;
     }
-    let mut offers = Offers::default();
+    let mut offers = Extensions::default();
     while !rest.0.is_empty() {
         let (name, version) = (rest.text()?, rest.text()?);
         match (std::str::from_utf8(name).unwrap_or_default(), version) {
@@ -218,7 +218,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 mod tests {
-    use super::{About, Answer, Kind, NAME, Offers, VERSION, answer, offers, request};
+    use super::{About, Answer, Extensions, Kind, NAME, VERSION, answer, offers, request};
 
     fn names(names: &[&[u8]]) -> Vec<u8> {
         let packet = request(NAME, 7, |body| {
@@ -300,7 +300,7 @@ mod tests {
             let body = body.text("fsync@openssh.com").text("1");
             body.text(b"\xff").text("1")
         });
-        let expected = Offers {
+        let expected = Extensions {
             link: false,
             replace: true,
             sync: true,

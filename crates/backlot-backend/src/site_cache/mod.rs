@@ -23,7 +23,7 @@ use fs_err as fs;
 use self::room::{BEGUN_MARK, Room};
 use self::slot::{Filling, Slot};
 use crate::error::{Error, Result};
-use crate::store::{CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, Within};
+use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits, Within};
 
 /// Timeout for an object that another process fills and that does not grow.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -381,7 +381,7 @@ impl ObjectStore for Via {
         self.origin.create_or_replace(key, bytes, kind)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         self.origin.rename(from, to)
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use backlot_core::{Class, Clock, Coded, Context, Sha256, Timestamp};
+use backlot_core::{Class, Clock, Context, Diagnostic, Sha256, Timestamp};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
 
 use super::solver::Solver;
@@ -356,7 +356,7 @@ pub(super) struct Life {
 #[error("killed")]
 struct Killed;
 
-impl Coded for Killed {
+impl Diagnostic for Killed {
     fn code(&self) -> &'static str {
         "cascade_tests"
     }

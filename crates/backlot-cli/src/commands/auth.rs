@@ -5,7 +5,7 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
 use backlot::{
-    AuthError, AuthTarget, AuthTest, Coded as _, Credential, Error, ListedCredential, LoginOptions,
+    AuthError, AuthTarget, AuthTest, Credential, Diagnostic as _, Error, ListedCredential, LoginOptions,
     StoreOptions,
 };
 

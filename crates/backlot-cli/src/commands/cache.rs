@@ -1,6 +1,6 @@
 //! The cache of this machine: what it takes, and making room.
 
-use backlot::{CacheUserState, CleanReport, Coded as _, Error, text};
+use backlot::{CacheUserState, CleanReport, Diagnostic as _, Error, text};
 
 use crate::args::Cache;
 use crate::output::{Answer, columns, would};

@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use backlot::{
     AttemptOptions, CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow,
-    CascadeStatus, CascadeSummary, ChangeOptions, Class, Coded as _, DirtyNode, Ending, Error, InstallReport,
-    JournalEvent, NodeEvent, NodeExplained, NodeStatus, PublishOptions, RevertOptions, RevertReport,
-    Unchanged, text,
+    CascadeStatus, CascadeSummary, ChangeOptions, Class, Diagnostic as _, DirtyNode, Ending, Error,
+    InstallReport, JournalEvent, NodeEvent, NodeExplained, NodeStatus, PublishOptions, RevertOptions,
+    RevertReport, Unchanged, text,
 };
 
 use crate::args::{CascadeCommand, PushArgs, RunNodeArgs};

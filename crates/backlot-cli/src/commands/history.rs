@@ -1,8 +1,8 @@
 //! What changed: the releases of an asset, what differs between two, and local changes in short.
 
 use backlot::{
-    AssetsLeftOut, BaseState, Change, DiffEnd, DiffReport, Error, FactKind, LogEntry, LogOptions, NameDiff,
-    OutStatus, OutputStatus, StatusReport, TextDiff, fold_names, text,
+    AssetsLeftOut, BaseState, Change, DiffEnd, DiffReport, Error, LogEntry, LogOptions, NameDiff, OutStatus,
+    OutputStatus, ReleaseEventKind, StatusReport, TextDiff, fold_names, text,
 };
 
 use crate::args::{DiffArgs, LogArgs};
@@ -46,9 +46,9 @@ fn describe(entry: &LogEntry) -> String {
     }
     for event in &entry.events {
         let what = match event.kind {
-            FactKind::Approved => "approved",
-            FactKind::Deprecated => "deprecated",
-            FactKind::Yanked => "yanked",
+            ReleaseEventKind::Approved => "approved",
+            ReleaseEventKind::Deprecated => "deprecated",
+            ReleaseEventKind::Yanked => "yanked",
             _ => "noted",
         };
         let (author, reason) = (text::printable(&event.author), text::printable(&event.reason));

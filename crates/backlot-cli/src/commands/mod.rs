@@ -26,7 +26,7 @@ mod steps;
 mod storage;
 mod validate;
 
-use backlot::{Error, Verdict};
+use backlot::{Error, StatusChange};
 use clap::CommandFactory as _;
 
 use crate::args::{Arguments, Command, InputsArgs};
@@ -141,10 +141,10 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Mirror(args) => releases::mirror(session, args),
         Command::Bundle(args) => bundles::bundle(session, args),
         Command::Unbundle(args) => bundles::unbundle(session, args),
-        Command::Approve(args) => releases::judge(session, Verdict::Approve, args),
-        Command::Deprecate(args) => releases::judge(session, Verdict::Deprecate, args),
-        Command::Yank(args) => releases::judge(session, Verdict::Yank, args),
-        Command::Unyank(args) => releases::judge(session, Verdict::Unyank, args),
+        Command::Approve(args) => releases::set_status(session, StatusChange::Approve, args),
+        Command::Deprecate(args) => releases::set_status(session, StatusChange::Deprecate, args),
+        Command::Yank(args) => releases::set_status(session, StatusChange::Yank, args),
+        Command::Unyank(args) => releases::set_status(session, StatusChange::Unyank, args),
         Command::Label(label) => releases::label(session, label),
         Command::Policy(args) => releases::policy(session, args),
         Command::Search {

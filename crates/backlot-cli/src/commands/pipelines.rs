@@ -95,7 +95,7 @@ pub(super) fn run_stage(session: &Session, args: &RunStageArgs) -> Result<Answer
     Ok(answer)
 }
 
-fn failure(report: &ReproReport) -> Option<Box<dyn backlot::Coded>> {
+fn failure(report: &ReproReport) -> Option<Box<dyn backlot::Diagnostic>> {
     report.failure().map(|failure| Box::new(failure) as _)
 }
 

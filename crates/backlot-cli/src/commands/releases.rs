@@ -1,18 +1,22 @@
 //! Published releases: what is said of them, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, Fact, JudgeOptions, LabelRow,
-    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, RecordedCheck, ReposDiffer, Timestamp, Verdict,
-    text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, JudgeOptions, LabelRow, MirrorOptions,
+    PolicyRow, PolicyScope, PrereleasePolicy, RecordedCheck, ReleaseEvent, ReposDiffer, StatusChange,
+    Timestamp, text,
 };
 
 use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
-pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> Result<Answer, Error> {
+pub(super) fn set_status(
+    session: &Session,
+    verdict: StatusChange,
+    args: &VerdictArgs,
+) -> Result<Answer, Error> {
     let workspace = session.open()?;
-    let report = workspace.judge(
+    let report = workspace.set_status(
         &args.release,
         verdict,
         &args.message,
@@ -22,10 +26,10 @@ pub(super) fn judge(session: &Session, verdict: Verdict, args: &VerdictArgs) -> 
         &session.context,
     )?;
     let verb = match verdict {
-        Verdict::Approve => "approved",
-        Verdict::Deprecate => "deprecated",
-        Verdict::Yank => "yanked",
-        Verdict::Unyank => "unyanked",
+        StatusChange::Approve => "approved",
+        StatusChange::Deprecate => "deprecated",
+        StatusChange::Yank => "yanked",
+        StatusChange::Unyank => "unyanked",
     };
     let release = format!("{} {} in {}", report.package, report.version, report.repo);
     let text = if report.report.already {
@@ -112,17 +116,17 @@ pub(super) fn policy(session: &Session, args: &PolicyArgs) -> Result<Answer, Err
     ))
 }
 
-fn state(verdict: Verdict) -> &'static str {
+fn state(verdict: StatusChange) -> &'static str {
     match verdict {
-        Verdict::Approve => "approved by you with this reason",
-        Verdict::Deprecate => "deprecated by you with this reason",
-        Verdict::Yank => "yanked by you with this reason",
-        Verdict::Unyank => "not yanked",
+        StatusChange::Approve => "approved by you with this reason",
+        StatusChange::Deprecate => "deprecated by you with this reason",
+        StatusChange::Yank => "yanked by you with this reason",
+        StatusChange::Unyank => "not yanked",
     }
 }
 
 /// `yanked    2026-11-21T08:00:00Z by ana on here: why`, without what an index does not tell.
-pub(super) fn said(what: &str, fact: &Fact) -> String {
+pub(super) fn said(what: &str, fact: &ReleaseEvent) -> String {
     let mut known = Vec::new();
     if fact.at != Timestamp(0) {
         known.push(fact.at.to_string());
@@ -275,11 +279,11 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
 
 #[cfg(test)]
 mod tests {
-    use backlot::Fact;
+    use backlot::ReleaseEvent;
 
     use super::said;
 
-    fn fact(author: &str, machine: &str, at: u64) -> Fact {
+    fn fact(author: &str, machine: &str, at: u64) -> ReleaseEvent {
         let fact = serde_json::json!({
             "format": 1, "kind": "yanked", "package": "table", "version": "1.0", "author": author,
             "reason": "wrong scale", "machine": machine, "tool": "", "at": at, "time": "",

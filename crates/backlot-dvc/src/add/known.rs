@@ -10,7 +10,9 @@ use backlot_store::{
     Cache, FileDigests, ObjectId, PlacedMembers, StatCache, Transfer, digest_bytes, hash_files,
 };
 
-use super::{AddOptions, AddedOut, Adding, Content, SentAhead, file_changes, report, set_content, transfer};
+use super::{
+    AddOptions, AddedOut, Adding, Content, EarlyUpload, file_changes, report, set_content, transfer,
+};
 use crate::error::{Error, Result};
 use crate::ignore::Ignore;
 use crate::manifest::{Manifest, ManifestEntry};
@@ -89,7 +91,7 @@ pub fn add_known_file(
         added: Vec::new(),
         changes: file_changes(&out, id),
         kept: 0,
-        ahead: SentAhead::default(),
+        ahead: EarlyUpload::default(),
     };
     adding.check_same_md5(&target, &out, &content)?;
     set_content(&mut out, &content);
@@ -183,7 +185,7 @@ impl Adding<'_> {
                 merged.changes()
             },
             kept: merged.kept.len() as u64,
-            ahead: SentAhead::default(),
+            ahead: EarlyUpload::default(),
         })
     }
 }

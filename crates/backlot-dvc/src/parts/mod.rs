@@ -242,7 +242,7 @@ impl Combined<'_> {
 #[cfg(test)]
 mod tests {
     use backlot_core::clock::Timestamp;
-    use backlot_core::{Coded as _, RelPath};
+    use backlot_core::{Diagnostic as _, RelPath};
     use backlot_store::{JobId, Part, PartFile, PartHead, StoredName, digest_bytes};
 
     use super::{CombineOptions, Combined, combine};

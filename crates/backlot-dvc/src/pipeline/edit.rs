@@ -281,7 +281,7 @@ fn indent(line: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
 
     use super::{StageEdit, edit_stage};
     use crate::pipeline::{Map, Value};

@@ -335,7 +335,7 @@ fn records(text: &str, separator: char) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, RelPath};
+    use backlot_core::{Diagnostic as _, RelPath};
 
     use super::{flat, records, series, to_json};
     use crate::pipeline::params;

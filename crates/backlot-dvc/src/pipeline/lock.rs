@@ -434,7 +434,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
 
     use super::{Lock, LockEntry, LockedPath};
     use crate::pipeline::{Value, yaml_read};

@@ -76,7 +76,7 @@ pub fn select(file: &str, content: &Value, keys: &[String]) -> Result<Vec<(Strin
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
 
     use super::{find, read, select};
     use crate::pipeline::Value;

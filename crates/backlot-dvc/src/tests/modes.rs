@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use backlot_core::{Coded as _, Context, Event, EventKind, LinkMode, Observer};
+use backlot_core::{Context, Diagnostic as _, Event, EventKind, LinkMode, Observer};
 use fs_err as fs;
 
 use super::{PLAIN, Place};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot_core::{Blake3, Coded as _};
+use backlot_core::{Blake3, Diagnostic as _};
 use backlot_store::{Remote, RemoteConfig, RemoteLayout, StatCache};
 use fs_err as fs;
 

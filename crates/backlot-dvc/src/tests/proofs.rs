@@ -1,6 +1,6 @@
 //! Proofs of pointers that another program wrote, and contents that were made to have one MD5.
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_store::{Remote, RemoteConfig, RemoteLayout};
 use fs_err as fs;
 

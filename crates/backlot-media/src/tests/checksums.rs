@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
 
 use crate::{ChecksumOptions, Limits, ManifestFormat, SumProblem, make_checksums, verify_checksums};

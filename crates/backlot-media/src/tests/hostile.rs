@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use exr::prelude::Compression;
 use fs_err as fs;
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use exr::image::{Image, Layer, SpecificChannels};
 use exr::math::Vec2;
 use exr::meta::header::LayerAttributes;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use fs_err as fs;
 
 use super::named;

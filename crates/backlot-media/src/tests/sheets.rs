@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
 use image::{Rgb, RgbImage};
 

@@ -215,7 +215,7 @@ impl CredentialSource for CredentialFile {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, Context};
+    use backlot_core::{Context, Diagnostic as _};
     use fs_err as fs;
 
     use super::super::{Credential, CredentialRequest, CredentialSource as _, PlaceName, UrlPrefix};

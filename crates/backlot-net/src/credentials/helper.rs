@@ -393,7 +393,7 @@ mod tests {
     use std::path::Path;
     use std::time::{Duration, Instant};
 
-    use backlot_core::{Coded as _, Context};
+    use backlot_core::{Context, Diagnostic as _};
 
     use super::super::{
         Credential, CredentialRequest, CredentialSource as _, FoundCredential, PlaceName, UrlPrefix,

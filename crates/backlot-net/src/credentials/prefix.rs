@@ -147,7 +147,7 @@ impl fmt::Display for UrlPrefix {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
 
     use super::{UrlPrefix, server_url};
 

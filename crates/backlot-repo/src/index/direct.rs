@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file;
 use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256, StrongDigest, Subject, shared};
-use backlot_net::{Account, Ask, FileSink, Head, Kind, Network, PlaceName};
+use backlot_net::{Account, FileSink, Kind, Network, PlaceName, Request, ResponseMeta};
 use backlot_pep::{DirectUrl, PackageName};
 use backlot_wheel::{Metadata, Sdist, WheelArchive, WheelName, sdist_name};
 use reqwest::header::{ETAG, LAST_MODIFIED};
@@ -151,7 +151,7 @@ impl Fetcher<'_> {
     }
 
     /// What was seen at a URL last, if it is still at hand.
-    fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(Head, Sha256, Metadata)> {
+    fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(ResponseMeta, Sha256, Metadata)> {
         let kept = self.0.responses().find(Kind::Metadata, &seen_key(fetch.url))?;
         let seen: Seen = serde_json::from_slice(&kept.body).ok()?;
         if !self.is_promised(fetch, seen.sha256) {
@@ -196,7 +196,7 @@ impl Fetcher<'_> {
         &self,
         fetch: &DirectFetch<'_>,
         kind: ReleaseKind,
-        head: Option<&Head>,
+        head: Option<&ResponseMeta>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Option<(Sha256, Metadata)>> {
         let url = fetch.url.url();
@@ -208,7 +208,7 @@ impl Fetcher<'_> {
         let folder = shared::temporary_folder(&store.wheel("direct", ""), 1)?;
         let arrived = folder.path().join(fetch.url.file());
         let mut staged = shared::staged_beside(&arrived)?;
-        let mut ask = Ask::new(url.clone(), WHEEL_LIMIT).unpacked();
+        let mut ask = Request::new(url.clone(), WHEEL_LIMIT).unpacked();
         if let Some(head) = head {
             ask = ask.unless(head.etag.as_deref(), head.last_modified.as_deref());
         }
@@ -224,7 +224,7 @@ impl Fetcher<'_> {
         if let Some(strong) = strong {
             fetch.check_strong(strong)?;
             let (named, body) = (shown(url), Vec::new());
-            let head = Head::new(&named, &named, 200, &body);
+            let head = ResponseMeta::new(&named, &named, 200, &body);
             store.keep(Kind::Metadata, &strong_key(sha256, &strong), &head, &body);
         }
         // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
@@ -238,11 +238,11 @@ impl Fetcher<'_> {
             }
             file::rename(&arrived, &target)?;
             let (named, body) = (shown(url), metadata.to_text().into_bytes());
-            let head = Head::new(&named, &named, 200, &body);
+            let head = ResponseMeta::new(&named, &named, 200, &body);
             store.keep(Kind::Metadata, &metadata_key(fetch.url, sha256), &head, &body);
             if may_keep(&answer.headers) {
                 let body = serde_json::to_vec(&Seen { sha256 }).expect("plain data");
-                let mut head = Head::new(&named, &named, 200, &body);
+                let mut head = ResponseMeta::new(&named, &named, 200, &body);
                 head.etag = text(&answer.headers, &ETAG);
                 head.last_modified = text(&answer.headers, &LAST_MODIFIED);
                 store.keep(Kind::Metadata, &seen_key(fetch.url), &head, &body);

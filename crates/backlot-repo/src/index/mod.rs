@@ -32,16 +32,16 @@ pub use error::{IndexError, Promise};
 pub use page::read_package_page;
 pub(crate) use wheels::{metadata_key, parse as parse_metadata};
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
-use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::listing::Listing;
-use crate::place::Place;
+use crate::location::Location;
 use crate::publish::TOOL;
 use crate::record::sha256;
-use crate::release::Release;
-use crate::verdict::CarriedFact;
-use crate::whole::WholeRelease;
+use crate::release::ReleaseFile;
+use crate::release_event::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
+use crate::status_change::ImportedEvent;
+use crate::whole::Release;
 
 /// An index. Cheap to clone; clones share what they remember.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ struct Inner {
     uploader: Account,
     memory: Mutex<Memory>,
     /// What it may be asked for; anything, if it has none.
-    gate: OnceLock<Gate>,
+    gate: OnceLock<Allowlist>,
 }
 
 /// What was read in this process: one run of a command sees one state of a page.
@@ -96,18 +96,18 @@ impl IndexRepo {
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
     #[must_use]
-    pub fn gated(self, gate: Gate) -> Self {
+    pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
         self
     }
 
-    pub(crate) fn gate(&self) -> Option<&Gate> {
+    pub(crate) fn gate(&self) -> Option<&Allowlist> {
         self.0.gate.get()
     }
 
     /// The index's URL.
-    pub fn place(&self) -> Place {
-        Place::Url(shown(&self.0.url))
+    pub fn place(&self) -> Location {
+        Location::Url(shown(&self.0.url))
     }
 
     /// User and name of the index, where its address is that of one of devpi: `…/ana/dev/+simple/`.
@@ -120,7 +120,7 @@ impl IndexRepo {
 
     /// Whether a file on its pages is that of another index: a devpi index shows what its bases have, too, and takes a
     /// release whatever they have.
-    pub(crate) fn inherits(&self, file: &Release) -> bool {
+    pub(crate) fn inherits(&self, file: &ReleaseFile) -> bool {
         let Some((user, index)) = self.devpi_index() else {
             return false;
         };
@@ -131,8 +131,8 @@ impl IndexRepo {
 
     /// What is known about a release beside its wheel: whether it is yanked. Who said so, and when, an index does not tell:
     /// there the facts are empty.
-    pub(crate) fn status(release: &Release) -> ReleaseStatus {
-        let fact = |kind: FactKind, reason: &String| Fact {
+    pub(crate) fn status(release: &ReleaseFile) -> ReleaseStatus {
+        let fact = |kind: ReleaseEventKind, reason: &String| ReleaseEvent {
             format: 1,
             kind,
             package: release.package.clone(),
@@ -151,8 +151,8 @@ impl IndexRepo {
         };
         let said = |kind, reason: &Option<String>| reason.as_ref().map(|reason| fact(kind, reason));
         ReleaseStatus {
-            yanked: said(FactKind::Yanked, &release.yanked),
-            deprecated: said(FactKind::Deprecated, &release.deprecated),
+            yanked: said(ReleaseEventKind::Yanked, &release.yanked),
+            deprecated: said(ReleaseEventKind::Deprecated, &release.deprecated),
             ..ReleaseStatus::default()
         }
     }
@@ -160,7 +160,7 @@ impl IndexRepo {
     /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
     /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
     /// tell: they are said by the index, when the release was published.
-    pub(crate) fn facts_to_carry(&self, release: &WholeRelease, file: &Release) -> Vec<CarriedFact> {
+    pub(crate) fn events_to_import(&self, release: &Release, file: &ReleaseFile) -> Vec<ImportedEvent> {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
         let said = yanked.into_iter().chain(status.deprecated);
@@ -172,9 +172,9 @@ impl IndexRepo {
             );
             let digest = sha256(words.as_bytes()).to_hex();
             let chance = u128::from_str_radix(&digest[..20], 16).unwrap_or_default();
-            CarriedFact {
+            ImportedEvent {
                 id: Ulid::from_parts(at.0, chance),
-                fact: Fact {
+                fact: ReleaseEvent {
                     author: self.place().to_string(),
                     tool: TOOL.to_owned(),
                     at,

@@ -17,9 +17,9 @@ use super::raw::{CoreMetadata, MetadataHashes, RawFile, RawPage};
 use super::{html, json};
 use crate::layout::is_wheel;
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
-use crate::own_page::timestamp;
-use crate::place::Place;
-use crate::release::{Lies, Release, ReleaseKind, StrongDigests};
+use crate::location::Location;
+use crate::page_reader::timestamp;
+use crate::release::{FileLocation, ReleaseFile, ReleaseKind, StrongDigests};
 
 /// The most that is shown of a text on a page.
 const MAX_TEXT: usize = 300;
@@ -147,7 +147,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
     Ok(listing)
 }
 
-fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<Release, String> {
+fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Result<ReleaseFile, String> {
     let (kind, name) = match sdist_name(&file.file) {
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
@@ -177,13 +177,13 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
     };
     let mut link = url;
     link.set_fragment(None);
-    Ok(Release {
+    Ok(ReleaseFile {
         kind,
         file: file.file.clone(),
         package: name.package.clone(),
         version: name.version.clone(),
         name,
-        lies: Lies::Behind(String::from(link).into()),
+        lies: FileLocation::Url(String::from(link).into()),
         size: file.size,
         sha256,
         requires_python: file
@@ -217,8 +217,8 @@ fn check_link(url: &Url, page: &Url, has_digest: bool) -> Result<(), String> {
 }
 
 /// How a file that is not used is called in messages.
-fn place_of(base: &Url, file: &RawFile) -> Place {
-    Place::Url(match base.join(&file.url) {
+fn place_of(base: &Url, file: &RawFile) -> Location {
+    Location::Url(match base.join(&file.url) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => shown(&url),
         _ => format!("{} ({})", shown(base), tame(&file.file, 100)),
     })

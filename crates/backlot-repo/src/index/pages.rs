@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use backlot_core::Timestamp;
 use backlot_core::web::shown;
-use backlot_net::{Ask, Head, Kept, Kind, Network, Responses};
+use backlot_net::{CachedResponse, HttpCache, Kind, Network, Request, ResponseMeta};
 use backlot_pep::PackageName;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 use tokio::task::JoinSet;
@@ -19,10 +19,10 @@ use url::Url;
 use super::error::IndexError;
 use super::raw::RawPage;
 use super::{IndexRepo, offline, page};
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::listing::Listing;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// What we read, best first.
 const ACCEPT: &str =
@@ -108,7 +108,7 @@ impl IndexRepo {
     /// The packages of the index, sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
         let network = &self.0.network;
-        if let Some(mut names) = self.gate().and_then(Gate::names) {
+        if let Some(mut names) = self.gate().and_then(Allowlist::names) {
             self.prefetch(&names)?;
             let mut failure = None;
             names.retain(|name| match self.releases_with_problems(name) {
@@ -160,7 +160,7 @@ impl IndexRepo {
     /// Where the page of a package is kept, and until when it holds; `None` if it is not kept.
     pub(crate) fn kept_page(&self, name: &PackageName) -> Option<(PathBuf, u64)> {
         let path = self.kept_page_path(name)?;
-        let head = Responses::head(&path)?;
+        let head = HttpCache::head(&path)?;
         Some((path, head.fresh_until))
     }
 
@@ -264,7 +264,7 @@ impl IndexRepo {
     }
 
     /// A page, or that it is not there (404), as it is now.
-    async fn page(&self, url: &Url, limit: u64) -> Result<Kept> {
+    async fn page(&self, url: &Url, limit: u64) -> Result<CachedResponse> {
         let network = &self.0.network;
         let (store, now) = (&network.responses(), network.context().now().0);
         let kept = store.find(Kind::Page, url.as_str());
@@ -276,7 +276,7 @@ impl IndexRepo {
         {
             return Ok(kept.clone());
         }
-        let mut ask = Ask::new(url.clone(), limit).accept(ACCEPT);
+        let mut ask = Request::new(url.clone(), limit).accept(ACCEPT);
         ask.deadline = Some(network.options().page_timeout);
         if let Some(kept) = &kept {
             ask = ask.unless(kept.head.etag.as_deref(), kept.head.last_modified.as_deref());
@@ -310,7 +310,7 @@ impl IndexRepo {
                 .into());
             }
         };
-        let mut head = Head::new(url.as_str(), answer.url.as_str(), status, &body);
+        let mut head = ResponseMeta::new(url.as_str(), answer.url.as_str(), status, &body);
         head.etag = text(&answer.headers, &ETAG);
         head.last_modified = text(&answer.headers, &LAST_MODIFIED);
         head.content_type = text(&answer.headers, &CONTENT_TYPE);
@@ -318,11 +318,11 @@ impl IndexRepo {
         if may_keep {
             store.keep(Kind::Page, url.as_str(), &head, &body);
         }
-        Ok(Kept { head, body })
+        Ok(CachedResponse { head, body })
     }
 
     /// The good wheels of a package; the others are warned about once.
-    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<Release>> {
+    pub(crate) fn wheels(&self, name: &PackageName) -> Result<Vec<ReleaseFile>> {
         Ok(self.listed(name)?.releases.clone())
     }
 
@@ -337,7 +337,7 @@ impl IndexRepo {
     }
 }
 
-fn read(kept: &Kept) -> Result<RawPage> {
+fn read(kept: &CachedResponse) -> Result<RawPage> {
     let base = Url::parse(&kept.head.base).map_err(|e| backlot_net::Error::BadUrl {
         url: "…".to_owned(),
         reason: e.to_string(),
@@ -346,7 +346,7 @@ fn read(kept: &Kept) -> Result<RawPage> {
 }
 
 /// Whether a page is one of an index beyond doubt.
-fn is_index(kept: &Kept) -> bool {
+fn is_index(kept: &CachedResponse) -> bool {
     let marked = kept
         .head
         .content_type

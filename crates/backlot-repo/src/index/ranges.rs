@@ -3,7 +3,7 @@
 //! Invariant: what a server sends is a piece only if it says which bytes of how many it is, and they are as many. Deliberately absent: what is
 //! read and how much at most (`backlot-wheel`), and believing it: the caller compares name and version.
 
-use backlot_net::{Account, Answer, Ask, Network};
+use backlot_net::{Account, Network, Request, Response};
 use backlot_wheel::{ByteRange, Fetching, Piece, metadata_in_pieces};
 use reqwest::header::CONTENT_RANGE;
 use url::Url;
@@ -41,7 +41,7 @@ async fn piece(
     range: &str,
     limit: u64,
 ) -> Result<Option<Piece>> {
-    let ask = Ask::new(url.clone(), limit).range(range);
+    let ask = Request::new(url.clone(), limit).range(range);
     let mut bytes = Vec::new();
     let answer = network.ask(account, &ask, &mut bytes).await?;
     if answer.status != 206 {
@@ -54,7 +54,7 @@ async fn piece(
 }
 
 /// `bytes 100-199/200`
-fn content_range(answer: &Answer) -> Option<(u64, u64, u64)> {
+fn content_range(answer: &Response) -> Option<(u64, u64, u64)> {
     let text = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;

@@ -20,9 +20,9 @@ use url::Url;
 use super::error::IndexError;
 use super::{IndexRepo, final_error, offline};
 use crate::error::{Error, Result};
-use crate::place::Place;
-use crate::publish::{ExistingRelease, Offer, PublishPlan, There};
-use crate::release::Release;
+use crate::location::Location;
+use crate::publish::{ExistingRelease, PublishCandidate, PublishPlan, There};
+use crate::release::ReleaseFile;
 
 /// How much of the wheel is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -36,12 +36,12 @@ enum Outcome {
 
 impl IndexRepo {
     /// What [`Self::commit`] would do now. Changes nothing.
-    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
+    pub(crate) fn plan(&self, offer: &PublishCandidate) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         let existing = self.existing(offer)?;
         let writes = match existing {
             Some(_) => Vec::new(),
-            None => vec![Place::Url(shown(&self.upload_url()))],
+            None => vec![Location::Url(shown(&self.upload_url()))],
         };
         Ok(PublishPlan {
             package: offer.name.package.clone(),
@@ -57,7 +57,7 @@ impl IndexRepo {
     }
 
     /// Upload a wheel or one file of several; a version that is there is [`crate::Error::ReleaseExists`].
-    pub(crate) fn commit(&self, offer: &Offer, context: &Context) -> Result<()> {
+    pub(crate) fn commit(&self, offer: &PublishCandidate, context: &Context) -> Result<()> {
         offer.check_gate(self.gate())?;
         if self.is_offline() {
             return Err(offline("the place for an upload", &self.0.url));
@@ -93,12 +93,12 @@ impl IndexRepo {
     }
 
     /// What is in the way of an offer now, asked anew: as a rule any file of its version that is in the index itself.
-    fn existing(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+    fn existing(&self, offer: &PublishCandidate) -> Result<Option<ExistingRelease>> {
         if !self.is_offline() {
             self.forget(&offer.name.package);
         }
         let listing = self.releases_with_problems(&offer.name.package)?;
-        let same: Vec<&Release> = (listing.files())
+        let same: Vec<&ReleaseFile> = (listing.files())
             .filter(|file| file.version == offer.name.version && !self.inherits(file))
             .collect();
         let mut there = Vec::with_capacity(same.len());
@@ -126,7 +126,7 @@ impl IndexRepo {
     }
 
     /// What an index has hides what it inherits under the same name: people must know if that is something else.
-    fn warn_of_base(&self, offer: &Offer, context: &Context) -> Result<()> {
+    fn warn_of_base(&self, offer: &PublishCandidate, context: &Context) -> Result<()> {
         let listing = self.releases_with_problems(&offer.name.package)?;
         let hidden = listing.files().find(|file| {
             let is_it = file.kind == offer.kind && file.name == offer.name;
@@ -144,7 +144,7 @@ impl IndexRepo {
         Ok(())
     }
 
-    fn has_bytes(&self, release: &Release, sha256: &Sha256) -> Result<bool> {
+    fn has_bytes(&self, release: &ReleaseFile, sha256: &Sha256) -> Result<bool> {
         Ok(match release.sha256 {
             Some(known) => known == *sha256,
             // An index that promises nothing is asked for the file itself.
@@ -172,7 +172,7 @@ impl IndexRepo {
         }
     }
 
-    async fn try_send(&self, offer: &Offer, url: &Url) -> Result<Outcome, Failure<Error>> {
+    async fn try_send(&self, offer: &PublishCandidate, url: &Url) -> Result<Outcome, Failure<Error>> {
         let network = &self.0.network;
         let _permit = network.permit().await.map_err(Error::from)?;
         let boundary = format!("backlot-{}", Ulid::generate());
@@ -251,7 +251,7 @@ struct WheelBody {
 }
 
 impl WheelBody {
-    fn new(offer: &Offer, boundary: &str) -> Result<Self> {
+    fn new(offer: &PublishCandidate, boundary: &str) -> Result<Self> {
         let mut before = String::new();
         for (name, value) in fields(offer) {
             before.push_str(&format!(
@@ -304,7 +304,7 @@ impl Blocks for WheelBody {
 }
 
 /// The fields of the form, in the order and by the names of the legacy API.
-fn fields(offer: &Offer) -> Vec<(String, String)> {
+fn fields(offer: &PublishCandidate) -> Vec<(String, String)> {
     let text = String::from_utf8_lossy(&offer.metadata);
     let (headers, body) = backlot_wheel::metadata_headers(&text);
     let mut fields: Vec<(String, String)> = [

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use backlot_core::file::{self, Staged};
 use backlot_core::web::shown;
 use backlot_core::{Context, FileError, Operation, Sha256, shared};
-use backlot_net::{Ask, FileSink, Head, Kept, Kind, Responses};
+use backlot_net::{CachedResponse, FileSink, HttpCache, Kind, Request, ResponseMeta};
 use backlot_wheel::{ByteRange, Metadata, Piece, Sdist, WheelArchive};
 use fs_err as fs;
 use url::Url;
@@ -20,14 +20,14 @@ use super::{IndexRepo, offline, ranges};
 use crate::bounded::copy_blocks;
 use crate::error::{Error, Result};
 use crate::record::{METADATA_LIMIT, sha256, sha256_of_file, strong_of_bytes, strong_of_file};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// The largest wheel without a stated size.
 pub(super) const WHEEL_LIMIT: u64 = 64 << 30;
 
 impl IndexRepo {
     /// The metadata of a release: kept, from beside the wheel, from a few reads of the wheel, or from the whole of it.
-    pub(crate) fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub(crate) fn metadata(&self, release: &ReleaseFile) -> Result<Metadata> {
         // What is kept needs no asynchronous work.
         let bytes = match self.kept_metadata(release) {
             Some(kept) => kept.body,
@@ -37,13 +37,13 @@ impl IndexRepo {
     }
 
     /// The source distribution of a release; fetched whole and kept.
-    pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
+    pub(crate) fn source(&self, release: &ReleaseFile) -> Result<Sdist> {
         let path = self.0.network.block(self.local_wheel(release))?;
         Sdist::open(&path).map_err(|e| named(release, &path, e))
     }
 
     /// A part of a release's file, if its server does that.
-    pub(crate) fn part(&self, release: &Release, range: ByteRange) -> Result<Option<Piece>> {
+    pub(crate) fn part(&self, release: &ReleaseFile, range: ByteRange) -> Result<Option<Piece>> {
         if self.is_offline() || self.find_wheel(release).is_some() {
             // Of what is on this disk all is read.
             return Ok(None);
@@ -54,20 +54,20 @@ impl IndexRepo {
     }
 
     /// Where the file of a release will be kept, if it is not there yet.
-    pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
+    pub(crate) fn absent(&self, release: &ReleaseFile) -> Option<PathBuf> {
         let store = self.0.network.responses();
         let path = || store.wheel(&wheel_keys(release)[0], &release.file);
         self.find_wheel(release).is_none().then(path)
     }
 
     /// What was read is kept there.
-    pub(crate) fn store(&self) -> &Responses {
+    pub(crate) fn store(&self) -> &HttpCache {
         self.0.network.responses()
     }
 
     /// The same for many releases at once, for later; see [`Self::prefetch`] for what fails.
-    pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
-        let missing: Vec<Release> = releases
+    pub(crate) fn prefetch_metadata(&self, releases: &[&ReleaseFile]) -> Result<()> {
+        let missing: Vec<ReleaseFile> = releases
             .iter()
             .filter(|r| !r.is_sdist() && self.kept_metadata(r).is_none())
             .map(|r| (*r).clone())
@@ -78,24 +78,24 @@ impl IndexRepo {
     }
 
     /// Fetch many wheels at once; [`Self::open_wheel`] then takes them from this disk.
-    pub(crate) fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+    pub(crate) fn prefetch_wheels(&self, releases: &[&ReleaseFile]) -> Result<()> {
         if self.is_offline() {
             return Ok(());
         }
-        let missing: Vec<Release> = releases.iter().map(|r| (*r).clone()).collect();
+        let missing: Vec<ReleaseFile> = releases.iter().map(|r| (*r).clone()).collect();
         self.for_all(missing, |repo, release| async move {
             repo.local_wheel(&release).await.map(drop)
         })
     }
 
     /// The wheel of a release, open; fetched whole and kept.
-    pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
+    pub(crate) fn archive(&self, release: &ReleaseFile) -> Result<WheelArchive> {
         let path = self.0.network.block(self.local_wheel(release))?;
         WheelArchive::open(&path).map_err(|e| named(release, &path, e))
     }
 
     /// The digest of a wheel: the index's, or that of the wheel itself where the index has none.
-    pub(crate) fn digest(&self, release: &Release) -> Result<Sha256> {
+    pub(crate) fn digest(&self, release: &ReleaseFile) -> Result<Sha256> {
         if let Some(known) = release.sha256 {
             return Ok(known);
         }
@@ -104,7 +104,7 @@ impl IndexRepo {
     }
 
     /// Put a wheel in place if it has the digest that the release has.
-    pub(crate) fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+    pub(crate) fn open_wheel(&self, release: &ReleaseFile, target: &Path, context: &Context) -> Result<()> {
         let fetching = context.clone().about(release.place().subject());
         let running = fetching.start(Operation::Pull, 1, release.size.unwrap_or(0));
         let progress = |bytes| running.advance(0, bytes);
@@ -122,7 +122,7 @@ impl IndexRepo {
         Ok(())
     }
 
-    fn kept_metadata(&self, release: &Release) -> Option<Kept> {
+    fn kept_metadata(&self, release: &ReleaseFile) -> Option<CachedResponse> {
         let kept = self
             .0
             .network
@@ -132,7 +132,7 @@ impl IndexRepo {
         is_right.then_some(kept)
     }
 
-    async fn fetch_metadata(&self, release: &Release) -> Result<Vec<u8>> {
+    async fn fetch_metadata(&self, release: &ReleaseFile) -> Result<Vec<u8>> {
         let url = link(release)?;
         let network = &self.0.network;
         if self.is_offline() && self.find_wheel(release).is_none() {
@@ -159,7 +159,7 @@ impl IndexRepo {
         // Only what is right is kept for ever.
         self.check_metadata(release, &bytes, sha256(&bytes))?;
         parse(release, &bytes)?;
-        let head = Head::new(&shown(&url), &shown(&url), 200, &bytes);
+        let head = ResponseMeta::new(&shown(&url), &shown(&url), 200, &bytes);
         network
             .responses()
             .keep(Kind::Metadata, &metadata_key(release), &head, &bytes);
@@ -170,7 +170,7 @@ impl IndexRepo {
     async fn metadata_beside(&self, wheel: &Url) -> Result<Option<Vec<u8>>> {
         let mut url = wheel.clone();
         url.set_path(&format!("{}.metadata", wheel.path()));
-        let mut ask = Ask::new(url.clone(), METADATA_LIMIT);
+        let mut ask = Request::new(url.clone(), METADATA_LIMIT);
         ask.deadline = Some(self.0.network.options().page_timeout);
         let mut bytes = Vec::new();
         let answer = self.0.network.ask(&self.0.account, &ask, &mut bytes).await?;
@@ -186,7 +186,7 @@ impl IndexRepo {
     }
 
     /// Compare METADATA, of which `found` is the digest, with what the index promises.
-    fn check_metadata(&self, release: &Release, bytes: &[u8], found: Sha256) -> Result<()> {
+    fn check_metadata(&self, release: &ReleaseFile, bytes: &[u8], found: Sha256) -> Result<()> {
         let wrong = |expected: String, found: String| IndexError::WrongDigest {
             file: format!("{}.metadata", release.file),
             url: self.place().to_string(),
@@ -206,7 +206,7 @@ impl IndexRepo {
     }
 
     /// A wheel on this disk, fetched if it is not there.
-    async fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
+    async fn local_wheel(&self, release: &ReleaseFile) -> Result<PathBuf> {
         if let Some(path) = self.find_wheel(release) {
             return Ok(path);
         }
@@ -220,7 +220,7 @@ impl IndexRepo {
     }
 
     /// A wheel that is on this disk and still what it should be.
-    fn find_wheel(&self, release: &Release) -> Option<PathBuf> {
+    fn find_wheel(&self, release: &ReleaseFile) -> Option<PathBuf> {
         for key in wheel_keys(release) {
             let path = self.0.network.responses().wheel(&key, &release.file);
             if !path.is_file() {
@@ -244,7 +244,7 @@ impl IndexRepo {
 
     async fn download(
         &self,
-        release: &Release,
+        release: &ReleaseFile,
         target: &Path,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<()> {
@@ -256,7 +256,7 @@ impl IndexRepo {
             ));
         }
         let mut staged = shared::staged_beside(target)?;
-        let ask = Ask::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
+        let ask = Request::new(url.clone(), release.size.unwrap_or(WHEEL_LIMIT)).unpacked();
         let mut sink = FileSink::new(staged.file(), progress, release.strong());
         let answer = self.0.network.ask(&self.0.account, &ask, &mut sink).await;
         let wrong_size = |expected, found| IndexError::WrongSize {
@@ -313,7 +313,7 @@ impl IndexRepo {
 }
 
 /// Fine if a file can be opened as what it should be.
-fn check_sound(release: &Release, path: &Path) -> Result<()> {
+fn check_sound(release: &ReleaseFile, path: &Path) -> Result<()> {
     let opened = if release.is_sdist() {
         Sdist::open(path).map(drop)
     } else {
@@ -323,7 +323,7 @@ fn check_sound(release: &Release, path: &Path) -> Result<()> {
 }
 
 /// An error about a file that was fetched, called by where it came from: its path in the cache tells nobody anything.
-fn named(release: &Release, path: &Path, error: backlot_wheel::Error) -> Error {
+fn named(release: &ReleaseFile, path: &Path, error: backlot_wheel::Error) -> Error {
     use backlot_wheel::Error as Unsound;
     let place = PathBuf::from(release.place().to_string());
     let said = |reason: String| {
@@ -349,7 +349,7 @@ fn named(release: &Release, path: &Path, error: backlot_wheel::Error) -> Error {
 }
 
 /// Metadata of this release, or the reason why it is not.
-pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
+pub(crate) fn parse(release: &ReleaseFile, bytes: &[u8]) -> Result<Metadata> {
     let wrong = |reason: String| IndexError::WrongMetadata {
         file: release.file.clone(),
         url: release.place().to_string(),
@@ -362,7 +362,7 @@ pub(crate) fn parse(release: &Release, bytes: &[u8]) -> Result<Metadata> {
     Ok(metadata)
 }
 
-fn link(release: &Release) -> Result<Url> {
+fn link(release: &ReleaseFile) -> Result<Url> {
     let link = release.link().unwrap_or_default();
     Url::parse(link).map_err(|e| {
         backlot_net::Error::BadUrl {
@@ -374,7 +374,7 @@ fn link(release: &Release) -> Result<Url> {
 }
 
 /// What the metadata of a release is kept under: its own digest, its wheel's, or its address.
-pub(crate) fn metadata_key(release: &Release) -> String {
+pub(crate) fn metadata_key(release: &ReleaseFile) -> String {
     match (release.metadata_sha256, release.sha256, release.strong()) {
         (Some(digest), ..) => format!("metadata {digest} of {}", release.file),
         (None, Some(digest), _) => format!("wheel {digest} of {}", release.file),
@@ -384,7 +384,7 @@ pub(crate) fn metadata_key(release: &Release) -> String {
 }
 
 /// What a wheel may be kept under, the surest first.
-fn wheel_keys(release: &Release) -> Vec<String> {
+fn wheel_keys(release: &ReleaseFile) -> Vec<String> {
     let mut keys: Vec<String> = release.sha256.iter().map(ToString::to_string).collect();
     keys.extend(release.strong().map(ToString::to_string));
     keys.extend(release.link().map(ToOwned::to_owned));

@@ -19,8 +19,8 @@ use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
 use crate::layout::{RepoKind, is_wheel, source_suffix};
 use crate::listing::{Listing, sort};
-use crate::own_page::{self, OwnFile};
-use crate::release::{Lies, Release, ReleaseKind};
+use crate::page_reader::{self, OwnFile};
+use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
 
 /// How the name of a marker begins.
 pub(super) const PENDING: &str = ".pending-";
@@ -54,14 +54,14 @@ impl ReleaseStore {
             Ok(Some(written)) if written >= changed => {}
             _ => return Ok(None),
         }
-        let Some(bytes) = self.own_page(name)? else {
+        let Some(bytes) = self.page_reader(name)? else {
             return Ok(None);
         };
         // After the page was read: who speaks now writes it after us.
         if self.is_pending(name) {
             return Ok(None);
         }
-        let Some(files) = own_page::read(&bytes) else {
+        let Some(files) = page_reader::read(&bytes) else {
             return Ok(None);
         };
         let mut left: HashSet<&str> = there.iter().map(String::as_str).collect();
@@ -153,17 +153,17 @@ impl Pending<'_> {
 }
 
 /// A wheel as the page of its package has it; `None` if that does not say all.
-pub(super) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<Release> {
+pub(super) fn release(file: OwnFile<'_>, folder: &Arc<Path>, package: &PackageName) -> Option<ReleaseFile> {
     let name = WheelName::parse_likely(&file.filename, package).ok()?;
     if name.package != *package {
         return None;
     }
-    Some(Release {
+    Some(ReleaseFile {
         kind: ReleaseKind::Wheel,
         package: package.clone(),
         version: name.version.clone(),
         name,
-        lies: Lies::In(Arc::clone(folder)),
+        lies: FileLocation::Dir(Arc::clone(folder)),
         size: Some(file.size),
         sha256: Some(file.sha256()),
         metadata_sha256: Some(file.metadata_sha256()?),

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use backlot_backend::{CommitBy, Error as BackendError, How, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, How, Put, RenameOutcome};
 use backlot_core::{Context, FileError, Timestamp};
 use backlot_net::Pauses;
 use backlot_pep::{PackageName, Version};
@@ -27,7 +27,7 @@ use ulid::Ulid;
 
 use super::{ReleaseStore, SDIST, WHEEL};
 use crate::error::{Error, Result};
-use crate::publish::Offer;
+use crate::publish::PublishCandidate;
 
 /// How often a commit whose answer was lost is sent again, and the first pause before.
 const RETRIES: u32 = 4;
@@ -56,7 +56,7 @@ struct Staged {
 impl ReleaseStore {
     pub(super) fn commit(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         at: Timestamp,
         target: &str,
         context: &Context,
@@ -69,7 +69,7 @@ impl ReleaseStore {
 
     fn commit_by_create(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         at: Timestamp,
         target: &str,
         context: &Context,
@@ -88,7 +88,7 @@ impl ReleaseStore {
     /// Send what is offered; the inner error is the store's.
     pub(super) fn put_offered(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         target: &str,
         how: How,
         modified: u64,
@@ -106,7 +106,7 @@ impl ReleaseStore {
 
     fn commit_by_move(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         bytes: &[u8],
         target: &str,
         context: &Context,
@@ -125,7 +125,7 @@ impl ReleaseStore {
     /// Race until somebody's release is there. `mine` is what is staged and has to be removed if it is not ours.
     fn race(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         bytes: &[u8],
         target: &str,
         mine: &mut Option<Ulid>,
@@ -179,11 +179,11 @@ impl ReleaseStore {
                 continue;
             }
             match objects.rename(&staged_key(offer, id), target) {
-                Ok(Moved::Done) => return Ok(Committed::Won),
+                Ok(RenameOutcome::Done) => return Ok(Committed::Won),
                 // Removed by somebody who is now before us, or moved by a request whose answer was lost.
-                Ok(Moved::Gone) => *mine = None,
-                Ok(Moved::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
-                Ok(Moved::Exists) => {
+                Ok(RenameOutcome::Gone) => *mine = None,
+                Ok(RenameOutcome::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
+                Ok(RenameOutcome::Exists) => {
                     return Err(self.in_the_way(
                         target,
                         "something that is not a wheel has this name",
@@ -203,7 +203,7 @@ impl ReleaseStore {
     }
 
     /// What others have staged for the offered version.
-    fn rivals(&self, offer: &Offer, mine: Ulid) -> Result<Vec<Staged>> {
+    fn rivals(&self, offer: &PublishCandidate, mine: Ulid) -> Result<Vec<Staged>> {
         let staged = self.staged(&offer.name.package)?.into_iter();
         let rivals = staged.filter(|s| s.id != mine && s.version == offer.name.version);
         Ok(rivals.collect())
@@ -235,7 +235,7 @@ impl ReleaseStore {
 /// The offered file as it is sent: what was checked, or an error at its end.
 struct Source<'a> {
     file: fs::File,
-    offer: &'a Offer,
+    offer: &'a PublishCandidate,
     context: &'a Context,
     hasher: sha2::Sha256,
     /// Why it is not sent, if so.
@@ -243,7 +243,7 @@ struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn open(offer: &'a Offer, context: &'a Context) -> Result<Self> {
+    fn open(offer: &'a PublishCandidate, context: &'a Context) -> Result<Self> {
         Ok(Self {
             file: fs::File::open(&offer.source)?,
             offer,
@@ -279,7 +279,7 @@ impl Read for Source<'_> {
 }
 
 /// The offered file, whole.
-pub(super) fn read_offered(offer: &Offer, context: &Context) -> Result<Vec<u8>> {
+pub(super) fn read_offered(offer: &PublishCandidate, context: &Context) -> Result<Vec<u8>> {
     let (mut source, mut bytes) = (Source::open(offer, context)?, Vec::new());
     let read = source.read_to_end(&mut bytes);
     match source.refused {
@@ -298,7 +298,7 @@ fn staged_prefix(package: &PackageName) -> String {
     format!("staged/{package}/")
 }
 
-pub(super) fn staged_key(offer: &Offer, id: Ulid) -> String {
+pub(super) fn staged_key(offer: &PublishCandidate, id: Ulid) -> String {
     let id = id.to_string().to_lowercase();
     format!("{}{id}-{}", staged_prefix(&offer.name.package), offer.file)
 }

@@ -6,12 +6,12 @@
 use super::{ReleaseStore, package_prefix};
 use crate::error::Result;
 use crate::layout::RepoKind;
-use crate::publish::{ExistingRelease, Offer, There, unknown};
-use crate::release::Release;
+use crate::publish::{ExistingRelease, PublishCandidate, There, unknown};
+use crate::release::ReleaseFile;
 
 impl ReleaseStore {
     /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
-    pub(super) fn find_version(&self, offer: &Offer) -> Result<Option<ExistingRelease>> {
+    pub(super) fn find_version(&self, offer: &PublishCandidate) -> Result<Option<ExistingRelease>> {
         let (package, version) = (&offer.name.package, &offer.name.version);
         if self.is_local() && self.kind()? == RepoKind::Empty {
             return Ok(None);
@@ -30,9 +30,9 @@ impl ReleaseStore {
                 .iter()
                 .any(|name| name.as_str() == file.trim_end_matches(".json"))
         };
-        let shelf = self.shelf_of(package, &is_wanted)?;
+        let snapshot = self.snapshot_of(package, &is_wanted)?;
         let there = names.iter().map(|file| {
-            let release = shelf.files().find(|release| release.file == **file);
+            let release = snapshot.files().find(|release| release.file == **file);
             There {
                 file,
                 sha256: release.and_then(|release| self.digest_of(release).ok()),
@@ -48,11 +48,11 @@ impl ReleaseStore {
             return Ok(Some(unknown(self.at(&key))));
         };
         let sha256 = self.digest_of(release).ok();
-        let release = Release {
+        let release = ReleaseFile {
             sha256,
             ..release.clone()
         };
-        let published = shelf.status(&release).published;
+        let published = snapshot.status(&release).published;
         let since = published.as_ref().map(|fact| fact.at).or(release.published_at);
         Ok(Some(ExistingRelease {
             place: release.place(),
@@ -63,7 +63,7 @@ impl ReleaseStore {
     }
 
     /// Whether what would be in the offer's way is there: as a rule any file of its version.
-    pub(super) fn has_version(&self, offer: &Offer) -> Result<bool> {
+    pub(super) fn has_version(&self, offer: &PublishCandidate) -> Result<bool> {
         let files = self.file_names(&offer.name.package)?;
         let mut same = files.iter().filter(|(_, version)| *version == offer.name.version);
         if offer.siblings.is_none() {

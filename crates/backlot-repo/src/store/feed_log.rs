@@ -12,7 +12,7 @@
 
 use std::time::Instant;
 
-use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, Put, RenameOutcome};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -172,10 +172,10 @@ impl ReleaseStore {
                 .stage(&staged, bytes.to_vec())
                 .and_then(|()| self.move_staged(id, &staged, &target, number, &mut last));
             match outcome {
-                Ok(Moved::Done) => return Ok(Put::New),
+                Ok(RenameOutcome::Done) => return Ok(Put::New),
                 // Removed by somebody who is now before us.
-                Ok(Moved::Gone) => pause(20),
-                Ok(Moved::Exists) => {
+                Ok(RenameOutcome::Gone) => pause(20),
+                Ok(RenameOutcome::Exists) => {
                     objects.delete(&staged).ok();
                     return Ok(Put::Exists);
                 }
@@ -195,7 +195,7 @@ impl ReleaseStore {
         target: &str,
         number: u64,
         last: &mut Ulid,
-    ) -> Result<Moved, BackendError> {
+    ) -> Result<RenameOutcome, BackendError> {
         let (objects, begun) = (&self.0.objects, Instant::now());
         loop {
             let mut waits = false;
@@ -212,7 +212,7 @@ impl ReleaseStore {
                 }
             }
             if objects.stat(target)?.is_some() {
-                return Ok(Moved::Exists);
+                return Ok(RenameOutcome::Exists);
             }
             if !waits {
                 return objects.rename(staged, target);

@@ -15,15 +15,15 @@ use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::facts::{Said, new_id};
 use super::feed_log::{FEED, MOST};
-use super::shelf::fold;
+use super::release_events::{Said, new_id};
+use super::snapshot::fold;
 use super::{JSON, ReleaseStore, package_prefix, status_prefix};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, Fact, fact_name, may_be, published_digests};
 use crate::feed::{CREATED, FeedEvent};
 use crate::listing::Listing;
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::release_event::{FACT_LIMIT, ReleaseEvent, fact_name, may_be, published_digests};
 
 /// How long an announcement is left to its writer.
 const GRACE: Duration = Duration::from_secs(30);
@@ -171,7 +171,7 @@ impl ReleaseStore {
                 event.id
             );
             let fact = self.0.objects.read(&key, FACT_LIMIT)?;
-            let fact = fact.and_then(|bytes| serde_json::from_slice::<Fact>(&bytes).ok());
+            let fact = fact.and_then(|bytes| serde_json::from_slice::<ReleaseEvent>(&bytes).ok());
             if fact.is_none() {
                 return Ok(Happened::NotYet);
             }
@@ -187,15 +187,15 @@ impl ReleaseStore {
         if self.0.objects.stat(&key)?.is_none() {
             return Ok(Happened::NotYet);
         }
-        let shelf = self.shelf_of(&event.package, &|name| name.trim_end_matches(".json") == file)?;
-        let Some(release) = shelf.files().find(|release| release.file == file) else {
+        let snapshot = self.snapshot_of(&event.package, &|name| name.trim_end_matches(".json") == file)?;
+        let Some(release) = snapshot.files().find(|release| release.file == file) else {
             return Ok(Happened::NotYet);
         };
         let sha256 = self.digest_of(release)?;
         if Some(sha256) != event.sha256 {
             return Ok(Happened::Never);
         }
-        let published = self.published_of(release, shelf.facts(&release.version));
+        let published = self.published_of(release, snapshot.facts(&release.version));
         Ok(Happened::All(vec![FeedEvent::of_file(
             release,
             sha256,
@@ -203,9 +203,13 @@ impl ReleaseStore {
         )]))
     }
 
-    fn published_of<'a>(&self, release: &Release, facts: impl Iterator<Item = &'a Fact>) -> Option<Fact> {
+    fn published_of<'a>(
+        &self,
+        release: &ReleaseFile,
+        facts: impl Iterator<Item = &'a ReleaseEvent>,
+    ) -> Option<ReleaseEvent> {
         let sha256 = self.digest_of(release).ok();
-        let release = Release {
+        let release = ReleaseFile {
             sha256,
             ..release.clone()
         };
@@ -222,7 +226,7 @@ impl ReleaseStore {
                 continue;
             };
             let of_version = said.get(&release.version.to_string()).into_iter();
-            let facts: Vec<&Fact> = of_version.flat_map(Said::facts).collect();
+            let facts: Vec<&ReleaseEvent> = of_version.flat_map(Said::facts).collect();
             // What somebody put in the place of what was published is damage, and no event.
             if may_be(&published_digests(facts.iter().copied(), &release.file), sha256) {
                 let published = self.published_of(release, facts.into_iter());

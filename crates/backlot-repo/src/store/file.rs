@@ -1,7 +1,7 @@
 //! The file of one release: where it lies, its digest, and its bytes. What lies on a disk of this machine is opened where it lies, the
 //! rest is fetched and kept.
 //!
-//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: what a package has (`shelf`), and unpacking.
+//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: what a package has (`snapshot`), and unpacking.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use sha2::Digest as _;
 use super::ReleaseStore;
 use crate::error::{Error, Result};
 use crate::record::sha256_of_file;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 impl ReleaseStore {
     /// The key of a release's file.
-    pub(super) fn key_of(&self, release: &Release) -> String {
+    pub(super) fn key_of(&self, release: &ReleaseFile) -> String {
         match (release.path(), self.0.objects.root()) {
             (Some(path), Some(root)) => {
                 let below = path.strip_prefix(root).unwrap_or(&path);
@@ -29,7 +29,7 @@ impl ReleaseStore {
     }
 
     /// The digest of a file: of one on this disk that has no record, by reading it.
-    pub(crate) fn digest_of(&self, release: &Release) -> Result<Sha256> {
+    pub(crate) fn digest_of(&self, release: &ReleaseFile) -> Result<Sha256> {
         match (release.sha256, self.0.objects.file(&self.key_of(release))) {
             (Some(known), _) => Ok(known),
             (None, Some(path)) => sha256_of_file(&path),
@@ -38,7 +38,7 @@ impl ReleaseStore {
     }
 
     /// A part of a release's file.
-    pub(crate) fn part(&self, release: &Release, range: ByteRange) -> Result<Option<Piece>> {
+    pub(crate) fn part(&self, release: &ReleaseFile, range: ByteRange) -> Result<Option<Piece>> {
         let Some(total) = release.size.filter(|_| self.absent(release).is_some()) else {
             // Of what is on this disk all is read.
             return Ok(None);
@@ -53,13 +53,13 @@ impl ReleaseStore {
     }
 
     /// Where the file of a release will be kept, if it is not there yet.
-    pub(crate) fn absent(&self, release: &Release) -> Option<PathBuf> {
+    pub(crate) fn absent(&self, release: &ReleaseFile) -> Option<PathBuf> {
         let path = self.kept_wheel(release)?;
         (!self.is_kept(&path, release)).then_some(path)
     }
 
     /// Fetch many wheels at once; [`Self::open_wheel`] then takes them from this disk.
-    pub(crate) fn prefetch_wheels(&self, releases: &[&Release]) -> Result<()> {
+    pub(crate) fn prefetch_wheels(&self, releases: &[&ReleaseFile]) -> Result<()> {
         if self.is_local() {
             return Ok(());
         }
@@ -67,18 +67,18 @@ impl ReleaseStore {
     }
 
     /// The wheel of a release, open; fetched whole and kept.
-    pub(crate) fn archive(&self, release: &Release) -> Result<WheelArchive> {
+    pub(crate) fn archive(&self, release: &ReleaseFile) -> Result<WheelArchive> {
         Ok(WheelArchive::open(&self.local_wheel(release)?)?)
     }
 
     /// The source distribution of a release; fetched whole and kept.
-    pub(crate) fn source(&self, release: &Release) -> Result<Sdist> {
+    pub(crate) fn source(&self, release: &ReleaseFile) -> Result<Sdist> {
         Ok(Sdist::open(&self.local_wheel(release)?)?)
     }
 
     /// Put a file in place (atomically, replacing what is there) if it has the size and digest that the release has; else
     /// nothing is written. Reads at most one byte more than the release has.
-    pub fn open_wheel(&self, release: &Release, target: &Path, context: &Context) -> Result<()> {
+    pub fn open_wheel(&self, release: &ReleaseFile, target: &Path, context: &Context) -> Result<()> {
         context.check()?;
         let context = &context.clone().about(release.place().subject());
         let size = release.size.unwrap_or(0);
@@ -100,7 +100,7 @@ impl ReleaseStore {
         Ok(())
     }
 
-    fn local_wheel(&self, release: &Release) -> Result<PathBuf> {
+    fn local_wheel(&self, release: &ReleaseFile) -> Result<PathBuf> {
         let key = self.key_of(release);
         if let Some(path) = self.0.objects.file(&key) {
             return Ok(path);
@@ -114,12 +114,12 @@ impl ReleaseStore {
         found.map(|_| path).ok_or_else(|| self.no_release(release))
     }
 
-    fn is_kept(&self, path: &Path, release: &Release) -> bool {
+    fn is_kept(&self, path: &Path, release: &ReleaseFile) -> bool {
         !self.0.is_uncached && sha256_of_file(path).is_ok_and(|found| Some(found) == release.sha256)
     }
 
     /// Where the file of a release far away is kept.
-    fn kept_wheel(&self, release: &Release) -> Option<PathBuf> {
+    fn kept_wheel(&self, release: &ReleaseFile) -> Option<PathBuf> {
         let key = release
             .sha256
             .map_or_else(|| release.place().to_string(), |digest| digest.to_string());
@@ -191,7 +191,7 @@ impl ReleaseStore {
         }
     }
 
-    pub(super) fn no_release(&self, release: &Release) -> Error {
+    pub(super) fn no_release(&self, release: &ReleaseFile) -> Error {
         Error::NoRelease {
             package: release.package.clone(),
             version: release.version.clone(),

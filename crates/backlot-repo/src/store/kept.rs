@@ -6,7 +6,7 @@
 use backlot_backend::Entry;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::shared;
-use backlot_net::{Head, Kind};
+use backlot_net::{Kind, ResponseMeta};
 use backlot_pep::PackageName;
 
 use super::{ReleaseStore, page_key};
@@ -34,7 +34,7 @@ impl ReleaseStore {
     }
 
     /// The page of a package for programs; `None` also if it is too large.
-    pub(super) fn own_page(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
+    pub(super) fn page_reader(&self, name: &PackageName) -> Result<Option<Vec<u8>>> {
         let page = self.0.objects.read(&page_key(name), PAGE_LIMIT)?;
         Ok(page.filter(|page| page.len() as u64 <= PAGE_LIMIT))
     }
@@ -98,7 +98,7 @@ impl ReleaseStore {
     pub(super) fn keep(&self, key: &str, of: &str, bytes: &[u8]) {
         if let Some(responses) = &self.0.kept {
             let place = self.at(of).to_string();
-            let head = Head::new(&place, &place, 200, bytes);
+            let head = ResponseMeta::new(&place, &place, 200, bytes);
             responses.keep(Kind::Metadata, key, &head, bytes);
         }
     }

@@ -15,16 +15,16 @@ use super::by_page::release;
 use super::{ReleaseStore, package_prefix, page_key, status_prefix};
 use crate::error::Result;
 use crate::layout::COARSE;
-use crate::own_page;
+use crate::page_reader;
 use crate::pages::PageEntry;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 
 /// What a page says of the wheels that lie there with all that belongs to them, by file name.
 #[derive(Debug, Default)]
 pub(super) struct KnownPage {
     /// In nanoseconds since the Unix epoch.
     written: u64,
-    releases: HashMap<String, Release>,
+    releases: HashMap<String, ReleaseFile>,
 }
 
 impl ReleaseStore {
@@ -37,10 +37,10 @@ impl ReleaseStore {
         let Some(written) = self.0.objects.revision(&page_key(name))? else {
             return Ok(KnownPage::default());
         };
-        let bytes = self.own_page(name)?.unwrap_or_default();
+        let bytes = self.page_reader(name)?.unwrap_or_default();
         let prefix = package_prefix(name);
         let folder = Arc::from(root.join(&prefix));
-        let files = own_page::read(&bytes).unwrap_or_default().into_iter();
+        let files = page_reader::read(&bytes).unwrap_or_default().into_iter();
         let mut known = KnownPage {
             written,
             releases: HashMap::new(),

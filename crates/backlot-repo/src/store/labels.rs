@@ -11,13 +11,13 @@ use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::facts::new_id;
+use super::release_events::new_id;
 use super::{JSON, ReleaseStore};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, fact_name};
 use crate::layout::RepoKind;
 use crate::publish::{Publication, TOOL};
-use crate::verdict::time_after;
+use crate::release_event::{FACT_LIMIT, fact_name};
+use crate::status_change::time_after;
 
 /// A move of a label, as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 //! Invariants: of any number that make it at once, one gives it its identity; a repo that is known is not made again where it is gone, and
 //! one of another way to commit is not published to. Deliberately absent: what lies in it.
 
-use backlot_backend::{CommitBy, Moved};
+use backlot_backend::{CommitBy, RenameOutcome};
 use backlot_core::{Context, PlaceIdentity};
 
 use super::{JSON, ReleaseStore};
@@ -76,7 +76,7 @@ impl ReleaseStore {
                     ulid::Ulid::generate().to_string().to_lowercase()
                 );
                 self.0.objects.stage(&staged, marker)?;
-                if self.0.objects.rename(&staged, "repo.json")? == Moved::Exists {
+                if self.0.objects.rename(&staged, "repo.json")? == RenameOutcome::Exists {
                     self.0.objects.delete(&staged)?;
                 }
             }

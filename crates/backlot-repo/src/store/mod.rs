@@ -10,7 +10,6 @@
 mod by_page;
 mod commit;
 mod existing;
-mod facts;
 mod feed;
 mod feed_log;
 mod feed_pending;
@@ -25,12 +24,13 @@ mod pages;
 mod probe;
 mod records;
 mod rehearsal;
+mod release_events;
 mod releases;
-mod shelf;
+mod snapshot;
+mod status_changes;
 #[cfg(test)]
 mod tests;
 mod upkeep;
-mod verdicts;
 
 pub use labels::{LabelEvent, LabelMove};
 
@@ -43,18 +43,18 @@ use std::time::Duration;
 
 use backlot_backend::ObjectStore;
 use backlot_core::ExpectedIdentity;
-use backlot_net::{Kept, Kind, Network, PlaceName, Responses};
+use backlot_net::{CachedResponse, HttpCache, Kind, Network, PlaceName};
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::sdist_name;
 
 pub use backlot_backend::StoreOptions;
 
-use crate::allow::Gate;
+use crate::allow::Allowlist;
 use crate::error::{Error, Result};
 use crate::layout::{Places, RepoKind, is_wheel};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::ReleaseRecord;
-use shelf::Known;
+use snapshot::Known;
 
 /// The largest wheel that is sent in one request, or fetched to see what it is.
 const WHEEL_LIMIT: u64 = 4 << 30;
@@ -68,18 +68,18 @@ struct Inner {
     /// Of a folder on this machine, its paths.
     places: Option<Places>,
     /// What was read from afar is kept on this disk.
-    kept: Option<Responses>,
+    kept: Option<HttpCache>,
     shelves: Mutex<HashMap<PackageName, Known>>,
     /// What files without a record were found to be, by key, size and time.
     inspected: Mutex<HashMap<(String, u64, u64), ReleaseRecord>>,
-    warned: Mutex<BTreeSet<Place>>,
+    warned: Mutex<BTreeSet<Location>>,
     /// The store honours what a commit relies on: seen in this process.
     proven: OnceLock<()>,
     /// How long another publisher may take between staging and moving before it is taken for dead. Nothing but haste
     /// depends on it.
     patience: Duration,
     /// What it may be asked for; anything, if it has none.
-    gate: OnceLock<Gate>,
+    gate: OnceLock<Allowlist>,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
     known: OnceLock<ExpectedIdentity>,
     /// Nothing that is kept on this disk is believed.
@@ -134,11 +134,11 @@ impl ReleaseStore {
         key.starts_with("packages/") && (is_wheel(file) || sdist_name(file).is_some())
     }
 
-    pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: Responses) -> Self {
+    pub(crate) fn over(objects: Arc<dyn ObjectStore>, kept: HttpCache) -> Self {
         Self::new(objects, Some(kept))
     }
 
-    fn new(objects: Arc<dyn ObjectStore>, kept: Option<Responses>) -> Self {
+    fn new(objects: Arc<dyn ObjectStore>, kept: Option<HttpCache>) -> Self {
         Self(Arc::new(Inner {
             places: objects.root().map(Places::new),
             objects,
@@ -174,7 +174,7 @@ impl ReleaseStore {
     }
 
     /// What was kept on this disk, where it may be believed.
-    fn find_kept(&self, kind: Kind, key: &str) -> Option<Kept> {
+    fn find_kept(&self, kind: Kind, key: &str) -> Option<CachedResponse> {
         if self.0.is_uncached {
             return None;
         }
@@ -183,12 +183,12 @@ impl ReleaseStore {
 
     /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
     #[must_use]
-    pub fn gated(self, gate: Gate) -> Self {
+    pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
         self
     }
 
-    pub(crate) fn gate(&self) -> Option<&Gate> {
+    pub(crate) fn gate(&self) -> Option<&Allowlist> {
         self.0.gate.get()
     }
 
@@ -233,18 +233,18 @@ impl ReleaseStore {
     }
 
     /// Where it is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> Location {
         match self.0.objects.root() {
             Some(root) => root.into(),
-            None => Place::Url(self.0.objects.place().to_owned()),
+            None => Location::Url(self.0.objects.place().to_owned()),
         }
     }
 
     /// Where an object lies, for people.
-    fn at(&self, key: &str) -> Place {
+    fn at(&self, key: &str) -> Location {
         match self.0.objects.root() {
             Some(root) => root.join(key).into(),
-            None => Place::Url(format!("{}/{key}", self.0.objects.place())),
+            None => Location::Url(format!("{}/{key}", self.0.objects.place())),
         }
     }
 
@@ -264,12 +264,12 @@ impl ReleaseStore {
         self.0.inspected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warned(&self) -> MutexGuard<'_, BTreeSet<Place>> {
+    fn warned(&self) -> MutexGuard<'_, BTreeSet<Location>> {
         self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was read from afar is kept there.
-    pub(crate) fn kept(&self) -> Option<&Responses> {
+    pub(crate) fn kept(&self) -> Option<&HttpCache> {
         self.0.kept.as_ref()
     }
 }

@@ -1,7 +1,7 @@
 //! Which packages and files a store has, by their names alone.
 //!
 //! Invariant: a place whose names cannot be told is an error, and so is one that is gone; it is never taken for empty. Deliberately absent: what
-//! the files are (`shelf`).
+//! the files are (`snapshot`).
 
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{WheelName, sdist_name};

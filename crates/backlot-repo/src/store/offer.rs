@@ -14,27 +14,33 @@ use backlot_core::{Context, Operation, Timestamp};
 use super::commit::Committed;
 use super::{JSON, METADATA, ReleaseStore, WHEEL_LIMIT, package_prefix, pages_prefix, status_prefix};
 use crate::error::{Error, Result};
-use crate::fact::{FactKind, fact_name};
 use crate::feed::FeedEvent;
-use crate::place::Place;
-use crate::publish::{ExistingRelease, Offer, Publication, PublishPlan, Published, published_fact, unknown};
+use crate::location::Location;
+use crate::publish::{
+    ExistingRelease, Publication, PublishCandidate, PublishPlan, Published, published_fact, unknown,
+};
 use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
+use crate::release_event::{ReleaseEventKind, fact_name};
 
 impl ReleaseStore {
     /// What [`Self::publish`] would do now. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
-        self.plan(&Offer::check_wheel(wheel, context)?)
+        self.plan(&PublishCandidate::check_wheel(wheel, context)?)
     }
 
     /// Publish a wheel: exactly one of any number of publishers of a version wins, the others get
     /// [`Error::ReleaseExists`]. Derived files of the package that an earlier publisher could not write are made too, also
     /// when this publish is a conflict.
     pub fn publish(&self, wheel: &Path, publication: &Publication, context: &Context) -> Result<Published> {
-        self.offer(&Offer::check_wheel(wheel, context)?, publication, context)
+        self.offer(
+            &PublishCandidate::check_wheel(wheel, context)?,
+            publication,
+            context,
+        )
     }
 
     /// What [`Self::offer`] would do now. Changes nothing.
-    pub(crate) fn plan(&self, offer: &Offer) -> Result<PublishPlan> {
+    pub(crate) fn plan(&self, offer: &PublishCandidate) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         self.check_layout()?;
         let makes_repo = !self.is_made()?;
@@ -71,7 +77,7 @@ impl ReleaseStore {
     /// Publish what was checked already, which may be one file of several.
     pub(crate) fn offer(
         &self,
-        offer: &Offer,
+        offer: &PublishCandidate,
         publication: &Publication,
         context: &Context,
     ) -> Result<Published> {
@@ -84,7 +90,7 @@ impl ReleaseStore {
         }
         if !self.is_local() && offer.size > WHEEL_LIMIT {
             return Err(Error::TooLarge {
-                place: Place::Path(offer.source.clone()),
+                place: Location::Path(offer.source.clone()),
                 limit: WHEEL_LIMIT,
             });
         }
@@ -141,7 +147,7 @@ impl ReleaseStore {
     }
 
     /// What is derived, after a commit. Returns what else of the package was wrong and was made again.
-    fn finish(&self, offer: &Offer, at: Timestamp, context: &Context) -> Result<Vec<Place>> {
+    fn finish(&self, offer: &PublishCandidate, at: Timestamp, context: &Context) -> Result<Vec<Location>> {
         let (objects, target) = (&*self.0.objects, target(offer));
         // A disk may round the time that it was given.
         let there = if self.is_local() {
@@ -169,18 +175,18 @@ impl ReleaseStore {
     }
 
     /// The error for a version that is there; completes what its publisher may have left undone.
-    fn conflict(&self, offer: &Offer, existing: ExistingRelease, context: &Context) -> Error {
+    fn conflict(&self, offer: &PublishCandidate, existing: ExistingRelease, context: &Context) -> Error {
         let complete = self.complete(&offer.name.package, context).is_ok();
         offer.conflict(self.place(), existing, complete)
     }
 
     /// After a commit that seems lost: whether the release that is there has our bytes, and nobody else says it is theirs.
-    fn is_ours(&self, offer: &Offer, fact: &str) -> Result<bool> {
+    fn is_ours(&self, offer: &PublishCandidate, fact: &str) -> Result<bool> {
         let target = target(offer);
-        let shelf = self.shelf_of(&offer.name.package, &|file| {
+        let snapshot = self.snapshot_of(&offer.name.package, &|file| {
             file.trim_end_matches(".json") == offer.file
         })?;
-        let is_same = shelf
+        let is_same = snapshot
             .files()
             .any(|r| self.key_of(r) == target && r.sha256 == Some(offer.sha256));
         if !is_same {
@@ -189,7 +195,7 @@ impl ReleaseStore {
         let prefix = status_prefix(&offer.name.package, &offer.name.version);
         let said = self.said(&offer.name.package, &offer.name.version)?;
         let claims = said.named.iter().filter(|(id, claim)| {
-            claim.kind == FactKind::Published
+            claim.kind == ReleaseEventKind::Published
                 && claim.sha256 == Some(offer.sha256)
                 && format!("{prefix}{}", fact_name(*id)) != fact
         });
@@ -197,7 +203,7 @@ impl ReleaseStore {
     }
 
     /// Two publishers of one version with different tags can pass each other; people must know.
-    fn warn_of_siblings(&self, offer: &Offer, context: &Context) {
+    fn warn_of_siblings(&self, offer: &PublishCandidate, context: &Context) {
         if offer.siblings.is_some() {
             return;
         }
@@ -205,8 +211,8 @@ impl ReleaseStore {
         let files = if self.is_local() {
             self.file_names(&offer.name.package).unwrap_or_default()
         } else {
-            let shelf = self.known_shelf(&offer.name.package).unwrap_or_default();
-            shelf
+            let snapshot = self.known_snapshot(&offer.name.package).unwrap_or_default();
+            snapshot
                 .files()
                 .map(|file| (file.file.clone(), file.version.clone()))
                 .collect()
@@ -224,6 +230,6 @@ impl ReleaseStore {
     }
 }
 
-fn target(offer: &Offer) -> String {
+fn target(offer: &PublishCandidate) -> String {
     format!("{}{}", package_prefix(&offer.name.package), offer.file)
 }

@@ -13,16 +13,16 @@ use backlot_core::{Context, Timestamp};
 use backlot_pep::PackageName;
 
 use super::known_page::KnownPage;
-use super::shelf::{Shelf, fold};
+use super::snapshot::{PackageSnapshot, fold};
 use super::{HTML, JSON, METADATA, PAGE, ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::Result;
-use crate::fact::{Fact, may_be, published_digests};
 use crate::index::parse_metadata;
 use crate::layout::RepoKind;
 use crate::listing::by_name;
 use crate::pages::{self, PageEntry};
 use crate::record::{RECORD_FORMAT, ReleaseRecord};
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::release_event::{ReleaseEvent, may_be, published_digests};
 
 /// How often a page is written again because the listing changed meanwhile, before it is left to the others.
 const ROUNDS: usize = 100;
@@ -39,7 +39,7 @@ impl ReleaseStore {
     /// Make all that is derived of a package right, and the root index. Returns the sidecars and records that were wrong.
     pub(super) fn complete(&self, package: &PackageName, context: &Context) -> Result<Vec<String>> {
         let known = self.known_page(package)?;
-        let healed = self.heal(package, &known)?;
+        let healed = self.repair_derived(package, &known)?;
         self.settle_package(package, &known, context)?;
         self.settle_root(false, context)?;
         Ok(healed)
@@ -54,7 +54,7 @@ impl ReleaseStore {
         for name in names {
             context.check()?;
             if !self.is_complete(name)? {
-                self.heal(name, &none)?;
+                self.repair_derived(name, &none)?;
                 self.settle_package(name, &none, context)?;
             }
         }
@@ -68,36 +68,40 @@ impl ReleaseStore {
         }
         let page = self.0.objects.read(&page_key(name), ROOT_PAGE_LIMIT)?;
         let page = String::from_utf8_lossy(&page.unwrap_or_default()).into_owned();
-        let shelf = self.known_shelf(name)?;
-        let is_named = |file: &Release| page.contains(&format!("\"filename\":\"{}\"", file.file));
-        Ok(shelf.files().all(is_named))
+        let snapshot = self.known_snapshot(name)?;
+        let is_named = |file: &ReleaseFile| page.contains(&format!("\"filename\":\"{}\"", file.file));
+        Ok(snapshot.files().all(is_named))
     }
 
     /// Make the missing or wrong sidecars and records of a package's files, but for those of which a page of before says all. Returns what
     /// was written.
-    pub(super) fn heal(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
-        let shelf = self.shelf_without(package, &|file| known.has(file))?;
-        let files: Vec<&Release> = shelf.files().collect();
-        let healed = self.each(&files, |release| self.heal_file(&shelf, release))?;
+    pub(super) fn repair_derived(&self, package: &PackageName, known: &KnownPage) -> Result<Vec<String>> {
+        let snapshot = self.snapshot_without(package, &|file| known.has(file))?;
+        let files: Vec<&ReleaseFile> = snapshot.files().collect();
+        let healed = self.each(&files, |release| self.heal_file(&snapshot, release))?;
         Ok(healed.into_iter().flatten().collect())
     }
 
     /// A package without some of its files, where those cost more than they tell.
-    fn shelf_without(&self, package: &PackageName, unwanted: &dyn Fn(&str) -> bool) -> Result<Arc<Shelf>> {
+    fn snapshot_without(
+        &self,
+        package: &PackageName,
+        unwanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Arc<PackageSnapshot>> {
         if self.is_local() {
-            return self.shelf_of(package, &|file| !unwanted(file)).map(Arc::new);
+            return self.snapshot_of(package, &|file| !unwanted(file)).map(Arc::new);
         }
-        self.shelf(package)
+        self.snapshot(package)
     }
 
     /// The same of one file. One that is damaged, or cannot be described, is passed over: nothing is made from it.
-    fn heal_file(&self, shelf: &Shelf, release: &Release) -> Result<Vec<String>> {
+    fn heal_file(&self, snapshot: &PackageSnapshot, release: &ReleaseFile) -> Result<Vec<String>> {
         let mut healed = Vec::new();
         let key = self.key_of(release);
-        let facts: Vec<&Fact> = shelf.facts(&release.version).collect();
+        let facts: Vec<&ReleaseEvent> = snapshot.facts(&release.version).collect();
         let published = published_digests(facts.iter().copied(), &release.file);
-        let recorded = record_of(release).filter(|_| !shelf.unrecorded.contains(&key));
-        let sidecar = self.sidecar(shelf, release)?;
+        let recorded = record_of(release).filter(|_| !snapshot.unrecorded.contains(&key));
+        let sidecar = self.sidecar(snapshot, release)?;
         if let Some(record) = &recorded
             && may_be(&published, record.sha256)
             && self.timed(&facts, release, record.clone()) == *record
@@ -105,7 +109,7 @@ impl ReleaseStore {
         {
             return Ok(healed);
         }
-        let Some(entry) = shelf.entries.get(&key) else {
+        let Some(entry) = snapshot.entries.get(&key) else {
             return Ok(healed);
         };
         let (found, metadata) = match self.read_off(release.kind, &release.file, entry) {
@@ -143,8 +147,8 @@ impl ReleaseStore {
     }
 
     /// A record with the times of the `published` fact, where there is one. A file on a disk has a time of its own.
-    fn timed(&self, facts: &[&Fact], release: &Release, record: ReleaseRecord) -> ReleaseRecord {
-        let file = Release {
+    fn timed(&self, facts: &[&ReleaseEvent], release: &ReleaseFile, record: ReleaseRecord) -> ReleaseRecord {
+        let file = ReleaseFile {
             sha256: Some(record.sha256),
             modified: record.modified,
             ..release.clone()
@@ -263,22 +267,22 @@ impl ReleaseStore {
 
     fn page_entries(&self, name: &PackageName, known: &KnownPage) -> Result<Vec<PageEntry>> {
         let mut entries = known.entries(self, name)?;
-        let shelf = {
+        let snapshot = {
             let known: HashSet<&str> = entries.iter().map(|entry| &*entry.release.file).collect();
-            self.shelf_without(name, &|file| known.contains(file))?
+            self.snapshot_without(name, &|file| known.contains(file))?
         };
-        let files: Vec<&Release> = shelf.files().collect();
+        let files: Vec<&ReleaseFile> = snapshot.files().collect();
         let new = self.each(&files, |release| {
             // Gone since it was listed, or unreadable: nobody could fetch it.
             let Ok(sha256) = self.digest_of(release) else {
                 return Ok(None);
             };
-            let release = Release {
+            let release = ReleaseFile {
                 sha256: Some(sha256),
                 ..(*release).clone()
             };
-            let has_sidecar = self.sidecar(&shelf, &release)?.is_some();
-            let status = shelf.status(&release);
+            let has_sidecar = self.sidecar(&snapshot, &release)?.is_some();
+            let status = snapshot.status(&release);
             Ok(Some(PageEntry {
                 sidecar: release.metadata_sha256.filter(|_| has_sidecar),
                 release: release.said(status),
@@ -295,14 +299,14 @@ impl ReleaseStore {
 }
 
 /// Whether a sidecar says of a release what its record says.
-fn is_described(release: &Release, sidecar: &[u8]) -> bool {
+fn is_described(release: &ReleaseFile, sidecar: &[u8]) -> bool {
     // One that cannot be parsed was good enough to publish.
     parse_metadata(release, sidecar).map_or(true, |metadata| {
         metadata.requires_python.as_ref().map(ToString::to_string) == release.requires_python
     })
 }
 
-fn record_of(release: &Release) -> Option<ReleaseRecord> {
+fn record_of(release: &ReleaseFile) -> Option<ReleaseRecord> {
     Some(ReleaseRecord {
         format: RECORD_FORMAT,
         filename: release.file.clone(),

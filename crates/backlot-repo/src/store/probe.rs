@@ -4,7 +4,7 @@
 //! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
 //! and was measured for those named in `docs/decisions`.
 
-use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, Put, RenameOutcome};
 use ulid::Ulid;
 
 use super::{ReleaseStore, WHEEL};
@@ -55,13 +55,13 @@ impl ReleaseStore {
         if !self.is_listed(one)? || !self.is_listed(two)? {
             return Ok(Some("its listings do not show what was written"));
         }
-        if objects.rename(one, target)? != Moved::Done {
+        if objects.rename(one, target)? != RenameOutcome::Done {
             return Ok(Some("it does not move an object to a free name"));
         }
-        if objects.rename(one, free)? != Moved::Gone {
+        if objects.rename(one, free)? != RenameOutcome::Gone {
             return Ok(Some("it moves an object that is not there"));
         }
-        if objects.rename(two, target)? != Moved::Exists {
+        if objects.rename(two, target)? != RenameOutcome::Exists {
             return Ok(Some(
                 "it moves an object over another (`Overwrite: F` is ignored)",
             ));

@@ -5,7 +5,7 @@
 //! is never taken for a release, and no release depends on it. Where a store commits by moving, and a move is two steps for it, two may
 //! believe that they won: a later record or the commit of a release tells them apart. Deliberately absent: what the records say.
 
-use backlot_backend::{CommitBy, Error as BackendError, Moved, Put};
+use backlot_backend::{CommitBy, Error as BackendError, Put, RenameOutcome};
 use ulid::Ulid;
 
 use super::commit::LostAnswers;
@@ -47,9 +47,9 @@ impl ReleaseStore {
         let staged = format!("staged/record-{}", Ulid::generate().to_string().to_lowercase());
         objects.stage(&staged, bytes.to_vec())?;
         Ok(match objects.rename(&staged, key)? {
-            Moved::Done => Put::New,
+            RenameOutcome::Done => Put::New,
             moved => {
-                if moved == Moved::Exists {
+                if moved == RenameOutcome::Exists {
                     // Left behind, it is removed with what other publishers left.
                     objects.delete(&staged).ok();
                 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use backlot_backend::{CommitBy, Entry, How, Moved, ObjectStore, ObjectWriter, Put, Result, Traits, folder};
+use backlot_backend::{
+    CommitBy, Entry, How, ObjectStore, ObjectWriter, Put, RenameOutcome, Result, Traits, folder,
+};
 use backlot_core::file::TemporaryFolder;
 
 use super::ReleaseStore;
@@ -220,13 +222,13 @@ impl ObjectStore for Rehearsal {
         self.write(key, bytes, kind).map(|()| Put::New)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         if self.stat(to)?.is_some() {
-            return Ok(Moved::Exists);
+            return Ok(RenameOutcome::Exists);
         }
         // Only what was staged here is ever moved.
         if !matches!(self.changed().get(from), Some(Change::Written(_))) {
-            return Ok(Moved::Gone);
+            return Ok(RenameOutcome::Gone);
         }
         let moved = self.over.rename(from, to)?;
         self.note(to, Change::Written);

@@ -9,39 +9,39 @@ use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Metadata, WheelName};
 
 use super::ReleaseStore;
-use super::shelf::{Shelf, fold};
+use super::snapshot::{PackageSnapshot, fold};
 use crate::error::{Error, Result};
-use crate::fact::ReleaseStatus;
 use crate::index::{metadata_key, parse_metadata};
 use crate::listing::{BrokenRelease, Listing};
 use crate::record::{METADATA_LIMIT, sha256};
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::release_event::ReleaseStatus;
 
 impl ReleaseStore {
     /// The releases of a package, oldest version first: one for each version. Wheels that cannot be used are warned about
     /// once (`repo::broken_release`).
-    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let mut releases = self.wheels(name, context)?;
         releases.dedup_by(|next, kept| next.version == kept.version);
         Ok(releases)
     }
 
     /// The good wheels of a package, oldest version first. Those that cannot be used are warned about once.
-    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
+    pub fn wheels(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         Ok(self.listing(name, context)?.releases)
     }
 
     /// One release. Only the wheels of this version are looked into, so its cost does not grow with the others.
-    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<Release> {
+    pub fn release(&self, name: &PackageName, version: &Version, context: &Context) -> Result<ReleaseFile> {
         let is_of_it = |file: &str| match WheelName::parse_likely(file.trim_end_matches(".json"), name) {
             Ok(wheel) => wheel.version == *version,
             Err(_) => false,
         };
-        let mut shelf = Shelf::default();
+        let mut snapshot = PackageSnapshot::default();
         if self.admits(name) {
-            shelf = self.shelf_of(name, &is_of_it)?;
+            snapshot = self.snapshot_of(name, &is_of_it)?;
         }
-        let first = self.said_of(&shelf, context).releases.into_iter().next();
+        let first = self.said_of(&snapshot, context).releases.into_iter().next();
         first.ok_or_else(|| Error::NoRelease {
             package: name.clone(),
             version: version.clone(),
@@ -54,7 +54,7 @@ impl ReleaseStore {
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing> {
         match self.by_page(name)? {
             Some(listing) => Ok(listing),
-            None => Ok(self.said_of(&*self.next_shelf(name)?, context)),
+            None => Ok(self.said_of(&*self.next_snapshot(name)?, context)),
         }
     }
 
@@ -63,15 +63,15 @@ impl ReleaseStore {
         if self.is_local() {
             return self.listing(name, context);
         }
-        Ok(self.said_of(&*self.recent_shelf(name)?, context))
+        Ok(self.said_of(&*self.recent_snapshot(name)?, context))
     }
 
     /// The listing of a shelf, with what was said of each release.
-    fn said_of(&self, shelf: &Shelf, context: &Context) -> Listing {
-        let mut listing = shelf.listing.clone();
+    fn said_of(&self, snapshot: &PackageSnapshot, context: &Context) -> Listing {
+        let mut listing = snapshot.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {
             let said = std::mem::take(files).into_iter().map(|release| {
-                let status = shelf.status(&release);
+                let status = snapshot.status(&release);
                 release.said(status)
             });
             *files = said.collect();
@@ -89,11 +89,11 @@ impl ReleaseStore {
         if self.is_local() {
             return Ok(self.read_package(name, &|_| true)?.listing);
         }
-        Ok(self.shelf(name)?.listing.clone())
+        Ok(self.snapshot(name)?.listing.clone())
     }
 
     /// The source distributions of a package, oldest version first.
-    pub(crate) fn sources(&self, name: &PackageName) -> Result<Vec<Release>> {
+    pub(crate) fn sources(&self, name: &PackageName) -> Result<Vec<ReleaseFile>> {
         match self.by_page(name)? {
             Some(listing) => Ok(listing.sources),
             None => Ok(self.releases_with_problems(name)?.sources),
@@ -101,16 +101,16 @@ impl ReleaseStore {
     }
 
     /// What is known about a release beside its file; of a store far away, as of when its package was last read.
-    pub fn status(&self, release: &Release) -> Result<ReleaseStatus> {
+    pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         if !self.is_local() {
-            return Ok(self.known_shelf(&release.package)?.status(release));
+            return Ok(self.known_snapshot(&release.package)?.status(release));
         }
         let said = self.said(&release.package, &release.version)?;
         Ok(fold(said.facts(), &self.looked_at(release)))
     }
 
     /// The same with the time that its file has, where only a page was read so far.
-    pub(super) fn looked_at(&self, release: &Release) -> Release {
+    pub(super) fn looked_at(&self, release: &ReleaseFile) -> ReleaseFile {
         let mut release = release.clone();
         if release.modified == 0
             && let Ok(Some(entry)) = self.0.objects.stat(&self.key_of(&release))
@@ -125,11 +125,11 @@ impl ReleaseStore {
         if self.is_local() {
             return Ok(());
         }
-        each(names, |name| self.shelf_ahead(name)).map(drop)
+        each(names, |name| self.snapshot_ahead(name)).map(drop)
     }
 
     /// Read the metadata of many releases at once.
-    pub(crate) fn prefetch_metadata(&self, releases: &[&Release]) -> Result<()> {
+    pub(crate) fn prefetch_metadata(&self, releases: &[&ReleaseFile]) -> Result<()> {
         if self.is_local() {
             return Ok(());
         }
@@ -139,11 +139,11 @@ impl ReleaseStore {
     }
 
     /// The metadata of a release: kept, from its sidecar, or from the wheel.
-    pub fn metadata(&self, release: &Release) -> Result<Metadata> {
+    pub fn metadata(&self, release: &ReleaseFile) -> Result<Metadata> {
         parse_metadata(release, &self.metadata_bytes(release)?)
     }
 
-    fn metadata_bytes(&self, release: &Release) -> Result<Vec<u8>> {
+    fn metadata_bytes(&self, release: &ReleaseFile) -> Result<Vec<u8>> {
         let is_right = |bytes: &[u8]| Some(sha256(bytes)) == release.metadata_sha256;
         let key = metadata_key(release);
         if let Some(kept) = self.find_kept(Kind::Metadata, &key)

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use backlot_backend::{CommitBy, Entry, How, Moved, Put};
+use backlot_backend::{CommitBy, Entry, How, Put, RenameOutcome};
 use backlot_core::{Context, Operation};
 use backlot_pep::PackageName;
 use sha2::Digest as _;
@@ -14,14 +14,14 @@ use ulid::Ulid;
 
 use super::by_page::PENDING;
 use super::commit::{read_offered, staged_key};
-use super::facts::Said;
 use super::feed_pending::pending_prefix;
 use super::known_page::KnownPage;
+use super::release_events::Said;
 use super::{ReleaseStore, package_prefix, page_key, pages_prefix};
 use crate::error::{Error, Result};
 use crate::expected::{ExpectedFile, Gathered, missing_files};
 use crate::layout::RepoKind;
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::RECORD_LIMIT;
 use crate::reindex::ReindexReport;
 
@@ -102,7 +102,7 @@ impl ReleaseStore {
                 }
             }
         }
-        gathered.page(&self.own_page(name)?.unwrap_or_default());
+        gathered.page(&self.page_reader(name)?.unwrap_or_default());
         let facts = if self.is_local() {
             None
         } else {
@@ -124,12 +124,17 @@ impl ReleaseStore {
 
     /// The files of a package that its records or its page name and that are not there; the judgement of
     /// [`Self::expected_files`], without reading what is known of those that are.
-    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Place>> {
+    pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Location>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(Vec::new());
         }
         let there: BTreeSet<String> = self.names_of(name)?.into_iter().collect();
-        missing_files(name, &there, || self.own_page(name), || self.expected_files(name))
+        missing_files(
+            name,
+            &there,
+            || self.page_reader(name),
+            || self.expected_files(name),
+        )
     }
 
     /// Put a damaged or missing file back from a copy of the right bytes. Returns whether it was wrong.
@@ -170,10 +175,10 @@ impl ReleaseStore {
                     objects.delete(&key)?;
                 }
                 let moved = objects.rename(&staged, &key);
-                if !matches!(moved, Ok(Moved::Done)) {
+                if !matches!(moved, Ok(RenameOutcome::Done)) {
                     objects.delete(&staged).ok();
                 }
-                moved? == Moved::Done
+                moved? == RenameOutcome::Done
             }
         };
         if !is_placed {
@@ -185,9 +190,9 @@ impl ReleaseStore {
 
     /// Make the sidecars, records and pages of a package again where they do not agree with its files. Returns what was
     /// wrong.
-    pub(crate) fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Place>> {
+    pub(crate) fn mend(&self, name: &PackageName, context: &Context) -> Result<Vec<Location>> {
         let none = KnownPage::default();
-        let healed = self.heal(name, &none)?;
+        let healed = self.repair_derived(name, &none)?;
         let mut wrong = self.places(&healed);
         if self.settle_package(name, &none, context)? {
             wrong.push(self.at(&page_key(name)));
@@ -196,7 +201,7 @@ impl ReleaseStore {
     }
 
     /// The same for the root pages.
-    pub(crate) fn mend_root(&self, context: &Context) -> Result<Vec<Place>> {
+    pub(crate) fn mend_root(&self, context: &Context) -> Result<Vec<Location>> {
         Ok(self.places(&self.settle_root(true, context)?))
     }
 
@@ -232,7 +237,7 @@ impl ReleaseStore {
                 let left = self.0.objects.abandoned(&folder)?;
                 report.removed.extend(self.sweep(left, context)?);
             }
-            let healed = self.heal(&name, &none)?;
+            let healed = self.repair_derived(&name, &none)?;
             let listing = self.releases_with_problems(&name)?;
             let files = (listing.releases.len() + listing.sources.len()) as u64;
             events.extend(self.events_of(&name, &listing)?);
@@ -268,7 +273,7 @@ impl ReleaseStore {
     }
 
     /// Remove what somebody left behind more than a day ago. Returns what it was.
-    fn sweep(&self, mut left: Vec<Entry>, context: &Context) -> Result<Vec<Place>> {
+    fn sweep(&self, mut left: Vec<Entry>, context: &Context) -> Result<Vec<Location>> {
         let now = context.now().0;
         left.retain(|entry| {
             let is_file = !entry.key.ends_with('/');
@@ -282,7 +287,7 @@ impl ReleaseStore {
         Ok(left.iter().map(|entry| self.at(&entry.key)).collect())
     }
 
-    fn places(&self, keys: &[String]) -> Vec<Place> {
+    fn places(&self, keys: &[String]) -> Vec<Location> {
         keys.iter().map(|key| self.at(key)).collect()
     }
 }

@@ -72,7 +72,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     /// How many requests at once are good for it.
     fn concurrency(&self) -> usize;
     /// How many unwanted bytes cost less than another request.
-    fn gap(&self) -> u32;
+    fn coalesce_gap(&self) -> u32;
 
     /// Write a small object if there is none, where the service can tell; else it is replaced.
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
@@ -222,7 +222,7 @@ impl BlobStore for FolderBlobs {
         backlot_core::pool::cores()
     }
 
-    fn gap(&self) -> u32 {
+    fn coalesce_gap(&self) -> u32 {
         16 << 10
     }
 }
@@ -378,7 +378,7 @@ impl BlobStore for StoreBlobs {
         self.store.traits().concurrency
     }
 
-    fn gap(&self) -> u32 {
+    fn coalesce_gap(&self) -> u32 {
         self.store.traits().gap
     }
 }

@@ -15,7 +15,7 @@ use super::name::StoredName;
 use super::pack::PackFacts;
 use super::recipe::{self, Recipe};
 use super::table::Near;
-use super::tomb::{self, Condemned, Tomb};
+use super::tomb::{self, Condemned, Tombstone};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 
@@ -27,7 +27,7 @@ pub(super) const TOGETHER: usize = 1 << 16;
 pub(super) struct Catalog {
     /// The newest first.
     pub(super) recipes: Vec<recipe::Segment>,
-    pub(super) tombs: Vec<Tomb>,
+    pub(super) tombs: Vec<Tombstone>,
     pub(super) condemned: Condemned,
     /// Keys of recipe segments that cannot be read.
     pub(super) damaged: Vec<String>,
@@ -68,7 +68,7 @@ impl Catalog {
 
     /// The same, with tombs that were read just now.
     pub(super) fn load_after(
-        tombs: Vec<Tomb>,
+        tombs: Vec<Tombstone>,
         source: Source,
         blobs: &dyn BlobStore,
         mirror: &Path,

@@ -5,7 +5,7 @@
 use super::filter::Coder;
 use super::name::Kind;
 use super::pack::{Entry, PackFacts};
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::wire::{Malformed, blake3_of};
 use crate::error::Result;
 
@@ -15,7 +15,7 @@ const STEP: u32 = 4 << 20;
 /// A chunk as stored, or why it cannot be believed.
 pub(super) type Proven<'a> = std::result::Result<&'a [u8], Malformed>;
 
-impl Site {
+impl ChunkedRepository {
     /// Visit chunks of a pack, given with their positions and in the order in which they lie. Returns how many bytes were
     /// read.
     pub(super) fn each_chunk(
@@ -29,7 +29,7 @@ impl Site {
         let mut raw = Vec::new();
         let (mut rest, mut read) = (chunks, 0);
         while let Some((_, head)) = rest.first() {
-            let count = step(rest, self.blobs.gap());
+            let count = step(rest, self.blobs.coalesce_gap());
             let (now, later) = rest.split_at(count);
             rest = later;
             let end = now

@@ -14,7 +14,7 @@ use super::catalog::{Catalog, Index};
 use super::index;
 use super::name::{Kind, StoredName, name_of};
 use super::pack::PackFacts;
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::recipe;
 use super::segment_bytes::SegmentBytes;
 use super::tiers::{LARGEST, Merger, Sized, due};
@@ -23,7 +23,7 @@ use crate::error::Result;
 /// The index is put in order when it names packs more than so many times as often as needed.
 const DOUBLED: usize = 2;
 
-impl Site {
+impl ChunkedRepository {
     /// Merge index segments as far as it is this merger's turn, and put in order what concurrent merges left.
     pub(super) fn compact_index(
         &self,

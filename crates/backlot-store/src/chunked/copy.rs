@@ -11,7 +11,7 @@ use backlot_core::{Blake3, Context, Operation};
 use super::catalog::{Catalog, Found, TOGETHER, damaged};
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
-use super::push::{Pushed, Site};
+use super::push::{ChunkedRepository, Pushed};
 use super::recipe::{Recipe, SegmentBuilder};
 use super::relied::{Relied, Rounds};
 use super::whole_index::commit_index;
@@ -32,7 +32,7 @@ struct Order<'a> {
     chunks: Vec<(StoredName, u32, Entry)>,
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Bring files here from another chunked remote. Files that it does not have are returned.
     pub(super) fn copy_from(
         &self,
@@ -236,7 +236,7 @@ impl Site {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Have the service copy a pack of which at least half is wanted, under a name that nobody had. It is as good as it is there: what it says
     /// of its chunks is proven, and its length; each chunk is proven by who reads it.
     fn copy_pack(

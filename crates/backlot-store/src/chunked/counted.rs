@@ -82,8 +82,8 @@ impl BlobStore for Counted {
     fn concurrency(&self) -> usize {
         self.blobs.concurrency()
     }
-    fn gap(&self) -> u32 {
-        self.blobs.gap()
+    fn coalesce_gap(&self) -> u32 {
+        self.blobs.coalesce_gap()
     }
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
         self.blobs.create(key, bytes)

@@ -19,10 +19,10 @@ use super::blob::BlobEntry;
 use super::catalog::{Catalog, Found, Index, damaged};
 use super::name::{Kind, StoredName, name_of};
 use super::parts::KeptParts;
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::rewrite::Plan;
 use super::tiers::Merger;
-use super::tomb::{self, Condemned, Tomb, TombContent};
+use super::tomb::{self, Condemned, TombContent, Tombstone};
 use crate::error::{Error, Result};
 use crate::object::ObjectId;
 
@@ -190,7 +190,7 @@ impl View {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Collect what `keep` does not name.
     pub(super) fn collect(
         &self,
@@ -394,7 +394,7 @@ impl Site {
         for tomb in &catalog.tombs {
             context.check()?;
             let aged = is_older(tomb.written, now, options.grace);
-            let grave = Grave::of(tomb, &needed, &packs, &recipes);
+            let grave = TombstoneContents::of(tomb, &needed, &packs, &recipes);
             if !aged {
                 let fresh = |c: &Collected| !report.condemned.iter().any(|known| known.key == c.key);
                 report.waiting.extend(grave.all().filter(fresh));
@@ -421,7 +421,7 @@ impl Site {
     }
 
     /// Whether everything that was deleted is gone: only then may its tomb go.
-    fn all_absent(&self, grave: &Grave, context: &Context) -> Result<bool> {
+    fn all_absent(&self, grave: &TombstoneContents, context: &Context) -> Result<bool> {
         for (kind, objects) in [(Kind::Pack, &grave.packs), (Kind::Recipe, &grave.recipes)] {
             let names: Vec<StoredName> = objects.keys().copied().collect();
             if self.exist(kind, &names, context)?.contains(&true) {
@@ -494,15 +494,15 @@ impl Needed {
 
 /// What of a tomb is there, and not needed.
 #[derive(Debug)]
-struct Grave {
+struct TombstoneContents {
     reason: String,
     packs: Listed,
     recipes: Listed,
     spared: Vec<String>,
 }
 
-impl Grave {
-    fn of(tomb: &Tomb, needed: &Needed, packs: &Listed, recipes: &Listed) -> Self {
+impl TombstoneContents {
+    fn of(tomb: &Tombstone, needed: &Needed, packs: &Listed, recipes: &Listed) -> Self {
         let mut grave = Self {
             reason: tomb.content.reason.clone(),
             packs: Listed::new(),

@@ -27,7 +27,7 @@ use super::catalog::{Catalog, Found};
 use super::filter::Coder;
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
-use super::push::{GROUP_BYTES, Site};
+use super::push::{ChunkedRepository, GROUP_BYTES};
 use super::put::StoredFile;
 use super::recipe::Recipe;
 use super::relied::Relied;
@@ -87,7 +87,7 @@ struct Assembled {
 }
 
 struct Getter<'a> {
-    site: &'a Site,
+    site: &'a ChunkedRepository,
     items: &'a [Transfer],
     cache: &'a Cache,
     seeds: SeedReader<'a>,
@@ -101,7 +101,7 @@ struct Getter<'a> {
     damaged: Mutex<BTreeMap<StoredName, &'static str>>,
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Bytes of one piece of work.
     fn job(&self) -> u64 {
         (48_u64 << 20)

@@ -12,7 +12,7 @@ use super::catalog::{Catalog, Found};
 use super::mirror::Source;
 use super::name::{Kind, StoredName, name_of};
 use super::pack::{Entry, PackFacts};
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::relied::Relied;
 use super::wire::Malformed;
 use crate::cache::{DamagedPack, VerifyReport};
@@ -30,7 +30,7 @@ struct Health {
     bytes: u64,
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Read the packs of some files again: all, or about so many of a hundred. Returns also what is condemned of what they are made
     /// of.
     pub(super) fn verify(

@@ -10,7 +10,7 @@ use backlot_core::Context;
 
 use super::catalog::{Catalog, TOGETHER};
 use super::name::StoredName;
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::relied::ROUNDS;
 use super::remote::ChunkedRemote;
 use crate::error::{Error, Result};
@@ -26,7 +26,7 @@ impl ChunkedRemote {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     pub(super) fn known(&self, ids: &[ObjectId], context: &Context) -> Result<Vec<Option<KnownFile>>> {
         for _ in 0..ROUNDS {
             let catalog = Catalog::load(&*self.blobs, &self.mirror, context)?;

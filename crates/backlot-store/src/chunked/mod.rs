@@ -9,6 +9,7 @@
 //! names of files and assets.
 
 mod blob;
+mod buffer_pool;
 mod catalog;
 mod choice;
 mod chunker;
@@ -28,6 +29,7 @@ mod inspect;
 mod known;
 mod mirror;
 mod name;
+mod open_file;
 mod pack;
 mod part;
 mod parts;
@@ -41,8 +43,6 @@ mod rescue;
 mod rewrite;
 mod seeds;
 mod segment_bytes;
-mod slot;
-mod spares;
 mod table;
 mod tiers;
 mod tomb;

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::blob::BlobEntry;
 use super::gc::{CollectOptions, is_older};
 use super::name::StoredName;
+use super::open_file::Source;
 use super::part::{JobId, JobRelease, MOST_BYTES, Part, PartFile, PartHead};
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::relied::ROUNDS;
 use super::remote::{ChunkedRemote, report};
-use super::slot::Source;
 use super::uncached::seen;
 use crate::error::{Error, Result};
 use crate::object::{FileDigests, KnownFile, ObjectId};
@@ -150,7 +150,7 @@ impl ChunkedRemote {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     fn push_part(&self, head: &PartHead, sources: &[PartSource], context: &Context) -> Result<StoredPart> {
         let paths: Vec<PathBuf> = sources.iter().map(|source| source.file.clone()).collect();
         let (outcomes, mut pushed) = self.read_once(&paths, context)?;
@@ -343,7 +343,7 @@ impl KeptParts {
     /// List the parts, which has to be done after the tombs were read.
     pub(super) fn refresh(
         &mut self,
-        site: &Site,
+        site: &ChunkedRepository,
         now: Timestamp,
         options: &CollectOptions,
         context: &Context,

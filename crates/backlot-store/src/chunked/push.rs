@@ -18,11 +18,11 @@ use super::config::RemoteFormat;
 use super::index;
 use super::mirror::Mirror;
 use super::name::{Kind, StoredName};
+use super::open_file::{CacheSink, Content, Source};
 use super::put::{Pipeline, Stored, StoredFile};
 use super::recipe::{self, Recipe, Run};
 use super::relied::{Relied, Rounds};
 use super::seeds::Seeds;
-use super::slot::{Content, Intake, Source};
 use super::tiers::Merger;
 use super::whole_index::commit_index;
 use super::writer::{Journal, PackStream};
@@ -35,7 +35,7 @@ pub(super) const GROUP_BYTES: u64 = 32 << 30;
 const GROUP_FILES: usize = 200_000;
 /// An open remote with its local folder.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(super) struct ChunkedRepository {
     pub(super) blobs: Arc<dyn BlobStore>,
     pub(super) format: RemoteFormat,
     /// Segments that were fetched, and the journal of pushes.
@@ -75,12 +75,12 @@ pub(super) struct Work<'a> {
     /// Packs that nothing relies on: damaged ones, and those that collectors took.
     pub(super) avoid: HashSet<StoredName>,
     /// Where files go that are read for the first time.
-    pub(super) intake: Option<&'a Intake<'a>>,
+    pub(super) intake: Option<&'a CacheSink<'a>>,
     pub(super) running: &'a Running<'a>,
     pub(super) context: &'a Context,
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Store files. With `avoid`, nothing in these packs is relied on (they are damaged).
     pub(super) fn push(
         &self,

@@ -3,7 +3,7 @@
 //! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: it
 //! is read, hashed and cut, and its chunks are hashed, looked up and compressed, while its bytes are in the core's cache.
 //! Beside that the batch before is finished: where a file's proof is not known, by MD5 in SIMD lanes across the files, and,
-//! where a file is read for the first time, by a copy into the cache ([`Intake`], [`super::copies`]); a writer thread writes
+//! where a file is read for the first time, by a copy into the cache ([`CacheSink`], [`super::copies`]); a writer thread writes
 //! its packs, and a finisher waits for the disk. Memory: 5 batches of [`LANES`] segments, 3 of spare buffers, those of one
 //! writer, 130 bytes a new chunk of the group of files; to a service half as large batches, and the packs that [`PackStream`] has in memory: with
 //! what the allocator holds back below 256 MiB for groups of [`super::push::GROUP_BYTES`]. Invariant: the result names only chunks whose packs are complete on the remote, and only
@@ -15,6 +15,7 @@ use backlot_core::context::Running;
 use backlot_core::{Blake3, Context, Pool};
 use rayon::prelude::*;
 
+use super::buffer_pool::BufferPool;
 use super::choice::Choice;
 use super::chunker::Profile;
 use super::config::RemoteFormat;
@@ -22,10 +23,11 @@ use super::copies::append_beside;
 use super::cutter::Cutter;
 use super::direct::ALIGNMENT;
 use super::filter::Scheme;
+use super::open_file::{
+    CacheSink, ChunkBatch, Content, EncodedChunk, OpenFile, ReadStage, Reading, SHARE, Source,
+};
 use super::pack::{PackFacts, RECORD};
 use super::recipe::{Run, SegmentBuilder};
-use super::slot::{Ahead, Content, Intake, Piece, Portion, Reading, SHARE, Slot, Source};
-use super::spares::Spares;
 use super::wire::small;
 use super::writer::PackStream;
 use crate::error::{Error, Result};
@@ -94,7 +96,7 @@ impl<'a> Pipeline<'a> {
     pub(super) fn new(
         format: &'a RemoteFormat,
         known: Known<'a>,
-        intake: Option<&'a Intake<'a>>,
+        intake: Option<&'a CacheSink<'a>>,
         stream: PackStream,
     ) -> Self {
         let lanes = if stream.keeps_in_memory() {
@@ -108,7 +110,7 @@ impl<'a> Pipeline<'a> {
                 reading: Reading {
                     profile: format.chunker,
                     intake,
-                    spares: Spares::of_batches(lanes * SHARE),
+                    spares: BufferPool::of_batches(lanes * SHARE),
                     direct: true,
                 },
                 cutter: Cutter::new(format.chunker),
@@ -130,7 +132,7 @@ impl<'a> Pipeline<'a> {
         context: &Context,
     ) -> Result<Stored> {
         let mut waiting = sources.iter();
-        let mut slots: Vec<Slot<'_>> = Vec::new();
+        let mut slots: Vec<OpenFile<'_>> = Vec::new();
         loop {
             context.check()?;
             let reading = admit(&mut slots, &mut waiting, self.worker.reading.profile, self.lanes);
@@ -169,8 +171,8 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Give the chunks of a batch their places, and hand over those that are new. Returns whether the writer kept up.
-    fn place_all(&mut self, slots: &mut [Slot<'_>]) -> Result<bool> {
-        for Slot { ahead: slot, .. } in slots {
+    fn place_all(&mut self, slots: &mut [OpenFile<'_>]) -> Result<bool> {
+        for OpenFile { ahead: slot, .. } in slots {
             for mut portion in slot.portions.drain(..) {
                 for piece in portion.pieces {
                     let (id, raw) = (piece.id, small(piece.raw));
@@ -185,7 +187,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Where a piece is or will be: number of the pack, position.
-    fn place(&mut self, piece: Piece, bytes: &mut [u8]) -> (u32, u32) {
+    fn place(&mut self, piece: EncodedChunk, bytes: &mut [u8]) -> (u32, u32) {
         if let Some((facts, position)) = piece.known {
             return (self.number(&facts), position);
         }
@@ -216,13 +218,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Take out the files that went through everything. Returns how many.
-    fn finish(&mut self, slots: &mut Vec<Slot<'_>>, pool: &Pool) -> u64 {
-        let mut ended: Vec<Slot<'_>> = slots.extract_if(.., |slot| slot.behind.last).collect();
+    fn finish(&mut self, slots: &mut Vec<OpenFile<'_>>, pool: &Pool) -> u64 {
+        let mut ended: Vec<OpenFile<'_>> = slots.extract_if(.., |slot| slot.behind.last).collect();
         let intake = self.worker.reading.intake;
         let name = || ended.par_iter_mut().map(|slot| slot.name(intake)).collect();
         let names: Vec<Option<ObjectId>> = pool.install(name);
         let done = ended.len() as u64;
-        for (Slot { ahead: slot, behind }, name) in ended.into_iter().zip(names) {
+        for (OpenFile { ahead: slot, behind }, name) in ended.into_iter().zip(names) {
             self.worker.reading.spares.give(behind.window.into_memory());
             let blake3 = slot.digest();
             if let Some(failure) = slot.failure {
@@ -248,13 +250,13 @@ impl<'a> Pipeline<'a> {
 
 /// Open what fits into the next batch. Returns how many files there are to be read.
 fn admit<'a>(
-    slots: &mut Vec<Slot<'a>>,
+    slots: &mut Vec<OpenFile<'a>>,
     waiting: &mut std::slice::Iter<'a, Source>,
     profile: Profile,
     lanes: usize,
 ) -> usize {
     let (mut planned, mut files, mut large) = (0, 0, 0);
-    let mut count = |slot: &Ahead<'_>| {
+    let mut count = |slot: &ReadStage<'_>| {
         planned += slot.share(SHARE);
         files += 1;
         large += usize::from(slot.source.size > SHARE as u64);
@@ -271,7 +273,7 @@ fn admit<'a>(
         && (room.1 || next.size <= SHARE as u64)
     {
         waiting.next();
-        let slot = Slot::new(next, next.size <= profile.min as u64);
+        let slot = OpenFile::new(next, next.size <= profile.min as u64);
         room = count(&slot.ahead);
         slots.push(slot);
     }
@@ -281,7 +283,7 @@ fn admit<'a>(
 impl Worker<'_> {
     /// Read the next share of every file and work on its chunks; hash and copy the share before. Returns whether the copies
     /// were written meanwhile.
-    fn work(&self, slots: &mut [Slot<'_>], share: usize, pool: &Pool) -> bool {
+    fn work(&self, slots: &mut [OpenFile<'_>], share: usize, pool: &Pool) -> bool {
         let (mut ahead, mut lanes, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         for slot in slots {
             slot.pass_on(share, &self.reading.spares);
@@ -307,7 +309,7 @@ impl Worker<'_> {
         })
     }
 
-    fn read_and_cut(&self, slot: &mut Ahead<'_>, share: usize) -> Result<()> {
+    fn read_and_cut(&self, slot: &mut ReadStage<'_>, share: usize) -> Result<()> {
         slot.read(share, &self.reading)?;
         let last = slot.left() == 0;
         self.chunks(slot.window.bytes(), last, &mut slot.portions, &mut slot.cut)
@@ -315,7 +317,13 @@ impl Worker<'_> {
 
     /// Cut, hash, look up and compress: one chunk after the other while it is near, or, where a file has the batch for
     /// itself, as many as there are cores.
-    fn chunks(&self, buffer: &[u8], last: bool, portions: &mut Vec<Portion>, cut: &mut usize) -> Result<()> {
+    fn chunks(
+        &self,
+        buffer: &[u8],
+        last: bool,
+        portions: &mut Vec<ChunkBatch>,
+        cut: &mut usize,
+    ) -> Result<()> {
         if buffer.len() <= 4 * SHARE {
             let mut portion = self.portion(buffer.len());
             *cut = self
@@ -343,18 +351,18 @@ impl Worker<'_> {
     }
 
     /// An empty portion with room for so many bytes that do not shrink.
-    fn portion(&self, raw: usize) -> Portion {
+    fn portion(&self, raw: usize) -> ChunkBatch {
         let records = RECORD * (raw / self.reading.profile.min.max(1) + 1);
-        Portion {
+        ChunkBatch {
             pieces: Vec::new(),
             bytes: self.reading.spares.take(raw + records),
         }
     }
 
-    fn add_piece(&self, chunk: &[u8], portion: &mut Portion) -> Result<()> {
+    fn add_piece(&self, chunk: &[u8], portion: &mut ChunkBatch) -> Result<()> {
         let id = super::wire::blake3_of(chunk);
         let start = portion.bytes.len();
-        let mut piece = Piece {
+        let mut piece = EncodedChunk {
             id,
             raw: chunk.len(),
             known: None,

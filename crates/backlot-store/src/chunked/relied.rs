@@ -10,8 +10,8 @@ use super::blob::{BlobEntry, BlobStore};
 use super::catalog::Found;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
-use super::push::Site;
-use super::tomb::{self, Condemned, Tomb};
+use super::push::ChunkedRepository;
+use super::tomb::{self, Condemned, Tombstone};
 use crate::error::{Error, Result};
 use crate::parallel::each;
 
@@ -66,7 +66,7 @@ pub(super) struct Lost {
     /// Recipe segments that are gone: what they had is in others now, or a collector deleted it. Or nobody can read them.
     merged_recipes: Vec<StoredName>,
     /// The tombs that it was judged by.
-    pub(super) tombs: Vec<Tomb>,
+    pub(super) tombs: Vec<Tombstone>,
 }
 
 impl Lost {
@@ -101,7 +101,7 @@ impl Rounds {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// What of the things relied on is condemned or gone by now.
     pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
         let tombs = tomb::read_all(&*self.blobs)?;

@@ -12,11 +12,11 @@ use super::catalog::{Catalog, Found, TOGETHER};
 use super::config::{KEY, RemoteFormat};
 use super::gc::{CollectOptions, CollectReport};
 use super::name::{Kind, StoredName};
-use super::push::{Pushed, SameName, Site, Work, mirror_of};
+use super::open_file::{CacheSink, Content, Source};
+use super::push::{ChunkedRepository, Pushed, SameName, Work, mirror_of};
 use super::relied::Relied;
 use super::rescue::RestoreReport;
 use super::seeds::Seeds;
-use super::slot::{Content, Intake, Source};
 use super::tomb::{self, Condemned, TombContent};
 use super::users::{FoundUser, RemoteUser};
 use crate::add::{Added, Pass, add_files_by};
@@ -79,8 +79,8 @@ impl ChunkedRemote {
         }
     }
 
-    fn site(&self, format: RemoteFormat) -> Site {
-        Site {
+    fn site(&self, format: RemoteFormat) -> ChunkedRepository {
+        ChunkedRepository {
             blobs: Arc::clone(&self.blobs),
             mirror: mirror_of(&self.mirrors, &format),
             format,
@@ -88,7 +88,7 @@ impl ChunkedRemote {
     }
 
     /// The remote as it is; `None` if nothing was ever pushed to it.
-    pub(super) fn find(&self) -> Result<Option<Site>> {
+    pub(super) fn find(&self) -> Result<Option<ChunkedRepository>> {
         if let Some(format) = self.format.as_ref().and_then(OnceLock::get) {
             return Ok(Some(self.site(format.clone())));
         }
@@ -139,7 +139,7 @@ impl ChunkedRemote {
 
     /// The remote, made if it is not there. Where a service cannot create exclusively, who writes its config last wins; until
     /// then nothing else was written by anybody who has read it again.
-    pub(super) fn find_or_make(&self) -> Result<Site> {
+    pub(super) fn find_or_make(&self) -> Result<ChunkedRepository> {
         if let Some(site) = self.find()? {
             return Ok(site);
         }
@@ -201,7 +201,7 @@ impl ChunkedRemote {
                 .enumerate()
                 .map(source)
                 .collect();
-            let intake = Intake::new(&pass.jobs, pass.judge, pass.publish);
+            let intake = CacheSink::new(&pass.jobs, pass.judge, pass.publish);
             let work = Work {
                 seeds: Some(&Seeds::of(cache)),
                 avoid: HashSet::new(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::catalog::{Catalog, Found};
 use super::name::{Kind, StoredName, TOMBS};
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::relied::Relied;
 use super::tomb::{self, TombContent};
 use crate::error::Result;
@@ -52,7 +52,7 @@ impl Relied {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Take back what was condemned and not deleted yet.
     pub(super) fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         let mut report = RestoreReport {

@@ -14,7 +14,7 @@ use super::catalog::{Catalog, Found, damaged};
 use super::gc::{CollectOptions, Needed, View};
 use super::name::{Kind, StoredName};
 use super::pack::{Entry, PackFacts};
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::recipe::{Recipe, SegmentBuilder};
 use super::tomb::{self, Condemned};
 use super::whole_index::commit_index;
@@ -96,7 +96,7 @@ impl Use {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// The packs and segments that should be written anew.
     pub(super) fn plan_rewrite(&self, view: &View, options: &CollectOptions) -> Result<Plan> {
         let mut plan = Plan {

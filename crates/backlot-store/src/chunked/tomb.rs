@@ -38,7 +38,7 @@ impl TombContent {
 
 /// A tomb with its place and age.
 #[derive(Clone, Debug)]
-pub(super) struct Tomb {
+pub(super) struct Tombstone {
     pub(super) name: StoredName,
     pub(super) written: Option<Timestamp>,
     pub(super) content: TombContent,
@@ -67,7 +67,7 @@ pub(super) fn put(blobs: &dyn BlobStore, content: &TombContent) -> Result<Stored
 }
 
 /// All tombs there are. One that cannot be read stops everything: it may name what we are about to rely on.
-pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tomb>> {
+pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tombstone>> {
     let mut tombs = Vec::new();
     for entry in blobs.list(TOMBS)? {
         let name = entry
@@ -86,7 +86,7 @@ pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tomb>> {
             object: entry.key.clone(),
             reason: e.to_string(),
         })?;
-        tombs.push(Tomb {
+        tombs.push(Tombstone {
             name,
             written: entry.modified,
             content,
@@ -96,7 +96,7 @@ pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tomb>> {
 }
 
 impl Condemned {
-    pub(super) fn by<'a>(tombs: impl IntoIterator<Item = &'a Tomb>) -> Self {
+    pub(super) fn by<'a>(tombs: impl IntoIterator<Item = &'a Tombstone>) -> Self {
         let mut condemned = Self::default();
         for tomb in tombs {
             condemned.packs.extend(&tomb.content.packs);

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use backlot_core::{Context, Operation};
 
-use super::push::{Pushed, SameName, Site, Work};
+use super::open_file::{CacheSink, Content, Source};
+use super::push::{ChunkedRepository, Pushed, SameName, Work};
 use super::remote::{ChunkedRemote, report};
-use super::slot::{Content, Intake, Source};
 use crate::add::{by_md5, stat_all};
 use crate::error::{Error, Result};
 use crate::hash::{Job, Outcome};
@@ -68,7 +68,7 @@ impl ChunkedRemote {
     }
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Read, hash, cut and send files in one pass, without a cache.
     pub(super) fn read_once(&self, paths: &[PathBuf], context: &Context) -> Result<(Vec<Outcome>, Pushed)> {
         let mut jobs = Vec::with_capacity(paths.len());
@@ -86,7 +86,7 @@ impl Site {
         }
         let bytes = files.iter().map(|file| file.size).sum();
         let running = context.start(Operation::Push, files.len() as u64, bytes);
-        let intake = Intake::new(&jobs, &|_, _| Ok(false), &|_, _| Ok(()));
+        let intake = CacheSink::new(&jobs, &|_, _| Ok(false), &|_, _| Ok(()));
         let work = Work {
             seeds: None,
             avoid: HashSet::new(),

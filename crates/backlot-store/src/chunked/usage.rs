@@ -7,12 +7,12 @@ use backlot_core::Context;
 use super::catalog::Catalog;
 use super::name::StoredName;
 use super::pack::PackFacts;
-use super::push::Site;
+use super::push::ChunkedRepository;
 use crate::error::Result;
 use crate::object::ObjectId;
 use crate::usage::{FileParts, Part};
 
-impl Site {
+impl ChunkedRepository {
     /// The chunks of each file, with their stored bytes where they are `asked` about. Files that are not there have none.
     pub(super) fn parts(
         &self,

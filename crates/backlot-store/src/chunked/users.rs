@@ -10,7 +10,7 @@ use std::time::Duration;
 use backlot_core::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::push::Site;
+use super::push::ChunkedRepository;
 use crate::error::Result;
 
 const USERS: &str = "v1/users/";
@@ -90,7 +90,7 @@ fn key(id: &str) -> String {
     format!("{USERS}{id}.json")
 }
 
-impl Site {
+impl ChunkedRepository {
     /// Leave the record of a repo, unless there is one that is not old.
     pub(super) fn note_user(&self, user: &RemoteUser) -> Result<()> {
         let key = key(&user.id());

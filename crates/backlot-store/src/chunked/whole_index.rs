@@ -9,12 +9,12 @@ use super::catalog::{Catalog, Index};
 use super::index;
 use super::name::{Kind, StoredName};
 use super::pack::PackFacts;
-use super::push::Site;
+use super::push::ChunkedRepository;
 use super::writer::{GonePacks, Journal, add_pack};
 use crate::error::{Error, Result};
 use crate::parallel::each;
 
-impl Site {
+impl ChunkedRepository {
     /// The index, made anew from the packs where a segment of it is lost or damaged.
     pub(super) fn whole_index(&self, catalog: &Catalog, context: &Context) -> Result<Index> {
         let mut index = Index::load(&*self.blobs, &self.mirror, context)?;
@@ -143,7 +143,7 @@ pub(super) struct IndexWritten {
 }
 
 /// Write an index segment of all packs that are noted as complete.
-pub(super) fn commit_index(site: &Site) -> Result<IndexWritten> {
+pub(super) fn commit_index(site: &ChunkedRepository) -> Result<IndexWritten> {
     let journal = Journal::new(&site.mirror);
     let noted = journal.open()?;
     if noted.is_empty() {

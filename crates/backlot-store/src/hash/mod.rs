@@ -151,7 +151,7 @@ struct Worker<'a> {
 }
 
 /// One open file.
-struct Slot {
+struct OpenFile {
     position: usize,
     file: fs::File,
     copy: Option<fs::File>,
@@ -167,13 +167,13 @@ struct Slot {
 impl Worker<'_> {
     fn work(&self) -> Vec<(usize, Result<Outcome>)> {
         let mut done = Vec::new();
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut slots: Vec<OpenFile> = Vec::new();
         let mut buffers: Vec<Vec<u8>> = Vec::new();
         loop {
             while slots.len() < self.lanes && !self.context.cancel().is_cancelled() {
                 let position = self.next.fetch_add(1, Ordering::Relaxed);
                 let Some(job) = self.jobs.get(position) else { break };
-                match Slot::open(position, job, buffers.pop().unwrap_or_default()) {
+                match OpenFile::open(position, job, buffers.pop().unwrap_or_default()) {
                     Ok(slot) => slots.push(slot),
                     Err(error) => done.push((position, Err(error))),
                 }
@@ -192,7 +192,7 @@ impl Worker<'_> {
     /// Read and hash one segment of every open file, and finish those that end.
     fn advance(
         &self,
-        slots: &mut Vec<Slot>,
+        slots: &mut Vec<OpenFile>,
         buffers: &mut Vec<Vec<u8>>,
         done: &mut Vec<(usize, Result<Outcome>)>,
     ) {
@@ -241,9 +241,9 @@ impl Worker<'_> {
     }
 
     /// Read nearly all that is left of a file, with MD5 on another core.
-    fn run_ahead(&self, slot: &mut Slot) -> Result<()> {
+    fn run_ahead(&self, slot: &mut OpenFile) -> Result<()> {
         let job = &self.jobs[slot.position];
-        let Slot {
+        let OpenFile {
             file,
             copy,
             read,
@@ -277,9 +277,9 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn finish(&self, slot: Slot) -> (Result<Outcome>, Vec<u8>) {
+    fn finish(&self, slot: OpenFile) -> (Result<Outcome>, Vec<u8>) {
         let job = &self.jobs[slot.position];
-        let Slot {
+        let OpenFile {
             position,
             file,
             copy,
@@ -340,7 +340,7 @@ impl Worker<'_> {
     }
 }
 
-impl Slot {
+impl OpenFile {
     fn open(position: usize, job: &Job, mut buffer: Vec<u8>) -> Result<Self> {
         let file = fs::File::open(&job.source)?;
         let metadata = file.metadata()?;

@@ -75,7 +75,7 @@ pub(super) fn files_of(folder: &Path, context: &Context) -> Result<Vec<Found>> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use backlot_core::{Coded as _, Context};
+    use backlot_core::{Context, Diagnostic as _};
     use fs_err as fs;
     use fs_err::os::unix::fs::symlink;
 

@@ -52,7 +52,7 @@ const PIECE: usize = 1 << 20;
 /// between pieces of at most some MiB, with an error of the class `cancelled`; what is complete by then stays, so calling again
 /// goes on there. **Locks**: any number of processes and machines may use the remote and the cache at the same time; a cache that is being
 /// cleaned is waited for, a minute at most (`core::locked`).
-/// **Errors** have a code ([`Coded`](backlot_core::Coded)) and name the file, the object or the remote.
+/// **Errors** have a code ([`Diagnostic`](backlot_core::Diagnostic)) and name the file, the object or the remote.
 #[derive(Debug)]
 pub struct Store {
     remote: Remote,

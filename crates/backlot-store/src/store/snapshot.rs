@@ -154,7 +154,7 @@ impl From<&SnapshotFile> for Transfer {
 
 #[cfg(test)]
 mod tests {
-    use backlot_core::{Coded as _, RelPath};
+    use backlot_core::{Diagnostic as _, RelPath};
 
     use super::{Snapshot, SnapshotFile};
     use crate::digest_bytes;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use backlot_backend::{
-    CommitBy, Entry, Moved, ObjectStore, ObjectWriter, Put, Traits, memory, shared_memory,
+    CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits, memory, shared_memory,
 };
-use backlot_core::{Cancel, Class, Coded as _, Context, RelPath};
+use backlot_core::{Cancel, Class, Context, Diagnostic as _, RelPath};
 use fs_err as fs;
 
 use super::{Snapshot, Store};
@@ -579,7 +579,7 @@ impl ObjectStore for Counting {
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Answer<Put> {
         self.store.create(key, bytes, kind)
     }
-    fn rename(&self, from: &str, to: &str) -> Answer<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Answer<RenameOutcome> {
         self.store.rename(from, to)
     }
     fn delete(&self, key: &str) -> Answer<()> {

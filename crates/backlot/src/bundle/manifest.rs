@@ -239,7 +239,7 @@ impl BundledPackage {
 mod tests {
     use std::path::Path;
 
-    use backlot_core::Coded as _;
+    use backlot_core::Diagnostic as _;
     use serde_json::{Value, json};
 
     use super::BundleManifest;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::options;
-use backlot_core::{Class, Coded as _, LinkMode, Operation, RelPath, platform};
+use backlot_core::{Class, Diagnostic as _, LinkMode, Operation, RelPath, platform};
 use backlot_dvc::{CheckoutOptions, TrackedPointer};
 use backlot_pep::{PackageName, Requirement};
 use backlot_store::{Cache, FileDigests, ObjectId, StatCache};
@@ -41,7 +41,7 @@ use self::manifest::{FILE_NAME, LOCK};
 use self::tree::{TREE, TrackedRelease, Tree};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pylock::Pylock;
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::{BundleError, Error, Result};
 use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
@@ -227,11 +227,11 @@ impl Opened {
             inputs.retain(|other| other.name() != requirement.name());
             inputs.push(requirement);
         }
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs,
             prefer: options.from.clone(),
             upgrade: Upgrade::Packages(Vec::new()),
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         let lock = self.choose(&wish, &[], old.as_ref())?;
         for package in lock.packages.iter().filter(|package| !package.requested) {

@@ -12,7 +12,7 @@ use backlot_core::options;
 use backlot_core::{LinkMode, Sha256, shared};
 use backlot_dvc::{Manifest, TrackedPointer};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Checked, Release, Repo};
+use backlot_repo::{Checked, ReleaseFile, Repo};
 use backlot_store::{Cache, ObjectId, StatCache, add_files};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,8 @@ use super::promised;
 use super::tree::Tree;
 use crate::environment::install::{InstallReport, editable_in_the_way};
 use crate::error::{BundleError, Result, WorkspaceError};
-use crate::files::holdings::files_in_public;
 use crate::files::moved::MoveReport;
+use crate::files::references::files_in_public;
 use crate::files::tracked::Tracked;
 use crate::releases::copy::{dependencies_first, other_bytes};
 use crate::workspace::config::RepoEntry;
@@ -173,8 +173,9 @@ impl Opened {
                 let Ok(listing) = repo.listing(&package.name, &quiet) else {
                     continue;
                 };
-                let same =
-                    |file: &&Release| file.version == package.version && file.sha256 == Some(package.sha256);
+                let same = |file: &&ReleaseFile| {
+                    file.version == package.version && file.sha256 == Some(package.sha256)
+                };
                 if let Some(release) = listing.files().find(same) {
                     self.warn_judged(release, &entry.name, || Ok(repo.status(release)?))?;
                 }
@@ -389,7 +390,7 @@ impl Opened {
         }
         let remote = import.options.push.as_deref();
         if !import.options.dry_run {
-            let pushed = self.push_tracked(&tracked, remote, backlot_dvc::SentAhead::default(), false)?;
+            let pushed = self.push_tracked(&tracked, remote, backlot_dvc::EarlyUpload::default(), false)?;
             return Ok(Some(pushed));
         }
         let entry = self.remote_entry(remote, "importing files")?;

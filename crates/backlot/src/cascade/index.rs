@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use backlot_core::{Coded as _, Operation, RelPath, Sha256};
+use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
 use backlot_core::{file, shared};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
-use backlot_repo::{Listing, Release, Repo, Stamp, Wanted};
+use backlot_repo::{Listing, MemberFilter, ReleaseFile, Repo, Revision};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ const CHEAP_BYTES: u64 = 4 << 20;
 const CHEAP_READS: usize = 64;
 
 /// The files of a release that say what it is.
-const ABOUT: Wanted<'static> = Wanted {
+const ABOUT: MemberFilter<'static> = MemberFilter {
     name: "about",
     is: &is_about,
 };
@@ -72,7 +72,7 @@ pub(crate) struct ReleaseIndex {
 pub(crate) struct IndexedPackage {
     /// The sign of what the repo had; `None` where nothing tells a change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<Stamp>,
+    stamp: Option<Revision>,
     /// Its releases, oldest version first.
     pub(crate) releases: Vec<IndexedRelease>,
 }
@@ -322,7 +322,7 @@ impl Opened {
         let mut left_out: Vec<(usize, usize)> = Vec::new();
         for some in unread.chunks(CHUNK * self.context().pool().threads()) {
             self.context().check()?;
-            let files: Vec<&Release> = some.iter().map(|(_, _, file)| file).collect();
+            let files: Vec<&ReleaseFile> = some.iter().map(|(_, _, file)| file).collect();
             let abouts = self.context().pool().install(|| about_all(repo, &files));
             for ((at, release, file), about) in some.iter().zip(abouts) {
                 match about {
@@ -354,8 +354,8 @@ fn is_about_file(error: &Error) -> bool {
 }
 
 /// The files of each version, the one that stands for it first; oldest version first.
-fn versions(listing: &Listing) -> Vec<Vec<&Release>> {
-    let mut all: Vec<Vec<&Release>> = Vec::new();
+fn versions(listing: &Listing) -> Vec<Vec<&ReleaseFile>> {
+    let mut all: Vec<Vec<&ReleaseFile>> = Vec::new();
     for file in listing.offered() {
         match all.last_mut() {
             Some(last) if last[0].version == file.version => last.push(file),
@@ -366,7 +366,7 @@ fn versions(listing: &Listing) -> Vec<Vec<&Release>> {
 }
 
 /// What releases say of themselves, in their order; many at once.
-fn about_all(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
+fn about_all(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
     let chunks: Vec<Vec<Result<About>>> = if repo.is_remote() {
         // It asks many at once itself.
         vec![about_some(repo, files)]
@@ -379,7 +379,7 @@ fn about_all(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
     chunks.into_iter().flatten().collect()
 }
 
-fn about_some(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
+fn about_some(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
     let wheels = files.iter().all(|file| !file.is_sdist());
     match wheels.then(|| repo.read_inside(files, &ABOUT)) {
         Some(Ok(inside)) => inside
@@ -392,7 +392,7 @@ fn about_some(repo: &Repo, files: &[&Release]) -> Vec<Result<About>> {
     }
 }
 
-fn about_one(repo: &Repo, file: &Release) -> Result<About> {
+fn about_one(repo: &Repo, file: &ReleaseFile) -> Result<About> {
     if file.is_sdist() {
         let (metadata, asset) = repo.describe(file)?;
         return Ok(about(&metadata, asset, None));
@@ -401,7 +401,7 @@ fn about_one(repo: &Repo, file: &Release) -> Result<About> {
     parse(file, &inside.into_iter().flatten().collect::<Vec<_>>())
 }
 
-fn parse(release: &Release, files: &[(RelPath, Vec<u8>)]) -> Result<About> {
+fn parse(release: &ReleaseFile, files: &[(RelPath, Vec<u8>)]) -> Result<About> {
     let text = |name: &str| {
         let mut found = files.iter().filter(|(path, _)| path.file_name() == name);
         found

@@ -8,7 +8,7 @@ use backlot_pep::PackageName;
 
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::Lock;
-use crate::environment::wish::Upgrade;
+use crate::environment::resolve_request::Upgrade;
 use crate::error::Result;
 use crate::project::build_record::cascade_settings;
 use crate::workspace::Opened;

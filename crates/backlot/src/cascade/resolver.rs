@@ -10,7 +10,7 @@ use backlot_cascade::{
     Cause, Conflict, Expected, Fresh, Input, Inputs, NodeId, RecipeDigest, RepoName, Resolution,
     ResolveRequest, Resolver,
 };
-use backlot_core::{Class, Coded, Context, Sha256};
+use backlot_core::{Class, Context, Diagnostic, Sha256};
 use backlot_pep::{PackageName, Requirement, Version};
 use backlot_resolve::{
     Candidate, Candidates, Dependencies, PrereleasePolicy, Problem, RootRequirement, Source,
@@ -50,7 +50,7 @@ impl<'a> StudioResolver<'a> {
 impl Resolver for StudioResolver<'_> {
     fn resolve(&self, request: &ResolveRequest<'_>) -> Result<Resolution, Cause> {
         let node = &request.asset.node;
-        let stock = Stock {
+        let stock = RepoCandidates {
             studio: self.studio,
             ranks: self.studio.visible(&node.repo),
             expected: request.expected,
@@ -119,7 +119,7 @@ impl Resolver for StudioResolver<'_> {
 }
 
 /// What can be chosen for the releases of one repo.
-struct Stock<'a> {
+struct RepoCandidates<'a> {
     studio: &'a Studio,
     /// The repos, nearest first: the sources of the solver.
     ranks: &'a [usize],
@@ -127,7 +127,7 @@ struct Stock<'a> {
     requires: &'a BTreeMap<NodeId, Vec<Requirement>>,
 }
 
-impl Stock<'_> {
+impl RepoCandidates<'_> {
     fn sources(&self) -> Vec<Source> {
         let names = self
             .ranks
@@ -191,8 +191,8 @@ impl Stock<'_> {
     }
 }
 
-impl Candidates for Stock<'_> {
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+impl Candidates for RepoCandidates<'_> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         let expected = self.expected.get(&self.node(name, source));
         let releases = self.releases(name, source).iter().enumerate();
         let mut candidates: Vec<Candidate> = releases
@@ -220,7 +220,7 @@ impl Candidates for Stock<'_> {
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         let releases = self.releases(name, candidate.source);
         let release = if candidate.file == EXPECTED {
             let node = self.node(name, candidate.source);

@@ -6,7 +6,7 @@
 use backlot_cascade::control::{Request, request};
 use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
 use backlot_core::options;
-use backlot_repo::Verdict;
+use backlot_repo::StatusChange;
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::known::ending_of;
@@ -71,7 +71,7 @@ impl Opened {
                 self.context().check()?;
                 let release = format!("{}=={}", step.node.package, step.version);
                 let repo = Some(step.node.repo.as_str());
-                self.judge(&release, repo, Verdict::Yank, &reason, false)?;
+                self.set_status(&release, repo, StatusChange::Yank, &reason, false)?;
                 step.done = true;
             }
         }

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
-use backlot_core::{Class, Coded as _, Context, Observer, file};
+use backlot_core::{Class, Context, Diagnostic as _, Observer, file};
 use backlot_pep::Version;
-use backlot_repo::Verdict;
+use backlot_repo::StatusChange;
 
 use crate::cascade::ledger::RepoLeases;
 use crate::cascade::live::LiveStudio;
@@ -245,7 +245,7 @@ impl<'a> StudioWorker<'a> {
             let reason = format!("an input was yanked while cascade {} released it", job.cascade);
             let repo = Some(job.node.repo.as_str());
             let opened = Opened::now(&self.opened.shared(), &context.clone().silent())?;
-            opened.judge(&release, repo, Verdict::Yank, &reason, false)?;
+            opened.set_status(&release, repo, StatusChange::Yank, &reason, false)?;
             self.live.forget();
             return Ok(withdrawn);
         }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::environment::get::GetOptions;
 use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
+use crate::environment::resolve_request::ResolveRequest;
 use crate::environment::run::RunEnvironment;
-use crate::environment::wish::Wish;
 use crate::error::{Error, GetError, Result, WorkspaceError};
 use crate::files::moved::MoveReport;
 use crate::workspace::config::{Config, FILE_NAME};
@@ -199,11 +199,11 @@ impl Opened {
         }
         let chooser = Self::with_config(Shared::new(nowhere, self.host()), chosen_with, self.context())?;
         chooser.check_python()?;
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: inputs.clone(),
             prefer,
             prereleases: options.prereleases,
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         let lock = chooser.choose(&wish, &[], None)?;
         let interpreter = chooser.interpreter()?;
@@ -242,7 +242,7 @@ impl Opened {
             *made = !workspace.inputs_dir().is_dir();
             if workspace.known_to_be_installed()?.is_none() {
                 let old = Lock::load(workspace.root())?;
-                workspace.realise(inputs, old.as_ref(), lock, &[], false)?;
+                workspace.apply_lock(inputs, old.as_ref(), lock, &[], false)?;
             }
             environments::hold(workspace.root(), workspace.context())
         })?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::file;
 use backlot_core::options;
-use backlot_repo::Place;
+use backlot_repo::Location;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
@@ -90,14 +90,14 @@ impl Opened {
         let is_public = |name: &str| self.repo_entry(name).is_ok_and(|entry| entry.public.is_some());
         for entry in self.repos().into_iter().filter(|entry| entry.public.is_none()) {
             let line = match self.open_repo(entry)?.place() {
-                Place::Path(root) if root.join("simple").is_dir() => {
+                Location::Path(root) if root.join("simple").is_dir() => {
                     format!(
                         "--extra-index-url {}\n",
                         backlot_wheel::file_url(&root.join("simple"))
                     )
                 }
-                Place::Path(root) => format!("--find-links {}\n", root.display()),
-                Place::Url(url) => format!("--extra-index-url {url}\n"),
+                Location::Path(root) => format!("--find-links {}\n", root.display()),
+                Location::Url(url) => format!("--extra-index-url {url}\n"),
             };
             text.push_str(&line);
         }

@@ -5,16 +5,21 @@
 
 use backlot_pep::PackageName;
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::labelled::Labelled;
 use crate::environment::lockfile::Lock;
-use crate::environment::pool::Pool;
 use crate::error::Result;
 use crate::releases::approved::LATEST_APPROVED;
 use crate::workspace::Opened;
 
 impl Opened {
     /// The version that a label of a package is at.
-    pub(crate) fn find_label(&self, pool: &Pool<'_>, package: &PackageName, label: &str) -> Result<Labelled> {
+    pub(crate) fn find_label(
+        &self,
+        pool: &CandidateSources<'_>,
+        package: &PackageName,
+        label: &str,
+    ) -> Result<Labelled> {
         for (name, repo) in pool.repos.iter().filter(|(_, repo)| repo.admits(package)) {
             let version = if label == LATEST_APPROVED {
                 self.latest_approved(repo, package)?
@@ -32,7 +37,7 @@ impl Opened {
     /// Where the labels are that inputs follow: in the lock, if it is to be kept, else in the repos.
     pub(crate) fn find_labels(
         &self,
-        pool: &mut Pool<'_>,
+        pool: &mut CandidateSources<'_>,
         lock: Option<&Lock>,
         keeps: impl Fn(&PackageName) -> bool,
     ) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::environment::EnvironmentEdit;
 use crate::environment::labelled::split_label;
 use crate::environment::lockfile::Lock;
 use crate::environment::plan::{EnvironmentPlan, PackageChange};
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -126,7 +126,7 @@ impl Opened {
             self.check_labels_locked(old.as_ref())?;
             Self::locked_as_is(old.as_ref(), &inputs)?
         } else {
-            let wish = Wish {
+            let wish = ResolveRequest {
                 inputs: inputs.clone(),
                 prefer: options.from.clone(),
                 forwards: options.upgrade != Upgrade::None,
@@ -141,7 +141,7 @@ impl Opened {
         if !options.dry_run {
             self.config.set_rules(&rules);
         }
-        self.realise(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, options.dry_run)
     }
 
     pub(crate) fn uninstall(&mut self, names: &[String], dry_run: bool) -> Result<InstallReport> {
@@ -169,12 +169,12 @@ impl Opened {
             }
             inputs.retain(|r| r.name() != &name);
         }
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: inputs.clone(),
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         let lock = self.choose(&wish, &outputs, old.as_ref())?;
-        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 
     fn editable_error(name: &PackageName, outputs: &[Output]) -> Error {
@@ -201,7 +201,7 @@ impl Opened {
         let rules = self.changed_rules(&request.rules, &mut upgrade)?;
         let outputs = self.shown_outputs()?;
         let old = Lock::load_to_replace(self.root(), self.context())?;
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: self.config().inputs.clone(),
             forwards: upgrade != Upgrade::None,
             upgrade,
@@ -248,7 +248,7 @@ impl Opened {
     }
 
     /// Fetch, write down, swap in.
-    pub(crate) fn realise(
+    pub(crate) fn apply_lock(
         &mut self,
         inputs: Vec<Requirement>,
         old: Option<&Lock>,

@@ -4,10 +4,10 @@
 //! reason that is recorded. The judgement is the solver's, the one that an install makes. Deliberately absent: groups other
 //! than the one that is edited.
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{PackageName, Requirement};
 
-use crate::environment::wish::Wish;
+use crate::environment::resolve_request::ResolveRequest;
 use crate::error::{Error, Result, WorkspaceError};
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -18,7 +18,7 @@ impl Opened {
     pub(crate) fn check_inputs(&self, output: &Output, added: &[Requirement], in_group: bool) -> Result<()> {
         let mut changed = output.clone();
         let requires = &mut changed.project.metadata.requires_dist;
-        let mut wish = Wish::default();
+        let mut wish = ResolveRequest::default();
         if in_group {
             wish.inputs = added.to_vec();
         } else {
@@ -61,10 +61,10 @@ impl Opened {
         if metadata.requires_dist.is_empty() {
             return Ok(());
         }
-        let wish = Wish {
+        let wish = ResolveRequest {
             prefer: Some(repo.to_owned()),
             within_reach: true,
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         match self.choose(&wish, std::slice::from_ref(output), None) {
             Ok(_) => Ok(()),

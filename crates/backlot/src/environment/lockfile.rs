@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Context, Sha256, file, text};
 use backlot_pep::{DirectUrl, GroupName, PackageName, Version};
-use backlot_repo::{DirectFile, Release, ReleaseKind, Repo};
+use backlot_repo::{DirectFile, ReleaseFile, ReleaseKind, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
@@ -135,7 +135,7 @@ impl LockedPackage {
     }
 
     /// Take a release's file from a repo.
-    pub(crate) fn take(&mut self, repo: &str, release: &Release, sha256: Sha256) {
+    pub(crate) fn take(&mut self, repo: &str, release: &ReleaseFile, sha256: Sha256) {
         let file = Some(release.file.clone());
         (self.wheel, self.sdist) = if release.is_sdist() {
             (None, file)
@@ -183,7 +183,7 @@ impl LockedPackage {
     }
 
     /// What a repo has of the package, of the kind that is locked.
-    pub(crate) fn of_its_kind(&self, repo: &Repo, context: &Context) -> Result<Vec<Release>> {
+    pub(crate) fn of_its_kind(&self, repo: &Repo, context: &Context) -> Result<Vec<ReleaseFile>> {
         Ok(if self.sdist.is_some() {
             repo.sources(&self.name)?
         } else {

@@ -4,8 +4,8 @@
 //! folders; elsewhere a killed swap is finished by the next command). What other tools put into the environment is
 //! carried over. The copy is made of hard links, so it costs names, not bytes.
 
-pub(crate) mod answers;
 pub(crate) mod cached;
+pub(crate) mod candidate_sources;
 pub(crate) mod change;
 pub(crate) mod damage;
 pub(crate) mod direct;
@@ -17,22 +17,22 @@ pub(crate) mod graph;
 pub(crate) mod hooks;
 pub(crate) mod input_table;
 pub(crate) mod install;
+pub(crate) mod install_marker;
 pub(crate) mod installable;
 pub(crate) mod labelled;
 pub(crate) mod lockfile;
 pub(crate) mod outdated;
 pub(crate) mod place;
 pub(crate) mod plan;
-pub(crate) mod pool;
 pub(crate) mod prefetch;
 pub(crate) mod promised;
 pub(crate) mod pylock;
 pub(crate) mod repair;
 pub(crate) mod resolution;
+pub(crate) mod resolve_request;
 pub(crate) mod run;
-pub(crate) mod stamp;
+pub(crate) mod solution_cache;
 pub(crate) mod unpacked;
-pub(crate) mod wish;
 
 use std::path::{Path, PathBuf};
 

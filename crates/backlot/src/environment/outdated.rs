@@ -3,15 +3,15 @@
 //! Invariants: what is admitted is what [`crate::Workspace::update`] would take, by the same judgement; yanked releases are never
 //! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Fact, Release};
+use backlot_repo::{ReleaseEvent, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::install::{InstallReport, InstallRequest};
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::Result;
 use crate::handle::options::UpdateOptions;
 use crate::project::output::Output;
@@ -34,12 +34,12 @@ pub struct OutdatedRow {
     /// What keeps it from the newest: requirements, or the preference of a repo.
     pub held_by: Vec<String>,
     /// Why the installed one is yanked, if it is.
-    pub yanked: Option<Fact>,
+    pub yanked: Option<ReleaseEvent>,
     /// Why the installed one is deprecated, if it is.
-    pub deprecated: Option<Fact>,
+    pub deprecated: Option<ReleaseEvent>,
     /// Who approved the installed one.
     #[serde(default)]
-    pub approved: Vec<Fact>,
+    pub approved: Vec<ReleaseEvent>,
 }
 
 /// The newest version in a repo.
@@ -66,7 +66,7 @@ impl Opened {
     pub(crate) fn release_rows(&self, lock: &Lock, all: bool) -> Result<Vec<OutdatedRow>> {
         let env = self.marker_env()?;
         let outputs = self.outputs()?;
-        let mut pool = Pool::open(self, &outputs, None)?.for_python(&env);
+        let mut pool = CandidateSources::open(self, &outputs, None)?.for_python(&env);
         let mut asks: Vec<(String, Requirement)> = self
             .config()
             .inputs
@@ -100,16 +100,16 @@ impl Opened {
     /// The lock as an update of everything would leave it; `None`, with a warning, if it would fail.
     fn updated(
         &self,
-        pool: &mut Pool<'_>,
+        pool: &mut CandidateSources<'_>,
         env: &MarkerEnv,
         outputs: &[Output],
         lock: &Lock,
     ) -> Result<Option<Lock>> {
-        let wish = Wish {
+        let wish = ResolveRequest {
             inputs: self.config().inputs.clone(),
             upgrade: Upgrade::All,
             forwards: true,
-            ..Wish::default()
+            ..ResolveRequest::default()
         };
         match self.choose_from(pool, env, &wish, outputs, Some(lock)) {
             Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
@@ -153,7 +153,7 @@ impl Opened {
 }
 
 fn row(
-    pool: &Pool<'_>,
+    pool: &CandidateSources<'_>,
     (package, chosen): (&LockedPackage, Option<&LockedPackage>),
     asks: &[&(String, Requirement)],
     python: &Version,
@@ -169,7 +169,7 @@ fn row(
         deprecated: None,
         approved: Vec::new(),
     };
-    let mut candidates: Vec<(usize, Release)> = Vec::new();
+    let mut candidates: Vec<(usize, ReleaseFile)> = Vec::new();
     let mut kept_back: Vec<(Version, String)> = Vec::new();
     for (rank, release) in pool.releases(&package.name)? {
         let (repo, opened) = pool.repo(rank);

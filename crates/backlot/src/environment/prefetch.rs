@@ -9,16 +9,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_pep::{PackageName, Requirement};
-use backlot_repo::Release;
+use backlot_repo::ReleaseFile;
 use backlot_resolve::Problem;
 use rayon::prelude::*;
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::lockfile::LockedPackage;
-use crate::environment::pool::Pool;
 use crate::error::Result;
 use crate::workspace::Opened;
 
-impl Pool<'_> {
+impl CandidateSources<'_> {
     /// Read what a problem will ask for.
     pub(crate) fn prefetch(&self, problem: &Problem<'_>) -> Result<()> {
         let mut level: Vec<Requirement> = problem
@@ -34,7 +34,7 @@ impl Pool<'_> {
             let names: BTreeSet<PackageName> = theirs.iter().map(|r| r.name().clone()).collect();
             let names: Vec<PackageName> = names.into_iter().collect();
             self.prefetch_pages(names, problem)?;
-            let likely: Vec<(usize, Release, Requirement)> = theirs
+            let likely: Vec<(usize, ReleaseFile, Requirement)> = theirs
                 .into_iter()
                 .filter_map(|r| self.likely(&r, problem).map(|(rank, release)| (rank, release, r)))
                 .collect();
@@ -95,9 +95,9 @@ impl Pool<'_> {
         }
     }
 
-    fn prefetch_metadata(&self, likely: &[(usize, Release, Requirement)]) -> Result<()> {
+    fn prefetch_metadata(&self, likely: &[(usize, ReleaseFile, Requirement)]) -> Result<()> {
         for (rank, (_, repo)) in self.repos.iter().enumerate() {
-            let of_this: Vec<&Release> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
+            let of_this: Vec<&ReleaseFile> = likely.iter().filter(|l| l.0 == rank).map(|l| &l.1).collect();
             repo.prefetch_metadata(&of_this)?;
             let wheels = of_this.into_par_iter().filter(|release| !release.is_sdist());
             let read = |release| Some((release, repo.metadata(release).ok()?));
@@ -110,7 +110,7 @@ impl Pool<'_> {
     }
 
     /// The release that a solver will try first for a requirement.
-    fn likely(&self, requirement: &Requirement, problem: &Problem<'_>) -> Option<(usize, Release)> {
+    fn likely(&self, requirement: &Requirement, problem: &Problem<'_>) -> Option<(usize, ReleaseFile)> {
         let (name, specifiers) = (requirement.name(), requirement.specifiers());
         let preferred = problem.preferences.get(name);
         for rank in groups(problem).into_iter().flatten() {
@@ -170,7 +170,7 @@ impl Opened {
             let mut releases = Vec::new();
             for package in missing {
                 let files = package.of_its_kind(&repo, self.context()).unwrap_or_default();
-                let is_it = |r: &Release| match r.sha256 {
+                let is_it = |r: &ReleaseFile| match r.sha256 {
                     Some(sha256) => package.sha256 == Some(sha256),
                     None => package.file() == Some(&r.file),
                 };

@@ -4,7 +4,7 @@
 //! Deliberately absent: reading lock files; see `pylock.rs`.
 
 use backlot_core::{Sha256, StrongDigest};
-use backlot_repo::{Release, Repo};
+use backlot_repo::{ReleaseFile, Repo};
 
 use crate::error::{Error, Result};
 use crate::workspace::Opened;
@@ -22,7 +22,7 @@ impl Opened {
     pub(crate) fn is_promised(
         &self,
         repo: &Repo,
-        release: &Release,
+        release: &ReleaseFile,
         sha256: Sha256,
         promised: &[Promised<'_>],
         contradiction: &dyn Fn(String) -> Error,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Sha256, StrongDigest, file};
 use backlot_pep::{DirectUrl, GroupName, MarkerEnv, PackageName, Requirement, Specifiers, Version};
-use backlot_repo::{Place, Release};
+use backlot_repo::{Location, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::install::{InstallReport, editable_in_the_way};
@@ -272,8 +272,8 @@ impl Opened {
             ..Wheel::default()
         };
         match &release.place() {
-            Place::Url(url) => wheel.url = Some(url.clone()),
-            Place::Path(path) => wheel.path = Some(relative(path, folder)),
+            Location::Url(url) => wheel.url = Some(url.clone()),
+            Location::Path(path) => wheel.path = Some(relative(path, folder)),
         }
         entry.requires_python = release.requires_python;
         if package.sdist.is_some() {
@@ -285,7 +285,7 @@ impl Opened {
     }
 
     /// The release in its repo that a lock names.
-    pub(crate) fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<Release> {
+    pub(crate) fn release_of(&self, package: &LockedPackage, repo: &str) -> Result<ReleaseFile> {
         let repo = self.open_repo(self.repo_entry(repo)?)?;
         repo.check_admits(&package.name)?;
         for release in package.of_its_kind(&repo, self.context())? {
@@ -358,7 +358,7 @@ impl Opened {
         }
         let old = Lock::load(self.root())?;
         let lock = Lock::new(env.python_short(), requirements, packages).with_conda_of(old.as_ref());
-        self.realise(inputs, old.as_ref(), &lock, &outputs, dry_run)
+        self.apply_lock(inputs, old.as_ref(), &lock, &outputs, dry_run)
     }
 
     fn locked_package(&self, entry: &Package, reader: &Reader<'_>) -> Result<LockedPackage> {

@@ -6,10 +6,10 @@
 use backlot_pep::{MarkerEnv, PackageName, Requirement};
 use backlot_resolve::{PrereleasePolicy, Problem, Resolution, RootRequirement};
 
+use crate::environment::candidate_sources::{CandidateSources, NOT_APPROVED};
 use crate::environment::direct::urls_of;
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::{NOT_APPROVED, Pool};
-use crate::environment::wish::{Upgrade, Wish};
+use crate::environment::resolve_request::{ResolveRequest, Upgrade};
 use crate::error::Result;
 use crate::project::output::Output;
 use crate::workspace::Opened;
@@ -19,11 +19,16 @@ use crate::workspace::rules::Rules;
 
 impl Opened {
     /// Choose releases for a wish and the outputs, keeping the lock's choices where they still fit.
-    pub(crate) fn choose(&self, wish: &Wish, outputs: &[Output], lock: Option<&Lock>) -> Result<Lock> {
+    pub(crate) fn choose(
+        &self,
+        wish: &ResolveRequest,
+        outputs: &[Output],
+        lock: Option<&Lock>,
+    ) -> Result<Lock> {
         let env = self.marker_env()?;
         let pool = match wish.prefer.as_deref().filter(|_| wish.within_reach) {
-            Some(target) => Pool::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
-            None => Pool::open(self, outputs, wish.prefer.as_deref())?,
+            Some(target) => CandidateSources::of(self, self.reach_of(self.repo_entry(target)?), outputs)?,
+            None => CandidateSources::open(self, outputs, wish.prefer.as_deref())?,
         };
         self.choose_from(&mut pool.for_python(&env), &env, wish, outputs, lock)
     }
@@ -31,9 +36,9 @@ impl Opened {
     /// The same from a pool for that Python, which has the repos and the outputs.
     pub(crate) fn choose_from(
         &self,
-        pool: &mut Pool<'_>,
+        pool: &mut CandidateSources<'_>,
         env: &MarkerEnv,
-        wish: &Wish,
+        wish: &ResolveRequest,
         outputs: &[Output],
         lock: Option<&Lock>,
     ) -> Result<Lock> {
@@ -95,7 +100,12 @@ impl Opened {
         std::iter::once(to).chain(others).collect()
     }
 
-    fn locked(&self, pool: &Pool<'_>, resolution: &Resolution, wish: &Wish) -> Result<Vec<LockedPackage>> {
+    fn locked(
+        &self,
+        pool: &CandidateSources<'_>,
+        resolution: &Resolution,
+        wish: &ResolveRequest,
+    ) -> Result<Vec<LockedPackage>> {
         let mut packages = Vec::new();
         for chosen in &resolution.packages {
             let mut needs: Vec<PackageName> = chosen.requires.iter().map(|(name, _)| name.clone()).collect();
@@ -122,7 +132,12 @@ impl Opened {
     }
 
     /// Say which packages go down all the same, and why.
-    fn warn_lowered(&self, pool: &Pool<'_>, resolution: &Resolution, lock: Option<&Lock>) -> Result<()> {
+    fn warn_lowered(
+        &self,
+        pool: &CandidateSources<'_>,
+        resolution: &Resolution,
+        lock: Option<&Lock>,
+    ) -> Result<()> {
         for chosen in resolution.packages.iter().filter(|p| !pool.is_own(&p.name)) {
             let locked = lock.and_then(|l| l.package(&chosen.name));
             let Some(locked) = locked.filter(|l| l.version > chosen.version && l.repo.is_some()) else {
@@ -143,7 +158,7 @@ impl Opened {
 
 /// What a wish is to the solver, whatever there is to choose from.
 fn problem_of<'e>(
-    wish: &Wish,
+    wish: &ResolveRequest,
     (rules, policies): (&Rules, &Policies),
     outputs: &[Output],
     lock: Option<&Lock>,
@@ -194,7 +209,12 @@ fn problem_of<'e>(
 }
 
 /// Keep every other package of the lock at its version.
-fn freeze(problem: &mut Problem<'_>, pool: &Pool<'_>, lock: Option<&Lock>, wish: &Wish) -> Result<()> {
+fn freeze(
+    problem: &mut Problem<'_>,
+    pool: &CandidateSources<'_>,
+    lock: Option<&Lock>,
+    wish: &ResolveRequest,
+) -> Result<()> {
     let others = lock.into_iter().flat_map(|lock| &lock.packages);
     for package in others.filter(|package| keeps(package, &wish.upgrade)) {
         if package.repo.is_some() && !pool.is_own(&package.name) {
@@ -206,7 +226,7 @@ fn freeze(problem: &mut Problem<'_>, pool: &Pool<'_>, lock: Option<&Lock>, wish:
 }
 
 /// A conflict with the ways out that only a workspace has.
-fn explained(error: backlot_resolve::Error, wish: &Wish) -> backlot_resolve::Error {
+fn explained(error: backlot_resolve::Error, wish: &ResolveRequest) -> backlot_resolve::Error {
     let backlot_resolve::Error::Conflict {
         explanation,
         mut proposals,
@@ -233,7 +253,7 @@ fn explained(error: backlot_resolve::Error, wish: &Wish) -> backlot_resolve::Err
 /// Prefer the lock's release of each package that would move to a deprecated one, or to a lower one. Returns whether any is
 /// newly preferred.
 fn keep_instead(
-    pool: &Pool<'_>,
+    pool: &CandidateSources<'_>,
     resolution: &Resolution,
     lock: Option<&Lock>,
     spare_lower: bool,

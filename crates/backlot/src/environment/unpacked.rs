@@ -10,7 +10,7 @@ use backlot_core::file::{self, TemporaryFolder};
 use backlot_core::shared::{self, Modes};
 use backlot_core::{Operation, Sha256};
 use backlot_pep::PackageName;
-use backlot_repo::Release;
+use backlot_repo::ReleaseFile;
 use backlot_wheel::{Sdist, WheelArchive};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ impl Opened {
             let repo = self.open_repo(self.repo_entry(package.repo.as_deref().ok_or_else(no_release)?)?)?;
             repo.check_admits(&package.name)?;
             let releases = package.of_its_kind(&repo, self.context())?;
-            let is_it = |release: &Release| match release.sha256 {
+            let is_it = |release: &ReleaseFile| match release.sha256 {
                 Some(known) => known == sha256,
                 None => Some(&release.file) == package.file(),
             };

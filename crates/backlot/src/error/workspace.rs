@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot_core::{Class, text};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::Place;
+use backlot_repo::Location;
 
 /// What only a workspace can get wrong.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum WorkspaceError {
     #[error("`{place}` cannot be read, so what it needs cannot be known: {reason}")]
     UnreadableRelease {
         /// The wheel.
-        place: Place,
+        place: Location,
         /// Why.
         reason: String,
     },
@@ -316,7 +316,7 @@ pub enum WorkspaceError {
         /// The version.
         version: Version,
         /// The repo.
-        repo: Place,
+        repo: Location,
     },
     /// Files of releases that are to be shown to others are not where those would look.
     #[error("files of {releases} are not on the remote `{remote}`")]

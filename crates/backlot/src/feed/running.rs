@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use backlot_core::{Class, Coded as _, FileLock, options};
+use backlot_core::{Class, Diagnostic as _, FileLock, options};
 use backlot_net::Pauses;
 use backlot_pep::{PackageName, Version};
 use backlot_repo::FeedEvent;

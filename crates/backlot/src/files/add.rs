@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::RelPath;
 use backlot_core::options;
-use backlot_dvc::{AddedOut, Destination, SentAhead};
+use backlot_dvc::{AddedOut, Destination, EarlyUpload};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
@@ -122,7 +122,7 @@ impl Opened {
             let output = self.output_of(&path)?.ok_or_else(not_in_output)?;
             additions_of(&mut all, output).removals.push(path);
         }
-        let mut ahead = SentAhead::default();
+        let mut ahead = EarlyUpload::default();
         let elsewhere = self.remote_elsewhere(options.remote.as_deref());
         let (mut tracked_then, mut planned) = (Vec::new(), Vec::new());
         for additions in &all {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use backlot_core::{Class, Coded as _, Context, LinkMode, RelPath, file};
+use backlot_core::{Class, Context, Diagnostic as _, LinkMode, RelPath, file};
 use backlot_dvc::{AddedOut, FileChanges, Ignore, Manifest, ManifestEntry, Scanned, TrackedPointer};
 use backlot_store::{FileDigests, FileStat, ObjectId, Transfer};
 use fs_err as fs;

@@ -3,7 +3,7 @@
 //! Invariant: what fails for every asset (a remote that is not there, a full disk) is the failure of the command, as is a
 //! cancellation. Deliberately absent: commands about named assets, which fail with the reason.
 
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 
 use crate::error::{Error, Result};
 use crate::files::tracked::Tracked;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use backlot_core::{Blake3, Md5, Sha256, file};
 use backlot_dvc::Pointer;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::Release;
+use backlot_repo::ReleaseFile;
 use backlot_store::{Cache, ObjectId};
 
 use crate::error::Result;
@@ -57,7 +57,7 @@ impl<'a> KnownOuts<'a> {
     }
 
     /// What is remembered of a file of a release that is not asked about.
-    pub(crate) fn get(&self, file: &Release) -> Option<Vec<KnownOut>> {
+    pub(crate) fn get(&self, file: &ReleaseFile) -> Option<Vec<KnownOut>> {
         if (self.asked)(&file.package, &file.version) {
             return None;
         }

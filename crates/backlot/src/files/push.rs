@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use backlot_dvc::{AddedOut, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, EarlyUpload, TrackedPointer};
 use backlot_store::{Remote, Transfer};
 
 use crate::error::Result;
@@ -22,7 +22,7 @@ impl Opened {
     pub(crate) fn push(&self, names: &[String], remote: Option<&str>, dry_run: bool) -> Result<MoveReport> {
         let mut problems = Vec::new();
         let tracked = self.tracked_or(names, false, &mut problem_of(&mut problems))?;
-        let report = match self.push_tracked(&tracked, remote, SentAhead::default(), dry_run) {
+        let report = match self.push_tracked(&tracked, remote, EarlyUpload::default(), dry_run) {
             Err(error) if names.is_empty() => {
                 let mut report = MoveReport {
                     dry_run,
@@ -30,7 +30,7 @@ impl Opened {
                 };
                 each_apart(tracked, error, &mut problems, |one| {
                     let one = std::slice::from_ref(one);
-                    report.add(self.push_tracked(one, remote, SentAhead::default(), dry_run)?);
+                    report.add(self.push_tracked(one, remote, EarlyUpload::default(), dry_run)?);
                     Ok(())
                 })?;
                 report
@@ -45,7 +45,7 @@ impl Opened {
         &self,
         tracked: &[Tracked],
         remote: Option<&str>,
-        ahead: SentAhead,
+        ahead: EarlyUpload,
         dry_run: bool,
     ) -> Result<MoveReport> {
         if dry_run {

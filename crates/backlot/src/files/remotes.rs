@@ -12,7 +12,7 @@ use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreRepo
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
-use crate::files::holdings::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
+use crate::files::references::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
 use crate::files::verify::VerifyOptions;
 use crate::workspace::Opened;
 

@@ -10,7 +10,7 @@ use backlot_dvc::TrackedPointer;
 use backlot_store::{Cache, FileDigests, ObjectId, Transfer, VerifyReport as StoreReport};
 
 use crate::error::Result;
-use crate::files::holdings::{NamedRemote, is_damage};
+use crate::files::references::{NamedRemote, is_damage};
 use crate::files::remotes::{LostObject, RepairReport};
 use crate::files::verify::{Expected, VerifyOptions, judge};
 use crate::workspace::Opened;

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use backlot_core::RelPath;
-use backlot_dvc::{AddedOut, Destination, SentAhead};
+use backlot_dvc::{AddedOut, Destination, EarlyUpload};
 use backlot_store::{FileDigests, Remote, TransferReport, hash_files};
 
 use crate::error::{OutsError, Result, WorkspaceError};
@@ -81,7 +81,7 @@ impl Opened {
                 )?
             }
         };
-        out.ahead = SentAhead::of(&report);
+        out.ahead = EarlyUpload::of(&report);
         Ok(out)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use backlot_core::{LinkMode, Md5, RelPath, file};
-use backlot_dvc::{AddedOut, Ignore, Manifest, ManifestEntry, Out, Scanned, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, EarlyUpload, Ignore, Manifest, ManifestEntry, Out, Scanned, TrackedPointer};
 use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, Transfer};
 use fs_err as fs;
 
@@ -354,7 +354,7 @@ impl Opened {
             stored_files,
             stored_bytes,
             written: before != Some(id),
-            ahead: SentAhead::default(),
+            ahead: EarlyUpload::default(),
             out,
             objects,
             members: Vec::new(),

@@ -10,8 +10,8 @@ use backlot_store::{ObjectId, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::files::holdings::{NamedRemote, Purpose, ReleaseObjects};
 use crate::files::known_outs::KnownOuts;
+use crate::files::references::{NamedRemote, Purpose, ReleaseObjects};
 use crate::files::remotes::{admits, check_known};
 use crate::workspace::Opened;
 

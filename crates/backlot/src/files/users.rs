@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_repo::Repo;
 use backlot_store::{Remote, RemoteUser};
 
 use crate::error::{GcError, Result};
-use crate::files::holdings::NamedRemote;
 use crate::files::pins::by_pin;
+use crate::files::references::NamedRemote;
 use crate::files::tracked::Tracked;
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use backlot_core::options;
-use backlot_core::{Blake3, Class, Coded};
+use backlot_core::{Blake3, Class, Diagnostic};
 use backlot_store::{Cache, DamagedPack, FileDigests, ObjectId, VerifyReport as StoreReport};
 use backlot_wheel::{Damage, DamageKind};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::damage::PackageDamage;
 use crate::environment::unpacked::UnpackedReport;
 use crate::error::{Error, Result};
-use crate::files::holdings::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
+use crate::files::references::{NamedRemote, Needs, PassedOver, Purpose, ReleaseObjects, is_damage};
 use crate::files::tracked::Tracked;
 use crate::releases::verify_repo::RepoReport;
 use crate::workspace::Opened;
@@ -135,7 +135,7 @@ pub struct DamageFound {
     pub ways_out: Vec<String>,
 }
 
-impl Coded for DamageFound {
+impl Diagnostic for DamageFound {
     fn code(&self) -> &'static str {
         "verify::damage_found"
     }

@@ -3,7 +3,7 @@
 //! Deliberately absent: how it is done; each method says what, and where.
 
 use backlot_core::Context;
-use backlot_repo::{Query, Verdict};
+use backlot_repo::{Query, StatusChange};
 
 use crate::error::{Error, Result};
 use crate::handle::Workspace;
@@ -18,7 +18,7 @@ use crate::releases::mirror::{MirrorOptions, MirrorReport};
 use crate::releases::parts::Parts;
 use crate::releases::publish::{PublishOptions, PublishReport};
 use crate::releases::repair_repo::RepoRepairReport;
-use crate::releases::verdicts::JudgeReport;
+use crate::releases::status::JudgeReport;
 use crate::workspace::call::of_asset;
 
 impl Workspace {
@@ -135,17 +135,17 @@ impl Workspace {
     }
 
     /// Say something of one release (`Table==1.0.0`), in the one repo that has it or the one that is named.
-    pub fn judge(
+    pub fn set_status(
         &self,
         what: &str,
-        verdict: Verdict,
+        verdict: StatusChange,
         reason: &str,
         options: &JudgeOptions,
         context: &Context,
     ) -> Result<JudgeReport> {
         self.call("judge", of_asset(what), context, |workspace| {
             let repo = options.repo.as_deref();
-            workspace.judge(what, repo, verdict, reason, options.dry_run)
+            workspace.set_status(what, repo, verdict, reason, options.dry_run)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backlot_core::{Cancel, Class, Coded as _, Context};
+use backlot_core::{Cancel, Class, Context, Diagnostic as _};
 use backlot_pep::{BumpStep, VersionChange};
 use fs_err as fs;
 

@@ -10,7 +10,7 @@ use backlot_core::file::TemporaryFolder;
 use backlot_core::{RelPath, Sha256, options};
 use backlot_dvc::{ImportNotes, Out, ReleaseSource, TrackedPointer};
 use backlot_pep::{PackageName, Requirement, Version};
-use backlot_repo::{Release, Repo};
+use backlot_repo::{ReleaseFile, Repo};
 use backlot_store::ObjectId;
 use backlot_wheel::WheelArchive;
 use fs_err as fs;
@@ -52,7 +52,7 @@ options! {
 /// A release that something is imported from.
 pub(crate) struct FoundRelease {
     repo: Repo,
-    release: Release,
+    release: ReleaseFile,
     pub(crate) sha256: Sha256,
 }
 
@@ -101,7 +101,7 @@ impl Opened {
         let listing = repo.listing(wanted.name(), self.context())?;
         let specifiers = wanted.specifiers();
         let is_exact = wanted.text().contains("==");
-        let fits = |release: &&Release| {
+        let fits = |release: &&ReleaseFile| {
             let version = &release.version;
             let is_offered = is_exact || release.yanked.is_none() && !version.is_prerelease();
             !release.is_sdist() && is_offered && specifiers.contains(version)

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: how it is found out.
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_dvc::FileChanges;
 use serde::{Deserialize, Serialize};
 

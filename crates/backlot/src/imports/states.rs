@@ -3,7 +3,7 @@
 //! Invariant: nothing is changed, and one that cannot be asked is told as such, not as changed. Deliberately absent: updating.
 
 use backlot_backend::each;
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_dvc::{GitSource, ImportNotes, Out, ReleaseSource, TrackedPointer};
 use backlot_pep::Requirement;
 

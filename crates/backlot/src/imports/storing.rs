@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use backlot_core::{Blake3, LinkMode, RelPath};
 use backlot_dvc::{
-    CheckoutOptions, FileChanges, ImportNotes, ImportSource, Manifest, ManifestEntry, Out, Pointer,
-    SentAhead, SourceState, TrackedPointer, tree_proof, write_import,
+    CheckoutOptions, EarlyUpload, FileChanges, ImportNotes, ImportSource, Manifest, ManifestEntry, Out,
+    Pointer, SourceState, TrackedPointer, tree_proof, write_import,
 };
 use backlot_store::{Cache, FileDigests, ObjectId, Remote, StatCache, TransferReport, add_files, hash_files};
 
@@ -55,7 +55,7 @@ pub(crate) struct StoredContent {
     /// Of each file, in the order that they were fetched in.
     pub(crate) digests: Vec<FileDigests>,
     manifest: Option<Manifest>,
-    pub(crate) ahead: SentAhead,
+    pub(crate) ahead: EarlyUpload,
 }
 
 impl StoredContent {
@@ -146,7 +146,7 @@ impl Opened {
         let digests: Vec<FileDigests> = digests.flatten().collect();
         check_announced(source, fetched, &digests)?;
         let mut content = content_of(target, fetched, digests)?;
-        content.ahead = SentAhead::of(&report);
+        content.ahead = EarlyUpload::of(&report);
         if let Some(manifest) = &content.manifest {
             cache.insert_bytes(&manifest.to_bytes(), true)?;
         }
@@ -417,6 +417,6 @@ pub(crate) fn content_of(
         blake3: blake3.unwrap_or_else(|| tree_proof(std::iter::empty())),
         digests,
         manifest,
-        ahead: SentAhead::default(),
+        ahead: EarlyUpload::default(),
     })
 }

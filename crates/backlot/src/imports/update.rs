@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backlot_core::{FileLock, options};
 use backlot_dvc::{
-    FileChanges, GitSource, ImportNotes, ImportSource, Out, SentAhead, SourceState, TrackedPointer,
+    EarlyUpload, FileChanges, GitSource, ImportNotes, ImportSource, Out, SourceState, TrackedPointer,
 };
 use backlot_net::forget_part;
 use backlot_store::{digest_bytes, hash_files};
@@ -259,7 +259,7 @@ impl Opened {
         } else {
             self.store_fetched(&source.shown(), &importing.target, fetched, None)
         };
-        if matches!(&content, Err(error) if backlot_core::Coded::class(error) == backlot_core::Class::Integrity)
+        if matches!(&content, Err(error) if backlot_core::Diagnostic::class(error) == backlot_core::Class::Integrity)
         {
             // What is damaged is not gone on with.
             forget_parts(fetched)?;
@@ -351,7 +351,7 @@ impl Opened {
         &self,
         importing: &Importing,
         remote: Option<&str>,
-        ahead: SentAhead,
+        ahead: EarlyUpload,
     ) -> Result<MoveReport> {
         let tracked = Tracked {
             name: importing.asset.clone(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use backlot_core::{Coded as _, Context, Sha256};
+use backlot_core::{Context, Diagnostic as _, Sha256};
 use backlot_dvc::pipeline::run::{Pull, RunCache, RunCacheLayout};
 use backlot_dvc::pipeline::{Output, Stage};
 use backlot_store::{Cache, ObjectId, Remote, Transfer, TransferReport};

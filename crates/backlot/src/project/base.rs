@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_core::{Coded as _, Sha256, Timestamp, file};
+use backlot_core::{Diagnostic as _, Sha256, Timestamp, file};
 use backlot_dvc::FileChanges;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Listing, Release, Repo};
+use backlot_repo::{Listing, ReleaseFile, Repo};
 use backlot_store::ObjectId;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ pub(crate) struct KnownReleases {
 /// A release that is newer than a base, and where it is.
 pub(crate) struct Newer<'k> {
     pub(crate) known: &'k KnownReleases,
-    pub(crate) release: Release,
+    pub(crate) release: ReleaseFile,
 }
 
 impl Newer<'_> {

@@ -1,6 +1,6 @@
 //! Public repos, those outside the studio, and the list of what may come from each: `public` and `allow` of `[repos]`.
 //!
-//! Invariant: every public repo is opened behind a [`backlot_repo::Gate`], so a name that is neither on its list nor pinned to it by
+//! Invariant: every public repo is opened behind a [`backlot_repo::Allowlist`], so a name that is neither on its list nor pinned to it by
 //! `[sources]` never leaves the house, whatever is done. Deliberately absent: the gate itself (`backlot-repo`).
 
 use backlot_repo::AllowedName;

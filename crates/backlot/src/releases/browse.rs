@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_dvc::Change;
 use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
-use backlot_repo::{Fact, Place, Query, ReleaseStatus};
+use backlot_repo::{Location, Query, ReleaseEvent, ReleaseStatus};
 use backlot_wheel::{AssetInfo, Metadata};
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +39,9 @@ pub struct PackageRow {
     /// Those that are yanked.
     pub yanked: Vec<Version>,
     /// Why the newest version is deprecated, if it is.
-    pub deprecated: Option<Fact>,
+    pub deprecated: Option<ReleaseEvent>,
     /// Who approved the newest version.
-    pub approved: Vec<Fact>,
+    pub approved: Vec<ReleaseEvent>,
     /// The asset's type.
     pub asset_type: Option<String>,
     /// Its tags.
@@ -77,7 +77,7 @@ pub struct ReleaseDetail {
     /// What it needs, groups included.
     pub requires: Vec<RequirementRow>,
     /// The wheel.
-    pub wheel: Place,
+    pub wheel: Location,
     /// Its bytes, if known.
     pub wheel_size: Option<u64>,
     /// What it was built from, where known.

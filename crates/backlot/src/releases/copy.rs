@@ -12,16 +12,16 @@ use std::sync::Arc;
 use backlot_core::options;
 use backlot_core::{Sha256, shared};
 use backlot_pep::{PackageName, Requirement, Version};
-use backlot_repo::{Checked, FactRemote, Listing, Publication, Release, ReleaseKind, Repo, WholeRelease};
+use backlot_repo::{Checked, Listing, Publication, Release, ReleaseFile, ReleaseKind, ReleaseRemote, Repo};
 use backlot_resolve::{Problem, Resolution, RootRequirement};
 use backlot_store::ObjectId;
 use backlot_wheel::Metadata;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::installable::is_refusal;
-use crate::environment::pool::Pool;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::files::holdings::NamedRemote;
+use crate::files::references::NamedRemote;
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
 use crate::validate::promotion::{Promotion, PromotionChecks};
@@ -129,7 +129,7 @@ pub struct CopyReport {
 
 /// A release with what has to happen to each of its files.
 pub(crate) struct PlannedRelease {
-    pub(crate) release: WholeRelease,
+    pub(crate) release: Release,
     /// In the order of its files.
     digests: Vec<Sha256>,
     states: Vec<CopyState>,
@@ -149,7 +149,7 @@ impl PlannedRelease {
 pub(crate) enum Fit {
     Fits(PlannedRelease),
     /// The target has another release under its version: these files.
-    Differs(Vec<Release>),
+    Differs(Vec<ReleaseFile>),
 }
 
 /// The two ends of a copy.
@@ -204,7 +204,7 @@ impl Opened {
             }
         }
         self.check_copied(&ends, &root, &plan, options)?;
-        let chosen: Vec<&WholeRelease> = plan.iter().map(|planned| &planned.release).collect();
+        let chosen: Vec<&Release> = plan.iter().map(|planned| &planned.release).collect();
         for release in &chosen {
             let best = release.best();
             self.warn_judged(best, &options.from, || Ok(ends.source.status(best)?))?;
@@ -247,7 +247,7 @@ impl Opened {
 
     /// The newest release of a repo that a requirement admits: a yanked one only if it is pinned, a pre-release only if
     /// there is nothing else.
-    fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<WholeRelease> {
+    fn newest_admitted(&self, repo: &Repo, requirement: &Requirement, name: &str) -> Result<Release> {
         let pinned = requirement.specifiers().pinned().is_some();
         repo.check_admits(requirement.name())?;
         let mut admitted = repo.whole_releases(requirement.name(), self.context())?;
@@ -267,15 +267,15 @@ impl Opened {
     fn with_needs(
         &self,
         ends: &Ends,
-        root: &WholeRelease,
+        root: &Release,
         requirement: &Requirement,
         options: &CopyOptions,
-    ) -> Result<Vec<WholeRelease>> {
+    ) -> Result<Vec<Release>> {
         // What is needed is asked of the target first, then of the source, then of the others.
         let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
         let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
         let env = self.marker_env()?;
-        let pool = Pool::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
+        let pool = CandidateSources::of(self, [to, from].into_iter().chain(others).collect(), &[])?;
         let mut releases = Vec::new();
         for (package, version) in self.closure(&pool, &env, root, requirement)? {
             // What only another repo has is neither here nor there.
@@ -289,9 +289,9 @@ impl Opened {
     /// target has, else the newest.
     fn closure(
         &self,
-        pool: &Pool<'_>,
+        pool: &CandidateSources<'_>,
         env: &backlot_pep::MarkerEnv,
-        root: &WholeRelease,
+        root: &Release,
         requirement: &Requirement,
     ) -> Result<Vec<(PackageName, Version)>> {
         let groups: Vec<String> = requirement.groups().iter().map(ToString::to_string).collect();
@@ -358,7 +358,7 @@ impl Opened {
     pub(crate) fn copy_release_files(
         &self,
         ends: &Ends,
-        releases: &[&WholeRelease],
+        releases: &[&Release],
         from: Option<&str>,
         to: Option<&str>,
     ) -> Result<Option<CopyFilesReport>> {
@@ -371,7 +371,7 @@ impl Opened {
         let to = self.remote_entry(Some(to.unwrap_or(&from.name)), "copying files")?;
         let source = self.open_remote(from)?;
         let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
-        let files: Vec<&Release> = releases.iter().flat_map(|r| &r.files).collect();
+        let files: Vec<&ReleaseFile> = releases.iter().flat_map(|r| &r.files).collect();
         let named = NamedRemote::new(&from.name, &source);
         for release in self.objects_in(&ends.source, &files, named)? {
             let label = release.label();
@@ -412,10 +412,10 @@ impl Opened {
     pub(crate) fn copy_one(&self, ends: &Ends, planned: &PlannedRelease) -> Result<CopiedRelease> {
         let release = &planned.release;
         let mut facts = 0;
-        for (file, carried) in ends.source.facts_to_carry(release)? {
+        for (file, carried) in ends.source.events_to_import(release)? {
             facts += ends
                 .target
-                .carry_facts(file, &carried, ends.dry_run, self.context())?;
+                .import_events(file, &carried, ends.dry_run, self.context())?;
         }
         if planned.state() == CopyState::Copied && !ends.dry_run {
             self.copy_missing(ends, planned)?;
@@ -489,7 +489,7 @@ impl Opened {
     }
 
     /// The remotes that the copy of a release says its files are on: where they were copied to, else what the release says.
-    fn remotes_of_copy(&self, ends: &Ends, planned: &PlannedRelease) -> Result<Vec<FactRemote>> {
+    fn remotes_of_copy(&self, ends: &Ends, planned: &PlannedRelease) -> Result<Vec<ReleaseRemote>> {
         let published = ends.source.status(planned.release.best())?.published;
         let said = published.map(|fact| fact.remotes).unwrap_or_default();
         match ends.to_remote.as_deref().filter(|_| !said.is_empty()) {
@@ -504,7 +504,7 @@ impl Opened {
     fn check_copied(
         &self,
         ends: &Ends,
-        root: &WholeRelease,
+        root: &Release,
         plan: &[PlannedRelease],
         options: &CopyOptions,
     ) -> Result<()> {
@@ -512,7 +512,7 @@ impl Opened {
         let to = self.repo_entry(&options.to)?;
         let mut reach = self.reach_of(to);
         reach.retain(|entry| *entry == to || entry.name != options.from);
-        let pool = Pool::of(self, reach, &[])?;
+        let pool = CandidateSources::of(self, reach, &[])?;
         let mut problem = Problem::new(&env);
         problem.sources = pool.sources();
         problem.requirements.push(RootRequirement {
@@ -551,8 +551,8 @@ impl Opened {
 
 impl Ends {
     /// What has to happen to each file of a release of the source. `there` is what the target itself has of the package: a file there by the name of one of ours has its bytes, and if there are any, one of ours is among them.
-    pub(crate) fn plan(&self, release: WholeRelease, there: &[Release]) -> Result<Fit> {
-        let there: Vec<&Release> = there.iter().filter(|r| r.version == release.version).collect();
+    pub(crate) fn plan(&self, release: Release, there: &[ReleaseFile]) -> Result<Fit> {
+        let there: Vec<&ReleaseFile> = there.iter().filter(|r| r.version == release.version).collect();
         let mut digests = Vec::with_capacity(release.files.len());
         for file in &release.files {
             digests.push(self.source.digest(file)?);
@@ -560,7 +560,7 @@ impl Ends {
         let mut other = Vec::new();
         let mut shared = BTreeMap::new();
         for &file in &there {
-            let is_of = |ours: &Release| ours.kind == file.kind && ours.name == file.name;
+            let is_of = |ours: &ReleaseFile| ours.kind == file.kind && ours.name == file.name;
             let digest = self.target.digest(file)?;
             match release.files.iter().position(is_of) {
                 Some(index) if digests[index] == digest => {
@@ -600,7 +600,7 @@ pub(crate) fn other_bytes(
     target: &Repo,
     package: &PackageName,
     version: &Version,
-    files: &[Release],
+    files: &[ReleaseFile],
 ) -> Result<Error> {
     let published = match files.first() {
         Some(there) => target.status(there)?.published,

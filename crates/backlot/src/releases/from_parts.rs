@@ -10,7 +10,7 @@ use std::path::Path;
 
 use backlot_core::RelPath;
 use backlot_dvc::{
-    AddedOut, CombineOptions, Combined, Destination, Expectation, MissingFrames, PartsError, SentAhead,
+    AddedOut, CombineOptions, Combined, Destination, EarlyUpload, Expectation, MissingFrames, PartsError,
 };
 use backlot_pep::{PackageName, Version};
 use backlot_store::{
@@ -126,7 +126,7 @@ impl Opened {
             let pinned = self.pinned_elsewhere(tracked, &folder.to_path(&root), remote)?;
             let ahead = match &pinned {
                 Some(pinned) => self.bring_to_pinned(&files, (remote, pinned), dry_run)?,
-                None => SentAhead::default(),
+                None => EarlyUpload::default(),
             };
             folders.push((folder, files, pinned, ahead));
         }
@@ -170,7 +170,7 @@ impl Opened {
         files: &[(RelPath, FileDigests)],
         (parts, pinned): (&Remote, &Remote),
         dry_run: bool,
-    ) -> Result<SentAhead> {
+    ) -> Result<EarlyUpload> {
         let ids: Vec<ObjectId> = files
             .iter()
             .map(|(_, digests)| ObjectId::file(digests.md5))
@@ -189,7 +189,7 @@ impl Opened {
             }
         }
         if dry_run {
-            return Ok(SentAhead::default());
+            return Ok(EarlyUpload::default());
         }
         let known = parts.known_files(&ids, self.context())?;
         let there: BTreeMap<ObjectId, Transfer> = files
@@ -201,7 +201,7 @@ impl Opened {
             .collect();
         let items: Vec<Transfer> = there.into_values().collect();
         let copied = parts.copy_to(pinned, &items, &self.state_dir(), self.context())?;
-        Ok(SentAhead::of(&copied))
+        Ok(EarlyUpload::of(&copied))
     }
 
     /// See that all files can be pulled by whoever gets the release.

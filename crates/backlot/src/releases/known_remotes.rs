@@ -5,9 +5,9 @@
 
 use backlot_backend::StoreOptions;
 use backlot_core::text::printable;
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::Requirement;
-use backlot_repo::{FactRemote, Release, ReleaseStatus};
+use backlot_repo::{ReleaseFile, ReleaseRemote, ReleaseStatus};
 use backlot_store::RemoteLayout;
 
 use crate::environment::lockfile::{Lock, LockedPackage};
@@ -23,11 +23,11 @@ use crate::workspace::places::AddRemote;
 pub(crate) struct NamedByRelease {
     /// The release, for messages.
     pub(crate) release: String,
-    pub(crate) remote: FactRemote,
+    pub(crate) remote: ReleaseRemote,
 }
 
 impl NamedByRelease {
-    fn all_of(release: &Release, status: ReleaseStatus) -> impl Iterator<Item = Self> + use<> {
+    fn all_of(release: &ReleaseFile, status: ReleaseStatus) -> impl Iterator<Item = Self> + use<> {
         let told = format!("{} {}", release.package, release.version);
         let remotes = status.published.map(|fact| fact.remotes).unwrap_or_default();
         remotes.into_iter().map(move |remote| Self {
@@ -77,9 +77,9 @@ impl Opened {
         &self,
         tracked: &[Tracked],
         remote: Option<&str>,
-    ) -> Result<Vec<FactRemote>> {
+    ) -> Result<Vec<ReleaseRemote>> {
         let pointers: Vec<_> = tracked.iter().flat_map(|one| &one.pointers).collect();
-        let mut records: Vec<FactRemote> = Vec::new();
+        let mut records: Vec<ReleaseRemote> = Vec::new();
         for (pin, pointers) in by_pin(&pointers) {
             let entry = match &pin {
                 Some(pin) => self.pinned(pin, &pointers)?,
@@ -94,8 +94,8 @@ impl Opened {
     }
 
     /// A remote as others are told of it.
-    pub(crate) fn remote_record(&self, entry: &RemoteEntry) -> FactRemote {
-        FactRemote {
+    pub(crate) fn remote_record(&self, entry: &RemoteEntry) -> ReleaseRemote {
+        ReleaseRemote {
             name: entry.name.clone(),
             url: self.resolve_place(&entry.url),
             layout: entry.layout.as_str().to_owned(),
@@ -190,7 +190,7 @@ impl Opened {
 
 #[cfg(test)]
 mod tests {
-    use backlot_repo::FactRemote;
+    use backlot_repo::ReleaseRemote;
 
     use super::NamedByRelease;
 
@@ -198,7 +198,7 @@ mod tests {
     fn the_command_that_adds_a_remote_cannot_be_made_to_run_another() {
         let named = |url: &str| NamedByRelease {
             release: "table 1.0".to_owned(),
-            remote: FactRemote {
+            remote: ReleaseRemote {
                 name: "main".to_owned(),
                 url: url.to_owned(),
                 layout: "chunked".to_owned(),

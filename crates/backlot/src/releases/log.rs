@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use backlot_core::Timestamp;
 use backlot_core::options;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Fact, FactKind, Release, Repo};
+use backlot_repo::{ReleaseEvent, ReleaseEventKind, ReleaseFile, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -63,7 +63,7 @@ pub struct LogEntry {
 #[non_exhaustive]
 pub struct LogEvent {
     /// What.
-    pub kind: FactKind,
+    pub kind: ReleaseEventKind,
     /// Who said it.
     pub author: String,
     /// Why.
@@ -110,7 +110,7 @@ impl Opened {
     }
 }
 
-fn log_entry(name: &str, repo: &Repo, release: &Release) -> Result<LogEntry> {
+fn log_entry(name: &str, repo: &Repo, release: &ReleaseFile) -> Result<LogEntry> {
     let status = repo.status(release)?;
     // Only wheels are made by us.
     let provenance = if release.is_sdist() {
@@ -130,7 +130,8 @@ fn log_entry(name: &str, repo: &Repo, release: &Release) -> Result<LogEntry> {
     let mut events: Vec<LogEvent> = said.map(LogEvent::of).collect();
     events.sort_by_key(|event| event.at);
     let published = status.published.as_ref();
-    let known = |text: fn(&Fact) -> &String| published.map(text).filter(|text| !text.is_empty()).cloned();
+    let known =
+        |text: fn(&ReleaseEvent) -> &String| published.map(text).filter(|text| !text.is_empty()).cloned();
     Ok(LogEntry {
         repo: name.to_owned(),
         package: release.package.clone(),
@@ -150,7 +151,7 @@ fn log_entry(name: &str, repo: &Repo, release: &Release) -> Result<LogEntry> {
 }
 
 impl LogEvent {
-    fn of(fact: &Fact) -> Self {
+    fn of(fact: &ReleaseEvent) -> Self {
         Self {
             kind: fact.kind,
             author: fact.author.clone(),

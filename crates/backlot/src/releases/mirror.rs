@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
-use backlot_core::{Class, Coded, Operation};
+use backlot_core::{Class, Diagnostic, Operation};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::WholeRelease;
+use backlot_repo::Release;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -90,7 +90,7 @@ pub struct ReposDiffer {
     pub count: usize,
 }
 
-impl Coded for ReposDiffer {
+impl Diagnostic for ReposDiffer {
     fn code(&self) -> &'static str {
         "mirror::other_bytes"
     }
@@ -217,7 +217,7 @@ impl Opened {
         options: &MirrorOptions,
         report: &mut MirrorReport,
     ) -> Result<()> {
-        let new: Vec<&WholeRelease> = releases
+        let new: Vec<&Release> = releases
             .iter()
             .filter(|planned| planned.state() == CopyState::Copied)
             .map(|planned| &planned.release)

@@ -14,5 +14,5 @@ pub(crate) mod next_version;
 pub(crate) mod parts;
 pub(crate) mod publish;
 pub(crate) mod repair_repo;
-pub(crate) mod verdicts;
+pub(crate) mod status;
 pub(crate) mod verify_repo;

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use backlot_cascade::DirtyReport;
 use backlot_core::file;
 use backlot_core::options;
-use backlot_dvc::{AddedOut, Change, Destination, FileChanges, SentAhead, TrackedPointer};
+use backlot_dvc::{AddedOut, Change, Destination, EarlyUpload, FileChanges, TrackedPointer};
 use backlot_pep::{PackageName, Version, VersionChange};
-use backlot_repo::{Checked, Publication, RecordedCheck, Release, Repo};
+use backlot_repo::{Checked, Publication, RecordedCheck, ReleaseFile, Repo};
 use backlot_store::Remote;
 use serde::{Deserialize, Serialize};
 
@@ -287,7 +287,7 @@ impl Opened {
         let wheel = self.build_tracked(output, &tracked[0], planned, options.dry_run)?;
         if repo.is_public() && tracked.iter().any(|one| !one.pointers.is_empty()) {
             let (package, version) = (output.package(), &output.project.metadata.version);
-            return Err(crate::files::holdings::files_in_public(&package, version, repo));
+            return Err(crate::files::references::files_in_public(&package, version, repo));
         }
         Ok(Prepared {
             parts,
@@ -400,7 +400,12 @@ impl Opened {
     }
 
     /// A file of a release that a repo has itself, if it has one.
-    fn own_release(&self, repo: &Repo, package: &PackageName, version: &Version) -> Result<Option<Release>> {
+    fn own_release(
+        &self,
+        repo: &Repo,
+        package: &PackageName,
+        version: &Version,
+    ) -> Result<Option<ReleaseFile>> {
         let there = repo.own_files(package, self.context())?;
         Ok(there.into_iter().find(|release| &release.version == version))
     }
@@ -607,8 +612,8 @@ fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
 }
 
 /// What was sent while changes were recorded.
-fn ahead_of(recorded: &[AddedOut]) -> SentAhead {
-    let mut ahead = SentAhead::default();
+fn ahead_of(recorded: &[AddedOut]) -> EarlyUpload {
+    let mut ahead = EarlyUpload::default();
     for out in recorded {
         ahead += out.ahead;
     }

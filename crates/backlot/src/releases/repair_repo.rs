@@ -9,8 +9,8 @@
 use std::path::{Path, PathBuf};
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Coded as _, Operation, Sha256};
-use backlot_repo::{ExpectedFile, Release, Upkeep};
+use backlot_core::{Diagnostic as _, Operation, Sha256};
+use backlot_repo::{ExpectedFile, ReleaseFile, Upkeep};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -202,7 +202,7 @@ impl Opened {
                 continue;
             }
             let copy = stage.join(&expected.file);
-            let mut release: Release = release.clone();
+            let mut release: ReleaseFile = release.clone();
             release.sha256 = Some(sha256);
             repo.open_wheel(&release, &copy, self.context())?;
             return Ok(Some(copy));

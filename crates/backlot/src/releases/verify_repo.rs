@@ -9,14 +9,14 @@ use std::path::Path;
 
 use backlot_core::Sha256;
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Coded as _, Operation};
+use backlot_core::{Diagnostic as _, Operation};
 use backlot_pep::PackageName;
-use backlot_repo::{Error as RepoError, ExpectedFile, Place, Release, Repo};
+use backlot_repo::{Error as RepoError, ExpectedFile, Location, ReleaseFile, Repo};
 use backlot_wheel::{Sdist, WheelArchive};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::holdings::{NOT_THERE, PassedOver};
+use crate::files::references::{NOT_THERE, PassedOver};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
@@ -121,7 +121,7 @@ impl Opened {
     ) -> Result<()> {
         let listing = repo.releases_with_problems(package)?;
         let mut expected = repo.expected_files(package)?;
-        let mut take = |place: &Place| {
+        let mut take = |place: &Location| {
             let at = expected.iter().position(|one| one.file == place.file());
             at.map(|at| expected.swap_remove(at))
         };
@@ -170,7 +170,7 @@ impl Opened {
     fn verify_file(
         &self,
         repo: &Repo,
-        release: &Release,
+        release: &ReleaseFile,
         expected: Option<&ExpectedFile>,
         stage: &Path,
     ) -> Result<(u64, Option<String>)> {

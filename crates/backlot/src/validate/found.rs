@@ -175,7 +175,7 @@ impl From<String> for NotRun {
 
 impl From<Error> for NotRun {
     fn from(error: Error) -> Self {
-        use backlot_core::Coded as _;
+        use backlot_core::Diagnostic as _;
         match error.class() {
             backlot_core::Class::Cancelled => Self::Stop(error),
             _ => Self::Crash(error.to_string()),

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use backlot_core::file::TemporaryFolder;
-use backlot_core::{Class, Coded as _};
+use backlot_core::{Class, Diagnostic as _};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{RecordedCheck, Repo, WholeRelease};
+use backlot_repo::{RecordedCheck, Release, Repo};
 
 use crate::environment::install::InstallRequest;
 use crate::error::Result;
@@ -38,7 +38,7 @@ impl Opened {
     pub(crate) fn pass_promotion<'r>(
         &self,
         source: &Repo,
-        releases: impl Iterator<Item = &'r WholeRelease>,
+        releases: impl Iterator<Item = &'r Release>,
         promotion: Promotion<'_>,
     ) -> Result<(PromotionChecks, Vec<ValidateReport>)> {
         let (mut checks, mut reports) = (PromotionChecks::new(), Vec::new());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use backlot_backend::StoreOptions;
 use backlot_core::file::{self, TemporaryFolder};
-use backlot_core::{Class, Coded, LinkMode, link, text};
+use backlot_core::{Class, Diagnostic, LinkMode, link, text};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl ProblemsFound {
     }
 }
 
-impl Coded for ProblemsFound {
+impl Diagnostic for ProblemsFound {
     fn code(&self) -> &'static str {
         "doctor::problems_found"
     }

@@ -35,7 +35,7 @@ use backlot_cascade::CascadeId;
 use backlot_core::{Context, FileLock, PlaceIdentity, file, text};
 use backlot_dvc::DvcConfig;
 use backlot_net::Network;
-use backlot_repo::{Gate, IndexRepo, RecordedCheck, ReleaseStore, Repo};
+use backlot_repo::{Allowlist, IndexRepo, RecordedCheck, ReleaseStore, Repo};
 use backlot_store::{Cache, Remote, RemoteLayout, StatCache};
 use backlot_wheel::Interpreter;
 use fs_err as fs;
@@ -391,14 +391,14 @@ impl Opened {
     }
 
     /// What stands before a public repo.
-    pub(crate) fn gate_of(&self, entry: &RepoEntry) -> Option<Gate> {
+    pub(crate) fn gate_of(&self, entry: &RepoEntry) -> Option<Allowlist> {
         let allow = entry.public.clone()?;
         let sources = &self.config().rules.sources;
         let names = |here: bool| {
             let some = sources.iter().filter(|(_, repo)| (**repo == entry.name) == here);
             some.map(|(package, _)| package.clone()).collect()
         };
-        Some(Gate {
+        Some(Allowlist {
             repo: entry.name.clone(),
             allow,
             pinned: names(true),

@@ -4,7 +4,7 @@
 
 use backlot_backend::{StoreOptions, is_store_url};
 use backlot_core::options;
-use backlot_core::{Coded as _, PlaceIdentity};
+use backlot_core::{Diagnostic as _, PlaceIdentity};
 use backlot_pep::AssetName;
 use backlot_repo::{AllowedName, IndexRepo, ReindexReport, ReleaseStore};
 use backlot_store::RemoteLayout;

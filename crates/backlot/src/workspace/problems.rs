@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::{Class, Coded, text};
+use backlot_core::{Class, Diagnostic, text};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -68,7 +68,7 @@ impl AssetsLeftOut {
     }
 }
 
-impl Coded for AssetsLeftOut {
+impl Diagnostic for AssetsLeftOut {
     fn code(&self) -> &'static str {
         "workspace::assets_left_out"
     }

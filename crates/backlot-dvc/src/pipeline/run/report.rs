@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::{Change, PipelineError, Stage};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use backlot_core::{Coded as _, RelPath};
+use backlot_core::{Diagnostic as _, RelPath};
 
 use super::Memory;
 use crate::pipeline::{Graph, Lock, PipelineError, Place, Reach, Selection, TrackedFile};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use backlot_core::Coded as _;
+use backlot_core::Diagnostic as _;
 use backlot_store::{ObjectId, digest_bytes};
 
 use super::Memory;

@@ -1,6 +1,6 @@
 //! From files to stages: variables, groups, errors with their lines.
 
-use backlot_core::{Coded as _, RelPath};
+use backlot_core::{Diagnostic as _, RelPath};
 
 use super::Memory;
 use crate::pipeline::{ArgumentStyle, Folder, OutputKind, PipelineError, Pipelines, Place, Stage, Value};

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use backlot_backend::{
-    CommitBy, Entry, Error as BackendError, How, Moved, ObjectStore, ObjectWriter, Put, Result as Asked,
-    Traits,
+    CommitBy, Entry, Error as BackendError, How, ObjectStore, ObjectWriter, Put, RenameOutcome,
+    Result as Asked, Traits,
 };
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
 
 use super::super::ReleaseStore;
 use super::feed::{assert_once, clock, later, read, told};
 use crate::feed::FeedPosition;
 use crate::publish::Published;
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::support::{Warnings, Wheel, by, package, temporaries, tree, version};
 
 /// A folder with somebody between it and who uses it.
@@ -119,7 +119,7 @@ impl ObjectStore for Watched {
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Asked<Put> {
         self.change(key, |store| store.create(key, bytes, kind))
     }
-    fn rename(&self, from: &str, to: &str) -> Asked<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Asked<RenameOutcome> {
         self.change(to, |store| store.rename(from, to))
     }
     fn delete(&self, key: &str) -> Asked<()> {
@@ -190,7 +190,7 @@ impl Scene {
         repo.publish(&self.wheel(name, number), &by(author), &Context::default())
     }
 
-    fn releases(&self, name: &str) -> Vec<Release> {
+    fn releases(&self, name: &str) -> Vec<ReleaseFile> {
         let listing = self.repo().releases_with_problems(&package(name)).unwrap();
         assert_eq!(listing.broken, []);
         listing.releases
@@ -202,7 +202,7 @@ impl Scene {
     }
 
     /// Everything a reader may ask of a release holds.
-    fn assert_complete(&self, release: &Release) {
+    fn assert_complete(&self, release: &ReleaseFile) {
         let repo = self.repo();
         assert_eq!(repo.metadata(release).unwrap().version, release.version);
         let fact = repo

@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backlot_core::{Coded as _, Context, FixedClock, Timestamp};
+use backlot_core::{Context, Diagnostic as _, FixedClock, Timestamp};
 
 use super::super::ReleaseStore;
 use super::memory::{Fault, Line};
 use super::{BOTH, Scene};
 use crate::feed::{FeedEvent, FeedPosition};
-use crate::release::Release;
+use crate::release::ReleaseFile;
+use crate::status_change::StatusChange;
 use crate::support::{by, package, version};
-use crate::verdict::Verdict;
 
 /// A clock that is so many milliseconds ahead, or behind.
 pub(super) fn clock(skew: i64) -> Context {
@@ -60,7 +60,7 @@ pub(super) fn assert_once(events: &[FeedEvent], what: &str) {
     assert_eq!(ids.len(), events.len(), "none comes twice: {what}: {events:#?}");
 }
 
-fn chair(repo: &ReleaseStore, number: &str) -> Release {
+fn chair(repo: &ReleaseStore, number: &str) -> ReleaseFile {
     repo.release(&package("chair"), &version(number), &Context::default())
         .unwrap()
 }
@@ -74,13 +74,13 @@ fn what_happens_to_a_release_is_told_in_order() {
         let mut why = by("ben");
         "wrong scale".clone_into(&mut why.reason);
         for verdict in [
-            Verdict::Approve,
-            Verdict::Deprecate,
-            Verdict::Yank,
-            Verdict::Yank,
-            Verdict::Unyank,
+            StatusChange::Approve,
+            StatusChange::Deprecate,
+            StatusChange::Yank,
+            StatusChange::Yank,
+            StatusChange::Unyank,
         ] {
-            let report = repo.judge(&chair(&repo, "1.0"), verdict, &why, false, &Context::default());
+            let report = repo.set_status(&chair(&repo, "1.0"), verdict, &why, false, &Context::default());
             report.unwrap();
         }
         let (events, end) = read(
@@ -174,8 +174,14 @@ fn a_verdict_whose_writer_dies_is_told_if_it_was_said() {
                 scene.publish(Line::good(), "1.0", "ana").unwrap();
                 let (line, release) = (Line::failing(n, fault), chair(&scene.repo(Line::good()), "1.0"));
                 let repo = scene.repo(line.clone());
-                repo.judge(&release, Verdict::Yank, &by("ben"), false, &Context::default())
-                    .ok();
+                repo.set_status(
+                    &release,
+                    StatusChange::Yank,
+                    &by("ben"),
+                    false,
+                    &Context::default(),
+                )
+                .ok();
                 let reader = scene.repo(Line::good());
                 let is_yanked = chair(&reader, "1.0").yanked.is_some();
                 let (early, next) = read(&reader, FeedPosition::START, &Context::default());
@@ -200,14 +206,14 @@ fn facts_that_are_carried_twice_are_told_once() {
     to.publish(Line::good(), "1.0", "ana").unwrap();
     let repo = from.repo(Line::good());
     let release = chair(&repo, "1.0");
-    for verdict in [Verdict::Approve, Verdict::Yank] {
-        let said = repo.judge(&release, verdict, &by("ben"), false, &Context::default());
+    for verdict in [StatusChange::Approve, StatusChange::Yank] {
+        let said = repo.set_status(&release, verdict, &by("ben"), false, &Context::default());
         said.unwrap();
     }
-    let facts = from.repo(Line::good()).facts_to_carry(&release).unwrap();
+    let facts = from.repo(Line::good()).events_to_import(&release).unwrap();
     for new in [2, 0] {
         let carried = to.repo(Line::good());
-        let carried = carried.carry_facts(&release, &facts, false, &Context::default());
+        let carried = carried.import_events(&release, &facts, false, &Context::default());
         assert_eq!(carried.unwrap(), new);
     }
     let (events, _) = read(&to.repo(Line::good()), FeedPosition::START, &later());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use backlot_backend::{CommitBy, Entry, Error, Moved, ObjectStore, ObjectWriter, Put, Result, Traits};
+use backlot_backend::{
+    CommitBy, Entry, Error, ObjectStore, ObjectWriter, Put, RenameOutcome, Result, Traits,
+};
 
 /// What is stored.
 #[derive(Debug)]
@@ -252,7 +254,7 @@ impl ObjectStore for Reached {
         })
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<Moved> {
+    fn rename(&self, from: &str, to: &str) -> Result<RenameOutcome> {
         self.ask(|torn| {
             let mut objects = self.world.objects.lock().unwrap();
             if torn {
@@ -261,13 +263,13 @@ impl ObjectStore for Reached {
             let folder = format!("{to}/");
             let is_there = objects.keys().any(|key| key == to || key.starts_with(&folder));
             if is_there && !self.world.lies.load(Ordering::SeqCst) {
-                return Some(Moved::Exists);
+                return Some(RenameOutcome::Exists);
             }
             let Some(object) = objects.remove(from) else {
-                return Some(Moved::Gone);
+                return Some(RenameOutcome::Gone);
             };
             objects.insert(to.to_owned(), object);
-            Some(Moved::Done)
+            Some(RenameOutcome::Done)
         })
     }
 

@@ -18,14 +18,14 @@ use std::time::Duration;
 
 use backlot_backend::CommitBy;
 use backlot_core::Context;
-use backlot_net::Responses;
+use backlot_net::HttpCache;
 use fs_err as fs;
 use ulid::Ulid;
 
 use super::{Inner, ReleaseStore};
 use crate::error::{Error, Result};
 use crate::feed::FeedPosition;
-use crate::inside::Wanted;
+use crate::members::MemberFilter;
 use crate::repo::Repo;
 use crate::support::{Wheel, by, package};
 use memory::{Line, World};
@@ -48,7 +48,7 @@ impl Scene {
     /// The repo as another machine would open it, over a line of its own.
     fn repo(&self, line: Line) -> ReleaseStore {
         let kept = self.folder.path().join(Ulid::generate().to_string());
-        let repo = ReleaseStore::over(Arc::new(self.world.over(line)), Responses::new(&kept));
+        let repo = ReleaseStore::over(Arc::new(self.world.over(line)), HttpCache::new(&kept));
         let mut inner = Arc::into_inner(repo.0).unwrap();
         inner.patience = Duration::from_millis(30);
         ReleaseStore(Arc::new(Inner { ..inner }))
@@ -149,7 +149,7 @@ fn a_few_files_of_a_large_wheel_are_read_without_the_rest_of_it() {
         let listing = repo.releases_with_problems(&package("chair")).unwrap();
         let read = |end: &'static str| {
             let is = |path: &backlot_core::RelPath| path.as_str().ends_with(end);
-            let wanted = Wanted { name: end, is: &is };
+            let wanted = MemberFilter { name: end, is: &is };
             let found = repo
                 .read_inside(&[&listing.releases[0]], &wanted)
                 .unwrap()

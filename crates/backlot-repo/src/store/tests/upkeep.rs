@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_core::{Coded as _, Context};
+use backlot_core::{Context, Diagnostic as _};
 use fs_err as fs;
 
 use super::memory::Line;

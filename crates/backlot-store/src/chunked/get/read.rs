@@ -16,7 +16,7 @@ impl Getter<'_> {
     /// How ranges are joined for pieces of work: a request is as large as a piece.
     fn limits(&self) -> Limits {
         Limits {
-            gap: self.site.blobs.gap(),
+            gap: self.site.blobs.coalesce_gap(),
             most: u32::try_from(self.job).unwrap_or(u32::MAX),
             ahead: self.site.parallel_jobs() / 2,
         }
@@ -66,7 +66,7 @@ impl Getter<'_> {
                 None => drop(rest.insert(range_of(chunk))),
             }
         }
-        for (pack, range) in coalesce(&rest, self.site.blobs.gap()) {
+        for (pack, range) in coalesce(&rest, self.site.blobs.coalesce_gap()) {
             let start = range.start;
             if let Some(bytes) = read(pack, range)? {
                 source.blocks.insert(pack, start, Arc::new(bytes));

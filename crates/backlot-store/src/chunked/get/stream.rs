@@ -12,7 +12,10 @@ use backlot_core::{Blake3, Context};
 
 use super::read::range_of;
 use super::spans::{Blocks, coalesce};
-use super::{Coder, Entry, Kind, PackFacts, Site, StoredName, WRONG_CHUNK, blake3_of, candidates, chunks_of};
+use super::{
+    ChunkedRepository, Coder, Entry, Kind, PackFacts, StoredName, WRONG_CHUNK, blake3_of, candidates,
+    chunks_of,
+};
 use crate::chunked::catalog::{Catalog, damaged};
 use crate::chunked::counted::Counted;
 use crate::chunked::remote::ChunkedRemote;
@@ -27,7 +30,7 @@ const REQUEST: u64 = 2 << 20;
 /// A file of a chunked remote, opened.
 #[derive(Debug)]
 pub(crate) struct FileStream {
-    site: Site,
+    site: ChunkedRepository,
     counted: Arc<Counted>,
     wanted: Transfer,
     size: u64,
@@ -64,7 +67,7 @@ impl ChunkedRemote {
             });
         };
         let counted = Arc::new(Counted::new(Arc::clone(&site.blobs)));
-        let site = Site {
+        let site = ChunkedRepository {
             blobs: Arc::clone(&counted) as _,
             ..site
         };
@@ -177,7 +180,7 @@ impl FileStream {
             return Ok(Ok((range.start, Vec::new())));
         };
         let start = chunk.start;
-        let gap = self.site.blobs.gap();
+        let gap = self.site.blobs.coalesce_gap();
         let requests: Vec<(StoredName, Range<u32>)> = touched
             .chunk_by(|a, b| a.start / REQUEST == b.start / REQUEST)
             .flat_map(|some| coalesce(&some.iter().map(|one| range_of(&one.stored)).collect(), gap))

@@ -115,8 +115,8 @@ impl BlobStore for Faulty {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
-    fn gap(&self) -> u32 {
-        self.inner.gap()
+    fn coalesce_gap(&self) -> u32 {
+        self.inner.coalesce_gap()
     }
 }
 
@@ -494,8 +494,8 @@ impl BlobStore for Slow {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
-    fn gap(&self) -> u32 {
-        self.inner.gap()
+    fn coalesce_gap(&self) -> u32 {
+        self.inner.coalesce_gap()
     }
 }
 

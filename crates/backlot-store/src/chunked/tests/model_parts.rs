@@ -96,7 +96,7 @@ struct Run {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Tomb {
+struct Tombstone {
     dead: Copies,
     /// The finalisers that were between their look and the release when it was put.
     before: u8,
@@ -110,7 +110,7 @@ struct State {
     dropped: bool,
     noted: bool,
     release: bool,
-    tombs: [Tomb; 2],
+    tombs: [Tombstone; 2],
     node: Node,
     finalisers: [Finaliser; 2],
     runs: [Option<Run>; 2],
@@ -150,7 +150,7 @@ impl Protocol {
             dropped: false,
             noted: false,
             release: false,
-            tombs: [Tomb::default(); 2],
+            tombs: [Tombstone::default(); 2],
             node: Node::ReadTombs,
             finalisers,
             runs: [None; 2],
@@ -249,8 +249,8 @@ impl Protocol {
 
     /// Read the releases, which comes before everything else.
     fn begin(self, state: &State, who: usize) -> State {
-        let waits = |tomb: Tomb| self.grace && tomb.before & state.about_to_create() != 0;
-        let ripe = |tomb: Tomb| tomb.dead != 0 && !waits(tomb);
+        let waits = |tomb: Tombstone| self.grace && tomb.before & state.about_to_create() != 0;
+        let ripe = |tomb: Tombstone| tomb.dead != 0 && !waits(tomb);
         let mut next = state.clone();
         next.begun[who] += u8::from(self.runs.is_some());
         next.runs[who] = Some(Run {
@@ -287,7 +287,7 @@ impl Protocol {
                 // Names are never used twice: one that a run knows stands for no other tomb.
                 let is_known = state.runs.iter().flatten().any(|run| run.ripe[who]);
                 if dead != 0 && state.tombs[who].dead == 0 && !is_known {
-                    next.tombs[who] = Tomb {
+                    next.tombs[who] = Tombstone {
                         dead,
                         before: state.about_to_create(),
                     };
@@ -307,7 +307,7 @@ impl Protocol {
             Step::RemoveTombs => {
                 for (tomb, ripe) in next.tombs.iter_mut().zip(run.ripe) {
                     if ripe && !(self.spared_stay && tomb.dead & state.copies != 0) {
-                        *tomb = Tomb::default();
+                        *tomb = Tombstone::default();
                     }
                 }
                 next.runs[who] = None;

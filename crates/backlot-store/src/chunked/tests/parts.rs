@@ -518,7 +518,7 @@ impl BlobStore for Meddled {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
-    fn gap(&self) -> u32 {
-        self.inner.gap()
+    fn coalesce_gap(&self) -> u32 {
+        self.inner.coalesce_gap()
     }
 }

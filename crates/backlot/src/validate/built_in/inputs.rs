@@ -3,10 +3,10 @@
 //! Deliberately absent: choosing other inputs, which `update` does.
 
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Release, ReleaseStatus};
+use backlot_repo::{ReleaseFile, ReleaseStatus};
 
 use super::{Params, Subject};
-use crate::environment::pool::Pool;
+use crate::environment::candidate_sources::CandidateSources;
 use crate::error::Result;
 use crate::project::provenance::{BuildRecord, ExactInput};
 use crate::validate::found::{CheckItem, Findings, NotRun};
@@ -43,13 +43,13 @@ fn named(input: &ExactInput) -> String {
 }
 
 /// The repos in which inputs are looked for: those that the target of a publish may take its inputs from.
-fn pool<'a>(subject: &Subject<'a>) -> Result<Pool<'a>> {
+fn pool<'a>(subject: &Subject<'a>) -> Result<CandidateSources<'a>> {
     let opened = subject.opened;
     let entries = match subject.target {
         Some(target) => opened.reach_of(opened.repo_entry(target)?),
         None => opened.repos(),
     };
-    Pool::of(opened, entries, &[])
+    CandidateSources::of(opened, entries, &[])
 }
 
 /// The inputs that are releases.
@@ -58,7 +58,7 @@ fn releases_of(record: &BuildRecord) -> impl Iterator<Item = &ExactInput> {
 }
 
 /// What each repo that has an input says of it.
-fn statuses(pool: &Pool<'_>, input: &ExactInput) -> Result<Vec<(String, ReleaseStatus)>> {
+fn statuses(pool: &CandidateSources<'_>, input: &ExactInput) -> Result<Vec<(String, ReleaseStatus)>> {
     let mut found = Vec::new();
     for (rank, release) in pool.releases(&input.package)? {
         let (name, repo) = pool.repo(rank);
@@ -153,12 +153,12 @@ pub(super) fn current(params: Params<'_>, subject: &Subject<'_>) -> Result<Findi
 
 /// The newest good release of a package, with its repo.
 fn newest(
-    pool: &Pool<'_>,
+    pool: &CandidateSources<'_>,
     package: &PackageName,
     prereleases: bool,
     admits: &dyn Fn(&Version) -> bool,
 ) -> Result<Option<(String, Version)>> {
-    let is_good = |release: &Release| {
+    let is_good = |release: &ReleaseFile| {
         let is_final = prereleases || !release.version.is_prerelease();
         release.yanked.is_none() && release.deprecated.is_none() && is_final && admits(&release.version)
     };

@@ -14,8 +14,8 @@ use backlot_core::options;
 use backlot_core::web::shown_text;
 use backlot_core::{Context, Subject};
 use backlot_net::{
-    Account, Ask, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential,
-    ListedCredential, Network, NetworkOptions, PlaceName, SourceKind, UrlPrefix,
+    Account, Credential, CredentialChain, CredentialFile, FoundCredential, GivenCredential, ListedCredential,
+    Network, NetworkOptions, PlaceName, Request, SourceKind, UrlPrefix,
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -381,7 +381,7 @@ fn report(
 fn ask_server(network: &Network, target: &AuthTarget, address: &Url) -> Result<String> {
     network.check_online("it", &shown_text(&target.url))?;
     let account = Account::open(network, &target.place, address)?;
-    let ask = Ask::new(address.clone(), 64 * 1024).range("0-0");
+    let ask = Request::new(address.clone(), 64 * 1024).range("0-0");
     let answer = network.block(network.ask(&account, &ask, &mut Vec::new()));
     Ok(format!("it answered {}", answer?.status))
 }

@@ -76,7 +76,7 @@ fn is_held(root: &Path, context: &Context) -> Result<bool> {
         return Ok(false);
     }
     // Whatever the caller says of other locks.
-    let at_once = context.clone().with_patience(Duration::ZERO);
+    let at_once = context.clone().with_lock_timeout(Duration::ZERO);
     match FileLock::acquire(&lock, Duration::ZERO, &at_once) {
         Ok(_) | Err(LockError::File(_)) => Ok(false),
         Err(LockError::Busy { .. }) => Ok(true),

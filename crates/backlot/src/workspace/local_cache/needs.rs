@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use backlot_core::{Class, Coded as _, Sha256};
+use backlot_core::{Class, Diagnostic as _, Sha256};
 use backlot_dvc::TrackedPointer;
 use backlot_store::{Cache, ObjectId, Transfer};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backlot_core::{Cancel, Coded as _, Event, EventKind};
+use backlot_core::{Cancel, Diagnostic as _, Event, EventKind};
 
 use super::super::{Exit, LocalExecutor, Outcome, reproduce, run_stage};
 use super::{Bench, environment, options, outcomes};

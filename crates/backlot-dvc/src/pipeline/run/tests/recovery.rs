@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use backlot_core::{Coded as _, FileLock, RelPath};
+use backlot_core::{Diagnostic as _, FileLock, RelPath};
 use fs_err as fs;
 
 use super::super::aside::{Aside, OldOut};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backlot_core::{Coded as _, Context, Sha256};
+use backlot_core::{Context, Diagnostic as _, Sha256};
 use backlot_store::{Cache, ObjectId};
 use fs_err as fs;
 

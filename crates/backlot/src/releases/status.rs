@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use backlot_core::text;
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Publication, Release, ReleaseStatus, Repo, Verdict, VerdictReport};
+use backlot_repo::{Publication, ReleaseFile, ReleaseStatus, Repo, StatusChange, StatusChangeReport};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -28,17 +28,17 @@ pub struct JudgeReport {
     pub version: Version,
     /// The fact, whether it held already, and the status after it.
     #[serde(flatten)]
-    pub report: VerdictReport,
+    pub report: StatusChangeReport,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
 impl Opened {
-    pub(crate) fn judge(
+    pub(crate) fn set_status(
         &self,
         what: &str,
         repo: Option<&str>,
-        verdict: Verdict,
+        verdict: StatusChange,
         reason: &str,
         dry_run: bool,
     ) -> Result<JudgeReport> {
@@ -51,7 +51,7 @@ impl Opened {
         };
         Ok(JudgeReport {
             repo: entry.name.clone(),
-            report: opened.judge(&release, verdict, &by, dry_run, self.context())?,
+            report: opened.set_status(&release, verdict, &by, dry_run, self.context())?,
             package: release.package,
             version: release.version,
             dry_run,
@@ -105,11 +105,11 @@ impl Opened {
             let Ok(listing) = repo.recent_listing(&package.name, &quiet) else {
                 return Ok(None);
             };
-            let locked = |release: &&Release| Some(&release.file) == package.file();
+            let locked = |release: &&ReleaseFile| Some(&release.file) == package.file();
             Ok(listing.files().find(locked).cloned())
         };
         let all = || used.par_iter().map(look).collect::<Result<_>>();
-        let found: Vec<Option<Release>> = self.context().pool().install(all)?;
+        let found: Vec<Option<ReleaseFile>> = self.context().pool().install(all)?;
         for ((_, name), found) in used.iter().zip(found) {
             if let (Some(release), Some(Some(repo))) = (found, repos.get(name)) {
                 self.warn_judged(&release, name, || Ok(repo.status(&release)?))?;
@@ -119,7 +119,11 @@ impl Opened {
     }
 
     /// The one release that is meant, and its repo.
-    pub(crate) fn one_release(&self, what: &str, repo: Option<&str>) -> Result<(&RepoEntry, Repo, Release)> {
+    pub(crate) fn one_release(
+        &self,
+        what: &str,
+        repo: Option<&str>,
+    ) -> Result<(&RepoEntry, Repo, ReleaseFile)> {
         let (name, version) = self.parse_release(what)?;
         let entries = match repo {
             Some(name) => vec![self.repo_entry(name)?],
@@ -158,7 +162,7 @@ impl Opened {
     /// Warn of a release if it is yanked or deprecated.
     pub(crate) fn warn_judged(
         &self,
-        release: &Release,
+        release: &ReleaseFile,
         repo: &str,
         status: impl FnOnce() -> Result<ReleaseStatus>,
     ) -> Result<()> {

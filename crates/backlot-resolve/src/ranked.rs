@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use backlot_pep::{PackageName, Specifiers};
 
+use crate::candidates::PackageVersions;
 use crate::problem::{Candidate, Order, Preference, PrereleasePolicy, Problem};
-use crate::shelf::Stock;
 
 /// Why a version cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Bar {
+pub(crate) enum Exclusion {
     /// The source says so, in words.
     Source(String),
     /// Another version is an editable output.
@@ -34,7 +34,7 @@ pub(crate) enum Bar {
     Constraint(String),
 }
 
-impl Bar {
+impl Exclusion {
     /// As the end of a sentence that begins with the version.
     pub(crate) fn clause(&self) -> String {
         match self {
@@ -55,21 +55,26 @@ impl Bar {
 
 /// The versions of a package, judged.
 #[derive(Debug)]
-pub(crate) struct Offer {
-    pub(crate) stock: Rc<Stock>,
+pub(crate) struct RankedCandidates {
+    pub(crate) stock: Rc<PackageVersions>,
     /// Beside each version of the stock: the file that stands for it.
     pub(crate) files: Vec<usize>,
     /// Those files.
     candidates: Vec<Candidate>,
     /// Beside each candidate: why it cannot be had.
-    pub(crate) bars: Vec<Option<Bar>>,
+    pub(crate) bars: Vec<Option<Exclusion>>,
     /// Beside each candidate: its place among all, first tried first.
     pub(crate) places: Vec<u32>,
 }
 
-impl Offer {
+impl RankedCandidates {
     /// Judge.
-    pub(crate) fn new(package: &PackageName, stock: Rc<Stock>, problem: &Problem<'_>, lowest: bool) -> Self {
+    pub(crate) fn new(
+        package: &PackageName,
+        stock: Rc<PackageVersions>,
+        problem: &Problem<'_>,
+        lowest: bool,
+    ) -> Self {
         let pinned: Vec<_> = problem
             .roots()
             .map(|(_, requirement)| requirement)
@@ -91,7 +96,7 @@ impl Offer {
                 constraints
                     .iter()
                     .find(|(range, _)| !range.contains(&candidate.version))
-                    .map(|(_, text)| Bar::Constraint(text.clone()))
+                    .map(|(_, text)| Exclusion::Constraint(text.clone()))
             })
         };
         let mut files = Vec::with_capacity(stock.versions.len());
@@ -131,7 +136,7 @@ impl Offer {
 }
 
 /// What is judged of a range of Python versions. Most versions of a package have the same.
-type Pythons<'s> = HashMap<&'s str, Option<Bar>>;
+type Pythons<'s> = HashMap<&'s str, Option<Exclusion>>;
 
 fn bar<'s>(
     package: &PackageName,
@@ -139,12 +144,12 @@ fn bar<'s>(
     problem: &Problem<'_>,
     asked_for: bool,
     pythons: &mut Pythons<'s>,
-) -> Option<Bar> {
+) -> Option<Exclusion> {
     if let Some(fixed) = problem.fixed.get(package) {
-        return (fixed != &candidate.version).then(|| Bar::Fixed(fixed.to_string()));
+        return (fixed != &candidate.version).then(|| Exclusion::Fixed(fixed.to_string()));
     }
     if let Some(reason) = &candidate.excluded {
-        return Some(Bar::Source(reason.clone()));
+        return Some(Exclusion::Source(reason.clone()));
     }
     if let Some(range) = &candidate.requires_python {
         let judged = pythons.entry(range).or_insert_with(|| python_bar(range, problem));
@@ -159,8 +164,8 @@ fn bar<'s>(
     if let Some(cutoff) = problem.exclude_newer {
         match candidate.published {
             Some(published) if published <= cutoff => {}
-            Some(_) => return Some(Bar::TooNew(cutoff.to_string())),
-            None => return Some(Bar::NoTime(cutoff.to_string())),
+            Some(_) => return Some(Exclusion::TooNew(cutoff.to_string())),
+            None => return Some(Exclusion::NoTime(cutoff.to_string())),
         }
     }
     let kept = problem.preferences.get(package) == Some(&candidate.version);
@@ -168,18 +173,20 @@ fn bar<'s>(
         && !asked_for
         && !kept
     {
-        return Some(Bar::Yanked(reason.clone()));
+        return Some(Exclusion::Yanked(reason.clone()));
     }
     let policy = problem.prereleases_of(package);
     let forbidden = policy == PrereleasePolicy::Disallow && !asked_for;
-    (forbidden && candidate.version.is_prerelease()).then_some(Bar::Prerelease)
+    (forbidden && candidate.version.is_prerelease()).then_some(Exclusion::Prerelease)
 }
 
-pub(crate) fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Bar> {
+pub(crate) fn python_bar(range: &str, problem: &Problem<'_>) -> Option<Exclusion> {
     match Specifiers::parse_repaired(range) {
         Ok(parsed) if parsed.starts_at_most_at(problem.env.python()) => None,
-        Ok(_) => Some(Bar::Python(range.to_owned())),
-        Err(_) => Some(Bar::Source(format!("needs an unknown Python version: `{range}`"))),
+        Ok(_) => Some(Exclusion::Python(range.to_owned())),
+        Err(_) => Some(Exclusion::Source(format!(
+            "needs an unknown Python version: `{range}`"
+        ))),
     }
 }
 

@@ -11,16 +11,16 @@ use std::path::PathBuf;
 
 use backlot_core::{Sha256, Timestamp, file, shared};
 use backlot_pep::PackageName;
-use backlot_repo::{Repo, Stamp};
+use backlot_repo::{Repo, Revision};
 use backlot_resolve::Problem;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::direct::Direct;
 use crate::environment::lockfile::{Lock, LockedPackage};
-use crate::environment::pool::Pool;
-use crate::environment::wish::Wish;
+use crate::environment::resolve_request::ResolveRequest;
 use crate::error::Result;
 use crate::workspace::Opened;
 
@@ -31,15 +31,15 @@ const KEPT: usize = 64;
 
 /// What the file of an answer holds, after its digest.
 #[derive(Debug, Serialize, Deserialize)]
-struct Answer {
+struct CachedSolution {
     packages: Vec<LockedPackage>,
     /// The rank of the repo, the package, and the sign of what it had.
-    asked: Vec<(usize, PackageName, Stamp)>,
+    asked: Vec<(usize, PackageName, Revision)>,
 }
 
 /// Where the answer to one question is kept.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct SolutionFile {
     path: PathBuf,
 }
 
@@ -48,10 +48,10 @@ impl Opened {
     pub(crate) fn answer_to(
         &self,
         problem: &Problem<'_>,
-        pool: &Pool<'_>,
-        wish: &Wish,
+        pool: &CandidateSources<'_>,
+        wish: &ResolveRequest,
         lock: Option<&Lock>,
-    ) -> Result<Place> {
+    ) -> Result<SolutionFile> {
         let texts = |all: &[backlot_pep::Requirement]| -> Vec<String> {
             all.iter().map(ToString::to_string).collect()
         };
@@ -103,15 +103,15 @@ impl Opened {
         });
         let digest = sha2::Sha256::digest(serde_json::to_vec(&question).expect("plain data"));
         let name = Sha256::from_bytes(digest.into()).to_hex();
-        Ok(Place {
+        Ok(SolutionFile {
             path: self.cache_dir().join("answers").join(name),
         })
     }
 }
 
-impl Place {
+impl SolutionFile {
     /// The answer, if there is one and everything it depends on is as it was.
-    pub(crate) fn find(&self, pool: &Pool<'_>, now: Timestamp) -> Option<Vec<LockedPackage>> {
+    pub(crate) fn find(&self, pool: &CandidateSources<'_>, now: Timestamp) -> Option<Vec<LockedPackage>> {
         if !Self::may_keep(pool) {
             return None;
         }
@@ -124,8 +124,8 @@ impl Place {
         {
             return None;
         }
-        let answer: Answer = serde_json::from_slice(body).ok()?;
-        let holds = |(rank, name, stamp): &(usize, PackageName, Stamp)| {
+        let answer: CachedSolution = serde_json::from_slice(body).ok()?;
+        let holds = |(rank, name, stamp): &(usize, PackageName, Revision)| {
             let repo = pool.repos.get(*rank);
             repo.is_some_and(|(_, repo)| repo.holds(stamp, name, now))
         };
@@ -133,11 +133,11 @@ impl Place {
     }
 
     /// Keep an answer, if it can be told when it is no longer right. A disk that does not take it only costs a search.
-    pub(crate) fn keep(&self, packages: &[LockedPackage], pool: &Pool<'_>) {
+    pub(crate) fn keep(&self, packages: &[LockedPackage], pool: &CandidateSources<'_>) {
         let Some(asked) = pool.stamps().filter(|_| Self::may_keep(pool)) else {
             return;
         };
-        let answer = Answer {
+        let answer = CachedSolution {
             packages: packages.to_vec(),
             asked,
         };
@@ -149,7 +149,7 @@ impl Place {
     }
 
     /// Whether it can be told from here what the answer depends on: what a URL leads to only where its digest is known.
-    fn may_keep(pool: &Pool<'_>) -> bool {
+    fn may_keep(pool: &CandidateSources<'_>) -> bool {
         pool.direct.values().all(Direct::is_known)
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Mutex;
 
 /// Large buffers to be filled again: giving memory back and asking for it costs more than compressing what is in it.
-pub(super) struct Spares {
+pub(super) struct BufferPool {
     kept: Mutex<Kept>,
     /// How much is kept.
     most: usize,
@@ -19,7 +19,7 @@ struct Kept {
     bytes: usize,
 }
 
-impl Spares {
+impl BufferPool {
     /// Smaller ones are not worth keeping.
     const LEAST: usize = 128 << 10;
     /// Sizes are multiples of this, so that buffers for about as much are interchangeable.

@@ -7,25 +7,22 @@
 
 use backlot_backend::each;
 use backlot_core::RelPath;
-use backlot_net::{Head, Kind, Responses};
+use backlot_net::{HttpCache, Kind, ResponseMeta};
 use backlot_wheel::{ByteRange, Fetching, Members, WheelArchive, files_in_pieces};
 
 use crate::error::{Error, Result};
-use crate::release::Release;
+use crate::release::ReleaseFile;
 use crate::repo::Repo;
 
-/// Files of a release.
-pub type Inside = Members;
-
 /// Which files are wanted, and what the question is called: the same name must always mean the same files.
-pub struct Wanted<'a> {
+pub struct MemberFilter<'a> {
     /// Its name.
     pub name: &'static str,
     /// Whether a file is wanted.
     pub is: &'a (dyn Fn(&RelPath) -> bool + Sync),
 }
 
-impl std::fmt::Debug for Wanted<'_> {
+impl std::fmt::Debug for MemberFilter<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Wanted").field(&self.name).finish()
     }
@@ -33,7 +30,7 @@ impl std::fmt::Debug for Wanted<'_> {
 
 impl Repo {
     /// The wanted files of many releases, in their order; many at once where that is faster.
-    pub fn read_inside(&self, releases: &[&Release], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
+    pub fn read_inside(&self, releases: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<Vec<Members>> {
         if self.is_remote() {
             return each(releases, |release| self.inside(release, wanted));
         }
@@ -41,7 +38,7 @@ impl Repo {
         inside.collect()
     }
 
-    fn inside(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
+    fn inside(&self, release: &ReleaseFile, wanted: &MemberFilter<'_>) -> Result<Members> {
         let kept = match self {
             Self::Index(repo) => Some(repo.store()),
             Self::Store(repo) => repo.kept(),
@@ -77,7 +74,7 @@ impl Repo {
     }
 
     /// Out of the whole file. One that has to be fetched for it does not stay.
-    fn inside_whole(&self, release: &Release, wanted: &Wanted<'_>) -> Result<Inside> {
+    fn inside_whole(&self, release: &ReleaseFile, wanted: &MemberFilter<'_>) -> Result<Members> {
         let fetched = match self {
             Self::Index(repo) => repo.absent(release),
             Self::Store(repo) => repo.absent(release),
@@ -96,7 +93,7 @@ impl Repo {
     }
 }
 
-fn in_archive(archive: &WheelArchive, wanted: &Wanted<'_>) -> Result<Inside> {
+fn in_archive(archive: &WheelArchive, wanted: &MemberFilter<'_>) -> Result<Members> {
     let mut found = Vec::new();
     for entry in archive.entries().iter().filter(|entry| (wanted.is)(&entry.path)) {
         if let Some(bytes) = archive.read(&entry.path)? {
@@ -106,7 +103,7 @@ fn in_archive(archive: &WheelArchive, wanted: &Wanted<'_>) -> Result<Inside> {
     Ok(found)
 }
 
-fn find(store: &Responses, key: &str) -> Option<Inside> {
+fn find(store: &HttpCache, key: &str) -> Option<Members> {
     let kept = store.find(Kind::Metadata, key)?;
     let texts: Vec<(String, String)> = serde_json::from_slice(&kept.body).ok()?;
     let parsed = texts
@@ -115,7 +112,7 @@ fn find(store: &Responses, key: &str) -> Option<Inside> {
     parsed.collect()
 }
 
-fn keep(store: &Responses, key: &str, release: &Release, found: &Inside) {
+fn keep(store: &HttpCache, key: &str, release: &ReleaseFile, found: &Members) {
     let texts = found
         .iter()
         .map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)));
@@ -125,19 +122,24 @@ fn keep(store: &Responses, key: &str, release: &Release, found: &Inside) {
     };
     let body = serde_json::to_vec(&texts).expect("texts are plain data");
     let place = release.place().to_string();
-    store.keep(Kind::Metadata, key, &Head::new(&place, &place, 200, &body), &body);
+    store.keep(
+        Kind::Metadata,
+        key,
+        &ResponseMeta::new(&place, &place, 200, &body),
+        &body,
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use backlot_wheel::{ByteRange, Fetching, Piece, files_in_pieces};
 
-    use super::Inside;
+    use super::Members;
     use crate::error::{Error, Result};
     use crate::support::Wheel;
 
     /// The paths and bytes of all texts of an archive that is at hand in pieces.
-    fn texts(archive: &[u8]) -> Result<Option<Inside>> {
+    fn texts(archive: &[u8]) -> Result<Option<Members>> {
         let total = archive.len() as u64;
         let fetch = |range: ByteRange| -> Fetching<'_, Error> {
             let (start, end) = match range {

@@ -7,15 +7,15 @@ use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use crate::fact::{Fact, FactKind, ReleaseStatus};
 use crate::publish::{Publication, TOOL};
+use crate::release_event::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
 
 /// The last time that the name of a fact can hold (48 bits).
 const LAST_TIME: u64 = (1 << 48) - 1;
 
 /// What to say of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum StatusChange {
     /// It is approved.
     Approve,
     /// It works but should be moved away from.
@@ -26,20 +26,20 @@ pub enum Verdict {
     Unyank,
 }
 
-impl Verdict {
+impl StatusChange {
     /// The kind of fact it becomes.
-    pub fn kind(self) -> FactKind {
+    pub fn kind(self) -> ReleaseEventKind {
         match self {
-            Self::Approve => FactKind::Approved,
-            Self::Deprecate => FactKind::Deprecated,
-            Self::Yank => FactKind::Yanked,
-            Self::Unyank => FactKind::Unyanked,
+            Self::Approve => ReleaseEventKind::Approved,
+            Self::Deprecate => ReleaseEventKind::Deprecated,
+            Self::Yank => ReleaseEventKind::Yanked,
+            Self::Unyank => ReleaseEventKind::Unyanked,
         }
     }
 
     /// Whether it holds already, in the same words of the same person.
     pub(crate) fn holds(self, status: &ReleaseStatus, by: &Publication) -> bool {
-        let same = |fact: &Fact| fact.author == by.author && fact.reason == by.reason;
+        let same = |fact: &ReleaseEvent| fact.author == by.author && fact.reason == by.reason;
         match self {
             Self::Approve => status.approved.iter().any(same),
             Self::Deprecate => status.deprecated.as_ref().is_some_and(same),
@@ -51,9 +51,9 @@ impl Verdict {
 
 /// What was said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct VerdictReport {
+pub struct StatusChangeReport {
     /// The fact, as it was or would be written.
-    pub fact: Fact,
+    pub fact: ReleaseEvent,
     /// Whether it held already, so that nothing was added.
     pub already: bool,
     /// The status after it.
@@ -62,9 +62,9 @@ pub struct VerdictReport {
 
 /// A fact with the name it has in its repo.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarriedFact {
+pub struct ImportedEvent {
     pub(crate) id: Ulid,
-    pub(crate) fact: Fact,
+    pub(crate) fact: ReleaseEvent,
 }
 
 /// Now, or just after the last event that is there, if the clock that wrote that one is ahead of ours.
@@ -75,13 +75,13 @@ pub(crate) fn time_after(last: Option<u64>, now: Timestamp) -> Timestamp {
 /// The fact that a verdict becomes, after the last fact that is there.
 pub(crate) fn verdict_fact(
     (package, version): (&PackageName, &Version),
-    verdict: Verdict,
+    verdict: StatusChange,
     by: &Publication,
     now: Timestamp,
     last: Option<u64>,
-) -> Fact {
+) -> ReleaseEvent {
     let at = time_after(last, now);
-    Fact {
+    ReleaseEvent {
         format: 1,
         kind: verdict.kind(),
         package: package.clone(),
@@ -102,12 +102,13 @@ pub(crate) fn verdict_fact(
 
 /// Those of a release's facts that go with it to another repo.
 pub(crate) fn carried(
-    facts: impl IntoIterator<Item = (Ulid, Fact)>,
+    facts: impl IntoIterator<Item = (Ulid, ReleaseEvent)>,
     package: &PackageName,
     version: &Version,
-) -> Vec<CarriedFact> {
-    let said = |fact: &Fact| !matches!(fact.kind, FactKind::Published | FactKind::Unknown);
-    let about = |fact: &Fact| fact.package == *package && fact.version == *version;
+) -> Vec<ImportedEvent> {
+    let said =
+        |fact: &ReleaseEvent| !matches!(fact.kind, ReleaseEventKind::Published | ReleaseEventKind::Unknown);
+    let about = |fact: &ReleaseEvent| fact.package == *package && fact.version == *version;
     let carried = facts.into_iter().filter(|(_, fact)| said(fact) && about(fact));
-    carried.map(|(id, fact)| CarriedFact { id, fact }).collect()
+    carried.map(|(id, fact)| ImportedEvent { id, fact }).collect()
 }

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use backlot_core::text::printable;
-use backlot_core::{Class, Coded, Context};
+use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
-use backlot_repo::{DirectFetch, IndexError, Listing, Promise, Release, Repo, Stamp};
+use backlot_repo::{DirectFetch, IndexError, Listing, Promise, ReleaseFile, Repo, Revision};
 use backlot_resolve::{Candidate, Candidates, Dependencies, Remark, Resolution, Resolved, Source};
 use backlot_wheel::{Fit, Metadata, Tags, WheelName};
 
@@ -50,7 +50,7 @@ pub(crate) struct Releases {
 
 impl Releases {
     /// Of each version the file to use, oldest version first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Release> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ReleaseFile> {
         let mut last: Option<&Version> = None;
         self.files().map(|(_, release)| release).filter(move |release| {
             let is_first = last != Some(&release.version);
@@ -60,14 +60,14 @@ impl Releases {
     }
 
     /// All good files, oldest version first, of each version the one to be preferred first.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &Release)> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &ReleaseFile)> {
         self.files
             .iter()
             .filter_map(|index| Some((*index, self.get(*index)?)))
     }
 
     /// The good file of a number.
-    pub(crate) fn get(&self, file: usize) -> Option<&Release> {
+    pub(crate) fn get(&self, file: usize) -> Option<&ReleaseFile> {
         let wheels = self.listing.releases.len();
         match file.checked_sub(wheels) {
             None => self.listing.releases.get(file),
@@ -99,7 +99,7 @@ impl Releases {
 }
 
 /// The repos of a workspace, open, with what was read from them.
-pub(crate) struct Pool<'w> {
+pub(crate) struct CandidateSources<'w> {
     pub(crate) repos: Vec<(String, Repo)>,
     pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
     pub(crate) context: &'w Context,
@@ -107,7 +107,7 @@ pub(crate) struct Pool<'w> {
     /// By file name and rank.
     metadata: RefCell<HashMap<(String, usize), Rc<Metadata>>>,
     /// The sign of what each repo had when it was asked; `None` where nothing tells a change.
-    stamps: RefCell<HashMap<(PackageName, usize), Option<Stamp>>>,
+    stamps: RefCell<HashMap<(PackageName, usize), Option<Revision>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
     /// The Python whose wheels are chosen; any wheel will do where it is not said.
@@ -121,7 +121,7 @@ pub(crate) struct Pool<'w> {
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
 
-impl<'w> Pool<'w> {
+impl<'w> CandidateSources<'w> {
     /// With what can be installed from all repos of a workspace, source distributions too.
     pub(crate) fn open(workspace: &'w Opened, outputs: &'w [Output], prefer: Option<&str>) -> Result<Self> {
         let mut entries = workspace.repos();
@@ -161,7 +161,7 @@ impl<'w> Pool<'w> {
     }
 
     /// All releases of a package with the rank of their repo, most preferred repo first.
-    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, Release)>> {
+    pub(crate) fn releases(&self, name: &PackageName) -> Result<Vec<(usize, ReleaseFile)>> {
         let mut all = Vec::new();
         for rank in 0..self.repos.len() {
             let releases = self.releases_in(name, rank)?;
@@ -186,7 +186,7 @@ impl<'w> Pool<'w> {
 
     /// What the answer depends on: every package that a repo was asked for. `None` where a change could not be told, or a
     /// repo has something that cannot be used, of which people are to be told each time.
-    pub(crate) fn stamps(&self) -> Option<Vec<(usize, PackageName, Stamp)>> {
+    pub(crate) fn stamps(&self) -> Option<Vec<(usize, PackageName, Revision)>> {
         let stamps = self.stamps.borrow();
         let all = stamps
             .iter()
@@ -213,7 +213,7 @@ impl<'w> Pool<'w> {
         &self,
         name: &PackageName,
         rank: usize,
-        release: &Release,
+        release: &ReleaseFile,
     ) -> Result<Option<String>> {
         if let Some((label, labelled)) = self.labelled.get(name)
             && let Some(reason) = labelled.against(label, &release.version)
@@ -238,11 +238,11 @@ impl<'w> Pool<'w> {
         &self,
         key: (PackageName, usize),
         listing: Arc<Listing>,
-        stamp: Option<Stamp>,
+        stamp: Option<Revision>,
     ) -> Rc<Releases> {
         let stamp = stamp.filter(|_| listing.broken.is_empty());
         self.stamps.borrow_mut().insert(key.clone(), stamp);
-        let mut offered: Vec<(usize, &Release)> = listing.files().enumerate().collect();
+        let mut offered: Vec<(usize, &ReleaseFile)> = listing.files().enumerate().collect();
         // Pure wheels are in order already.
         if offered
             .iter()
@@ -310,7 +310,7 @@ impl<'w> Pool<'w> {
     }
 
     /// The file that was chosen.
-    pub(crate) fn release(&self, chosen: &Resolved) -> Result<Option<Release>> {
+    pub(crate) fn release(&self, chosen: &Resolved) -> Result<Option<ReleaseFile>> {
         let all = self.releases_in(&chosen.name, chosen.source)?;
         Ok(all.get(chosen.file).cloned())
     }
@@ -319,7 +319,7 @@ impl<'w> Pool<'w> {
     pub(crate) fn has_good(&self, name: &PackageName, version: &Version) -> Result<bool> {
         for rank in 0..self.repos.len() {
             let releases = self.releases_in(name, rank)?;
-            let good = |r: &Release| r.version == *version && r.yanked.is_none();
+            let good = |r: &ReleaseFile| r.version == *version && r.yanked.is_none();
             if releases.files().any(|(_, r)| good(r)) {
                 return Ok(true);
             }
@@ -329,12 +329,12 @@ impl<'w> Pool<'w> {
 
     /// Whether a release is a source distribution of a public index. Looking whether it can be built would mean to fetch
     /// it, and those of old versions are many.
-    pub(crate) fn is_foreign_source(&self, release: &Release, rank: usize) -> bool {
+    pub(crate) fn is_foreign_source(&self, release: &ReleaseFile, rank: usize) -> bool {
         release.is_sdist() && self.public[rank]
     }
 
     /// The metadata of a release, read once.
-    pub(crate) fn metadata(&self, rank: usize, release: &Release) -> Result<Rc<Metadata>> {
+    pub(crate) fn metadata(&self, rank: usize, release: &ReleaseFile) -> Result<Rc<Metadata>> {
         let key = (release.file.clone(), rank);
         if let Some(known) = self.metadata.borrow().get(&key) {
             return Ok(Rc::clone(known));
@@ -344,7 +344,12 @@ impl<'w> Pool<'w> {
     }
 
     /// Remember the metadata of a release.
-    pub(crate) fn take_metadata(&self, rank: usize, release: &Release, metadata: Metadata) -> Rc<Metadata> {
+    pub(crate) fn take_metadata(
+        &self,
+        rank: usize,
+        release: &ReleaseFile,
+        metadata: Metadata,
+    ) -> Rc<Metadata> {
         let key = (release.file.clone(), rank);
         let metadata = Rc::new(metadata);
         self.metadata.borrow_mut().insert(key, Rc::clone(&metadata));
@@ -375,8 +380,8 @@ impl<'w> Pool<'w> {
     }
 }
 
-impl Candidates for Pool<'_> {
-    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Coded>> {
+impl Candidates for CandidateSources<'_> {
+    fn candidates(&self, name: &PackageName, source: usize) -> Result<Vec<Candidate>, Box<dyn Diagnostic>> {
         if let Some(output) = self.outputs.get(name) {
             return Ok(vec![Candidate::new(
                 output.project.metadata.version.clone(),
@@ -417,7 +422,7 @@ impl Candidates for Pool<'_> {
         &self,
         name: &PackageName,
         candidate: &Candidate,
-    ) -> Result<Dependencies, Box<dyn Coded>> {
+    ) -> Result<Dependencies, Box<dyn Diagnostic>> {
         if let Some(metadata) = self.own_metadata(name).map_err(boxed)? {
             check_requires(metadata).map_err(boxed)?;
             // Of an output it is asked for as it is; that of a file was judged with its candidate.
@@ -439,7 +444,7 @@ impl Candidates for Pool<'_> {
     }
 
     /// Metadata that arrived as it should and cannot be read makes its version one that is not for us, as for pip and uv.
-    fn excludes(&self, error: &dyn Coded) -> bool {
+    fn excludes(&self, error: &dyn Diagnostic) -> bool {
         let code = error.code();
         matches!(error.class(), Class::User | Class::NotFound) || UNREADABLE.contains(&code)
     }
@@ -496,13 +501,13 @@ fn check_requires(metadata: &Metadata) -> Result<()> {
     .into())
 }
 
-fn boxed(error: Error) -> Box<dyn Coded> {
+fn boxed(error: Error) -> Box<dyn Diagnostic> {
     Box::new(error)
 }
 
 impl Direct {
     /// As a version that could be chosen.
-    pub(crate) fn candidate(&self, pool: &Pool<'_>, source: usize) -> Result<Candidate> {
+    pub(crate) fn candidate(&self, pool: &CandidateSources<'_>, source: usize) -> Result<Candidate> {
         let file = self.file()?;
         let misfit = pool.fit(&file.name).is_none();
         let python = pool.python().unwrap_or_default();
@@ -514,7 +519,7 @@ impl Direct {
     }
 }
 
-impl Pool<'_> {
+impl CandidateSources<'_> {
     /// Whether no repo is asked for a package: an output is, or a URL names it.
     pub(crate) fn is_own(&self, name: &PackageName) -> bool {
         self.outputs.contains_key(name) || self.direct.contains_key(name)

@@ -18,7 +18,7 @@ const FILE: &str = "installed.json";
 
 /// What the file holds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stamp {
+struct InstallMarker {
     /// The digest of all that decides.
     state: Sha256,
     /// How many packages the lock has.
@@ -29,7 +29,7 @@ impl Opened {
     /// How many packages are installed, all of them right; `None` where that is not known without looking.
     pub(crate) fn known_to_be_installed(&self) -> Result<Option<usize>> {
         let bytes = file::read_if_exists(&self.state_dir().join(FILE))?;
-        let stamp = bytes.and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok());
+        let stamp = bytes.and_then(|bytes| serde_json::from_slice::<InstallMarker>(&bytes).ok());
         let Some(stamp) = stamp else { return Ok(None) };
         Ok((self.installed_state()? == Some(stamp.state)).then_some(stamp.packages))
     }
@@ -37,7 +37,8 @@ impl Opened {
     /// Leave the sign. The caller has just made `inputs/` what the lock says.
     pub(crate) fn remember_installed(&self, packages: usize) -> Result<()> {
         if let Some(state) = self.installed_state()? {
-            let stamp = serde_json::to_vec(&Stamp { state, packages }).expect("a stamp is plain data");
+            let stamp =
+                serde_json::to_vec(&InstallMarker { state, packages }).expect("a stamp is plain data");
             file::write_for_now(&self.state_dir().join(FILE), &stamp)?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Whether what a repo has of a package is what it was: told by a few times of change, without reading it again.
 //!
-//! Invariant: as long as a [`Stamp`] holds, reading the package would give what it gave when the stamp was taken. A folder
+//! Invariant: as long as a [`Revision`] holds, reading the package would give what it gave when the stamp was taken. A folder
 //! changes its own time when a wheel comes or goes, and that of the pages when something is said of a release (see
 //! `store::by_page`). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
 //! Deliberately absent: stores that do not tell when a folder changed, which are listed anew each time.
@@ -20,7 +20,7 @@ use crate::repo::Repo;
 
 /// A sign of what a repo has of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct Revision {
     /// Times of change in nanoseconds, and what else tells one state from another.
     state: Vec<u64>,
     /// Until when an index need not be asked, in milliseconds since the Unix epoch.
@@ -34,7 +34,7 @@ impl Repo {
         &self,
         name: &PackageName,
         context: &Context,
-    ) -> Result<(Arc<Listing>, Option<Stamp>)> {
+    ) -> Result<(Arc<Listing>, Option<Revision>)> {
         // A folder may change while it is read; of a page there is something to look at only after it was.
         if self.is_remote() {
             let listing = self.listing(name, context)?;
@@ -45,17 +45,17 @@ impl Repo {
     }
 
     /// The sign of what it has of a package now.
-    fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Stamp> {
+    fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Revision> {
         match self {
             Self::Store(repo) => {
                 let state = repo.state(name)?;
                 let last = Duration::from_nanos(state.iter().max().copied().unwrap_or(0));
-                (last + COARSE < Duration::from_millis(now.0)).then_some(Stamp { state, until: None })
+                (last + COARSE < Duration::from_millis(now.0)).then_some(Revision { state, until: None })
             }
             Self::Index(repo) => {
                 let (page, until) = repo.kept_page(name)?;
                 let state = vec![changed(&page)?];
-                (until > now.0).then_some(Stamp {
+                (until > now.0).then_some(Revision {
                     state,
                     until: Some(until),
                 })
@@ -64,7 +64,7 @@ impl Repo {
     }
 
     /// Whether a stamp still holds.
-    pub fn holds(&self, stamp: &Stamp, name: &PackageName, now: Timestamp) -> bool {
+    pub fn holds(&self, stamp: &Revision, name: &PackageName, now: Timestamp) -> bool {
         match self {
             Self::Store(repo) => repo.state(name).is_some_and(|state| state == stamp.state),
             Self::Index(repo) => {

@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::account::Account;
-use super::hosts::{Known, Standing, fingerprint, name};
-use super::wire::{self, Answer, Offers};
+use super::hosts::{HostKeyStatus, Known, fingerprint, name};
+use super::wire::{self, Answer, Extensions};
 use crate::each::ENTRIES_LIMIT;
 use crate::error::Error;
 
@@ -43,7 +43,7 @@ const UNREAD: u32 = 16 << 20;
 
 /// Why something that was asked failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum SftpError {
     /// The connection is gone; whether the request arrived is not known.
     Dropped(String),
     /// The server said no.
@@ -56,7 +56,7 @@ pub(super) enum Trouble {
     Failed(Error),
 }
 
-impl Trouble {
+impl SftpError {
     pub(super) fn is_missing(&self) -> bool {
         matches!(
             self,
@@ -68,22 +68,22 @@ impl Trouble {
     }
 }
 
-pub(super) type Asked<T> = Result<T, Trouble>;
+pub(super) type Asked<T> = Result<T, SftpError>;
 
 /// Who waits for which answer; `None` once the connection is gone.
 type Waiting = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<Answer>>>>>;
 
 /// A connection.
-pub(super) struct Line {
+pub(super) struct Connection {
     requests: mpsc::Sender<Vec<u8>>,
     waiting: Waiting,
     next: AtomicU32,
-    pub(super) offers: Offers,
+    pub(super) offers: Extensions,
     tasks: [JoinHandle<()>; 2],
     _session: client::Handle<Checker>,
 }
 
-impl Drop for Line {
+impl Drop for Connection {
     fn drop(&mut self) {
         for task in &self.tasks {
             task.abort();
@@ -94,7 +94,7 @@ impl Drop for Line {
 /// Looks at the host key, and remembers it for the error.
 struct Checker {
     known: Known,
-    shown: Arc<Mutex<Option<(PublicKey, Standing)>>>,
+    shown: Arc<Mutex<Option<(PublicKey, HostKeyStatus)>>>,
 }
 
 impl client::Handler for Checker {
@@ -105,16 +105,16 @@ impl client::Handler for Checker {
             return Ok(false);
         };
         let standing = self.known.judge(key);
-        let is_known = standing == Standing::Known;
+        let is_known = standing == HostKeyStatus::Known;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((key.clone(), standing));
         Ok(is_known)
     }
 }
 
-impl Line {
+impl Connection {
     /// Connect, check the host key, sign in, and begin.
     pub(super) async fn open(account: &Account) -> Asked<Self> {
-        let lost = |what: &str, why: String| Trouble::Dropped(format!("{what}: {why}"));
+        let lost = |what: &str, why: String| SftpError::Dropped(format!("{what}: {why}"));
         let at = (account.host.as_str(), account.port);
         let socket = timeout(account.connect_patience, TcpStream::connect(at)).await;
         let socket = socket
@@ -143,7 +143,7 @@ impl Line {
                 if let Some((key, standing)) = shown
                     && let Some(error) = distrust(account, &key, standing)
                 {
-                    return Err(Trouble::Failed(error));
+                    return Err(SftpError::Failed(error));
                 }
                 let why = other.map_or_else(
                     |_| "no answer in time".to_owned(),
@@ -191,7 +191,7 @@ impl Line {
         kind: u8,
         fill: impl FnOnce(wire::Body) -> wire::Body,
     ) -> Asked<oneshot::Receiver<Answer>> {
-        let gone = || Trouble::Dropped("the connection was lost".to_owned());
+        let gone = || SftpError::Dropped("the connection was lost".to_owned());
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         held(&self.waiting).as_mut().ok_or_else(gone)?.insert(id, sender);
@@ -209,10 +209,10 @@ impl Line {
     async fn wait(&self, answer: oneshot::Receiver<Answer>, patience: Duration) -> Asked<Answer> {
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Trouble::Dropped("the connection was lost".to_owned())),
+            Ok(Err(_)) => Err(SftpError::Dropped("the connection was lost".to_owned())),
             Err(_) => {
                 held(&self.waiting).take();
-                Err(Trouble::Dropped("no answer in time".to_owned()))
+                Err(SftpError::Dropped("no answer in time".to_owned()))
             }
         }
     }
@@ -259,7 +259,7 @@ impl Line {
                     told += count.max(1);
                     found.extend(names);
                     if told > ENTRIES_LIMIT {
-                        break Err(Trouble::Nonsense("it lists without end"));
+                        break Err(SftpError::Nonsense("it lists without end"));
                     }
                 }
                 Ok(Answer::Status { code: wire::END, .. }) => break Ok(found),
@@ -313,7 +313,7 @@ impl Line {
             while left > 0 {
                 match self.wait(answer, ANSWER_PATIENCE).await? {
                     Answer::Data(bytes) if bytes.is_empty() || bytes.len() > left as usize => {
-                        return Err(Trouble::Nonsense("it sends other bytes than were asked for"));
+                        return Err(SftpError::Nonsense("it sends other bytes than were asked for"));
                     }
                     Answer::Data(bytes) => {
                         if !sink(&bytes) {
@@ -462,31 +462,31 @@ fn done(answer: Answer) -> Asked<()> {
     }
 }
 
-fn unexpected(answer: Answer) -> Trouble {
+fn unexpected(answer: Answer) -> SftpError {
     match answer {
-        Answer::Status { code, message } if code != wire::OK => Trouble::Refused { code, message },
-        _ => Trouble::Nonsense("it answers something else than was asked"),
+        Answer::Status { code, message } if code != wire::OK => SftpError::Refused { code, message },
+        _ => SftpError::Nonsense("it answers something else than was asked"),
     }
 }
 
 /// Why a server with such a key is not talked to.
-fn distrust(account: &Account, key: &PublicKey, standing: Standing) -> Option<Error> {
+fn distrust(account: &Account, key: &PublicKey, standing: HostKeyStatus) -> Option<Error> {
     let (host, shown) = (name(&account.host, account.port), fingerprint(key));
     let file = account.known_hosts.first().map(|path| path.display().to_string());
     let file = file.unwrap_or_else(|| "~/.ssh/known_hosts".to_owned());
     Some(match standing {
-        Standing::Known => return None,
-        Standing::Unknown => Error::UnknownHostKey {
+        HostKeyStatus::Known => return None,
+        HostKeyStatus::Unknown => Error::UnknownHostKey {
             scan: format!("ssh-keyscan -p {} {} >> {file}", account.port, account.host),
             host,
             shown,
         },
-        Standing::Changed(line) => Error::ChangedHostKey {
+        HostKeyStatus::Changed(line) => Error::ChangedHostKey {
             host,
             shown,
             reason: format!("`{line}` has another"),
         },
-        Standing::Revoked => Error::ChangedHostKey {
+        HostKeyStatus::Revoked => Error::ChangedHostKey {
             host,
             shown,
             reason: "that key is revoked".to_owned(),
@@ -496,13 +496,13 @@ fn distrust(account: &Account, key: &PublicKey, standing: Standing) -> Option<Er
 
 type Stream = russh::ChannelStream<client::Msg>;
 
-async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked<Offers> {
-    let lost = |e: std::io::Error| Trouble::Dropped(format!("no SFTP: {e}"));
+async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked<Extensions> {
+    let lost = |e: std::io::Error| SftpError::Dropped(format!("no SFTP: {e}"));
     to.write_all(&wire::request(wire::INIT, 3, |body| body))
         .await
         .map_err(lost)?;
     let packet = packet(from).await.map_err(lost)?;
-    wire::offers(&packet).ok_or(Trouble::Nonsense("it does not speak SFTP version 3"))
+    wire::offers(&packet).ok_or(SftpError::Nonsense("it does not speak SFTP version 3"))
 }
 
 async fn packet(from: &mut ReadHalf<Stream>) -> std::io::Result<Vec<u8>> {

@@ -19,7 +19,7 @@ pub(crate) const FACT_LIMIT: u64 = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum FactKind {
+pub enum ReleaseEventKind {
     /// The release was published.
     Published,
     /// It should not be chosen any more, unless pinned.
@@ -70,11 +70,11 @@ pub struct RecordedWaiver {
 
 /// One fact, as its file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
+pub struct ReleaseEvent {
     /// The format of the file: 1.
     pub format: u32,
     /// What it says.
-    pub kind: FactKind,
+    pub kind: ReleaseEventKind,
     /// About which package.
     pub package: PackageName,
     /// About which version.
@@ -91,7 +91,7 @@ pub struct Fact {
     pub modified: Option<u64>,
     /// The remotes that have the files of the release, as its publisher reached them; only for `published`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub remotes: Vec<FactRemote>,
+    pub remotes: Vec<ReleaseRemote>,
     /// The checks that were run before; only for `published`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<RecordedCheck>,
@@ -111,7 +111,7 @@ pub struct Fact {
 
 /// A remote, as somebody else's workspace knows it. It is what they say: nothing is asked there until somebody here adds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FactRemote {
+pub struct ReleaseRemote {
     /// Its name there, which pointers may name.
     pub name: String,
     /// Its folder or URL, whole.
@@ -130,22 +130,26 @@ pub struct FactRemote {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStatus {
     /// How it was published; `None` for a wheel that was put into the folder by other means.
-    pub published: Option<Fact>,
+    pub published: Option<ReleaseEvent>,
     /// The yank in effect.
-    pub yanked: Option<Fact>,
+    pub yanked: Option<ReleaseEvent>,
     /// The latest deprecation.
-    pub deprecated: Option<Fact>,
+    pub deprecated: Option<ReleaseEvent>,
     /// All approvals, oldest first.
-    pub approved: Vec<Fact>,
+    pub approved: Vec<ReleaseEvent>,
 }
 
 impl ReleaseStatus {
     /// Fold facts, oldest first, about the release whose wheel has this digest and modification time.
-    pub(crate) fn fold(facts: impl IntoIterator<Item = Fact>, sha256: &Sha256, modified: u64) -> Self {
+    pub(crate) fn fold(
+        facts: impl IntoIterator<Item = ReleaseEvent>,
+        sha256: &Sha256,
+        modified: u64,
+    ) -> Self {
         let mut status = Self::default();
         for fact in facts {
             match fact.kind {
-                FactKind::Published if fact.sha256.as_ref() == Some(sha256) => {
+                ReleaseEventKind::Published if fact.sha256.as_ref() == Some(sha256) => {
                     // The same bytes may have been offered more than once (a publisher that died before its commit, a
                     // rerun): the file's time tells whose they are, and survives most copies of a repo; else the last.
                     let known = status.published.as_ref().and_then(|f| f.modified);
@@ -153,11 +157,11 @@ impl ReleaseStatus {
                         status.published = Some(fact);
                     }
                 }
-                FactKind::Yanked => status.yanked = Some(fact),
-                FactKind::Unyanked => status.yanked = None,
-                FactKind::Deprecated => status.deprecated = Some(fact),
-                FactKind::Approved => status.approved.push(fact),
-                FactKind::Published | FactKind::Unknown => {}
+                ReleaseEventKind::Yanked => status.yanked = Some(fact),
+                ReleaseEventKind::Unyanked => status.yanked = None,
+                ReleaseEventKind::Deprecated => status.deprecated = Some(fact),
+                ReleaseEventKind::Approved => status.approved.push(fact),
+                ReleaseEventKind::Published | ReleaseEventKind::Unknown => {}
             }
         }
         status
@@ -170,7 +174,7 @@ pub(crate) fn fact_name(id: Ulid) -> String {
 }
 
 /// The bytes of a fact's file.
-pub(crate) fn fact_bytes(fact: &Fact) -> Vec<u8> {
+pub(crate) fn fact_bytes(fact: &ReleaseEvent) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(fact).expect("a fact is plain data");
     text.push(b'\n');
     text
@@ -185,10 +189,13 @@ pub(crate) fn may_be(published: &Published, digest: Sha256) -> bool {
 }
 
 /// What the facts of its version say that a file was published with.
-pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, file: &str) -> Published {
+pub(crate) fn published_digests<'a>(
+    facts: impl IntoIterator<Item = &'a ReleaseEvent>,
+    file: &str,
+) -> Published {
     let published = facts
         .into_iter()
-        .filter(|fact| fact.kind == FactKind::Published && fact.file.as_deref() == Some(file));
+        .filter(|fact| fact.kind == ReleaseEventKind::Published && fact.file.as_deref() == Some(file));
     published
         .filter_map(|fact| Some((fact.sha256?, fact.modified)))
         .collect()
@@ -196,21 +203,21 @@ pub(crate) fn published_digests<'a>(facts: impl IntoIterator<Item = &'a Fact>, f
 
 #[cfg(test)]
 mod tests {
-    use super::{Fact, FactKind, ReleaseStatus};
+    use super::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
     use backlot_core::{Sha256, Timestamp};
     use backlot_pep::{PackageName, Version};
 
     const WHEEL: Sha256 = Sha256::from_bytes([1; 32]);
 
-    fn fact(kind: FactKind, at: u64, author: &str) -> Fact {
-        Fact {
+    fn fact(kind: ReleaseEventKind, at: u64, author: &str) -> ReleaseEvent {
+        ReleaseEvent {
             format: 1,
             kind,
             package: PackageName::parse("chair").unwrap(),
             version: Version::parse("1.0").unwrap(),
             file: None,
-            sha256: (kind == FactKind::Published).then_some(WHEEL),
-            modified: (kind == FactKind::Published).then_some(at),
+            sha256: (kind == ReleaseEventKind::Published).then_some(WHEEL),
+            modified: (kind == ReleaseEventKind::Published).then_some(at),
             remotes: Vec::new(),
             checks: Vec::new(),
             author: author.to_owned(),
@@ -225,11 +232,11 @@ mod tests {
     #[test]
     fn facts_fold_in_their_order() {
         let facts = [
-            (FactKind::Published, 10),
-            (FactKind::Yanked, 20),
-            (FactKind::Approved, 25),
-            (FactKind::Unyanked, 30),
-            (FactKind::Yanked, 40),
+            (ReleaseEventKind::Published, 10),
+            (ReleaseEventKind::Yanked, 20),
+            (ReleaseEventKind::Approved, 25),
+            (ReleaseEventKind::Unyanked, 30),
+            (ReleaseEventKind::Yanked, 40),
         ];
         let facts = facts.map(|(kind, at)| fact(kind, at, "ana"));
         let status = ReleaseStatus::fold(facts, &WHEEL, 10);
@@ -241,14 +248,14 @@ mod tests {
 
     #[test]
     fn a_published_fact_about_other_bytes_does_not_count() {
-        let facts = vec![fact(FactKind::Published, 1, "loser")];
+        let facts = vec![fact(ReleaseEventKind::Published, 1, "loser")];
         let status = ReleaseStatus::fold(facts, &Sha256::from_bytes([2; 32]), 1);
         assert_eq!(status.published, None);
     }
 
     #[test]
     fn of_several_publishers_of_the_same_bytes_the_one_whose_file_is_there_counts() {
-        let facts = || [10, 20, 30].map(|at| fact(FactKind::Published, at, "ana"));
+        let facts = || [10, 20, 30].map(|at| fact(ReleaseEventKind::Published, at, "ana"));
         let at = |modified| {
             ReleaseStatus::fold(facts(), &WHEEL, modified)
                 .published
@@ -261,11 +268,11 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_later_version_is_read_and_has_no_effect() {
-        let mut value = serde_json::to_value(fact(FactKind::Yanked, 1, "ana")).unwrap();
+        let mut value = serde_json::to_value(fact(ReleaseEventKind::Yanked, 1, "ana")).unwrap();
         value["kind"] = "embargoed".into();
         value["until"] = "later".into();
-        let read: Fact = serde_json::from_value(value).unwrap();
-        assert_eq!(read.kind, FactKind::Unknown);
+        let read: ReleaseEvent = serde_json::from_value(value).unwrap();
+        assert_eq!(read.kind, ReleaseEventKind::Unknown);
         assert_eq!(ReleaseStatus::fold([read], &WHEEL, 1), ReleaseStatus::default());
     }
 }

@@ -7,7 +7,7 @@ use crate::workspace::rules::Rules;
 
 /// What to choose, and how.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wish {
+pub(crate) struct ResolveRequest {
     /// What the workspace asks for.
     pub(crate) inputs: Vec<Requirement>,
     /// A repo to prefer to all others.

@@ -8,18 +8,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
-use backlot_core::{Class, Coded, Context};
+use backlot_core::{Class, Context, Diagnostic};
 use backlot_pep::{PackageName, Version};
 
-use crate::offer::Offer;
 use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};
+use crate::ranked::RankedCandidates;
 
 /// What a version needs, or why that cannot be read.
 pub(crate) type Needs = Rc<Result<Dependencies, String>>;
 
 /// The versions of a package as the sources have them.
 #[derive(Debug, Default)]
-pub(crate) struct Stock {
+pub(crate) struct PackageVersions {
     /// By version, then by source, the preferred one first.
     pub(crate) files: Vec<Candidate>,
     /// The files of each version.
@@ -31,12 +31,12 @@ pub(crate) struct Stock {
 }
 
 /// The sources, and what they said.
-pub(crate) struct Shelf<'a> {
+pub(crate) struct CandidateCache<'a> {
     pub(crate) source: &'a dyn Candidates,
-    stock: RefCell<HashMap<PackageName, Rc<Stock>>>,
+    stock: RefCell<HashMap<PackageName, Rc<PackageVersions>>>,
     needs: RefCell<HashMap<PackageName, Vec<Option<Needs>>>>,
     /// The first error that is about more than one version.
-    pub(crate) failure: RefCell<Option<Box<dyn Coded>>>,
+    pub(crate) failure: RefCell<Option<Box<dyn Diagnostic>>>,
     /// Versions that were not taken for what was found in them, with a code and a sentence.
     passed_over: RefCell<PassedOver>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Shelf<'a> {
 /// Why versions were passed over, each with a code and a sentence.
 type PassedOver = BTreeMap<(PackageName, Version), (&'static str, String)>;
 
-impl<'a> Shelf<'a> {
+impl<'a> CandidateCache<'a> {
     pub(crate) fn new(source: &'a dyn Candidates) -> Self {
         Self {
             source,
@@ -56,7 +56,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// The versions of a package. The sources and pins of a problem do not change between searches.
-    pub(crate) fn stock(&self, package: &PackageName, problem: &Problem<'_>) -> Rc<Stock> {
+    pub(crate) fn stock(&self, package: &PackageName, problem: &Problem<'_>) -> Rc<PackageVersions> {
         if let Some(known) = self.stock.borrow().get(package) {
             return Rc::clone(known);
         }
@@ -64,7 +64,7 @@ impl<'a> Shelf<'a> {
             Ok(stock) => stock,
             Err(error) => {
                 self.failure.borrow_mut().get_or_insert(error);
-                Stock::default()
+                PackageVersions::default()
             }
         };
         let stock = Rc::new(stock);
@@ -72,8 +72,12 @@ impl<'a> Shelf<'a> {
         stock
     }
 
-    fn read_stock(&self, package: &PackageName, problem: &Problem<'_>) -> Result<Stock, Box<dyn Coded>> {
-        let mut stock = Stock::default();
+    fn read_stock(
+        &self,
+        package: &PackageName,
+        problem: &Problem<'_>,
+    ) -> Result<PackageVersions, Box<dyn Diagnostic>> {
+        let mut stock = PackageVersions::default();
         let trust = |rank: usize| problem.sources.get(rank).map_or(0, |s| s.trust);
         let mut ranks: Vec<usize> = match problem.pins.get(package) {
             // An editable is where it is, whatever the pins say; whoever has it answers for the first source.
@@ -114,7 +118,7 @@ impl<'a> Shelf<'a> {
 
     /// What the file that stands for a version needs. Only a file that is not there or not for us excludes its version; any
     /// other error is the search's.
-    pub(crate) fn needs(&self, package: &PackageName, offer: &Offer, version: usize) -> Needs {
+    pub(crate) fn needs(&self, package: &PackageName, offer: &RankedCandidates, version: usize) -> Needs {
         let (stock, index) = (&offer.stock, offer.files[version]);
         let known = self
             .needs

@@ -14,12 +14,12 @@ use backlot_core::file::is_sparse;
 use backlot_core::{Blake3, Context};
 use fs_err as fs;
 
+use super::buffer_pool::BufferPool;
 use super::chunker::Profile;
 use super::copies::CopyFile;
 use super::filter::Scheme;
 use super::pack::PackFacts;
 use super::recipe::Run;
-use super::spares::Spares;
 use super::window::Window;
 use crate::error::{Error, Result};
 use crate::hash::md5::Md5Hasher;
@@ -45,7 +45,7 @@ pub(super) struct Source {
 pub(super) enum Content {
     /// Its name and, where MD5 need not be computed again, its proof.
     Known(ObjectId, Option<Blake3>),
-    /// It is new: the [`Intake`]'s job of this number.
+    /// It is new: the [`CacheSink`]'s job of this number.
     New(usize),
 }
 
@@ -59,7 +59,7 @@ impl Content {
 }
 
 /// Where files go that are read for the first time, in the same pass.
-pub(super) struct Intake<'a> {
+pub(super) struct CacheSink<'a> {
     pub(super) jobs: &'a [Job],
     pub(super) judge: Judge<'a>,
     pub(super) publish: Publish<'a>,
@@ -68,13 +68,13 @@ pub(super) struct Intake<'a> {
 }
 
 /// One open file.
-pub(super) struct Slot<'a> {
-    pub(super) ahead: Ahead<'a>,
-    pub(super) behind: Behind,
+pub(super) struct OpenFile<'a> {
+    pub(super) ahead: ReadStage<'a>,
+    pub(super) behind: HashStage,
 }
 
 /// What is done with a share of a file while it is near.
-pub(super) struct Ahead<'a> {
+pub(super) struct ReadStage<'a> {
     pub(super) source: &'a Source,
     file: Option<fs::File>,
     /// Of a new file: its state on disk while it is read.
@@ -85,7 +85,7 @@ pub(super) struct Ahead<'a> {
     /// How much of the window was cut.
     pub(super) cut: usize,
     /// The chunks of this batch, in order.
-    pub(super) portions: Vec<Portion>,
+    pub(super) portions: Vec<ChunkBatch>,
     read: u64,
     blake3: blake3::Hasher,
     /// Whether the file is too small to be cut: then its chunk's BLAKE3 is its own.
@@ -97,7 +97,7 @@ pub(super) struct Ahead<'a> {
 
 /// What is done one batch later.
 #[derive(Default)]
-pub(super) struct Behind {
+pub(super) struct HashStage {
     /// With what was read in the batch before.
     pub(super) window: Window,
     pub(super) md5: Md5Hasher,
@@ -107,7 +107,7 @@ pub(super) struct Behind {
 }
 
 /// What is to become of one chunk.
-pub(super) struct Piece {
+pub(super) struct EncodedChunk {
     pub(super) id: Blake3,
     pub(super) raw: usize,
     pub(super) known: Option<(PackFacts, u32)>,
@@ -118,25 +118,25 @@ pub(super) struct Piece {
 
 /// Chunks that one core worked on, one after the other.
 #[derive(Default)]
-pub(super) struct Portion {
-    pub(super) pieces: Vec<Piece>,
+pub(super) struct ChunkBatch {
+    pub(super) pieces: Vec<EncodedChunk>,
     pub(super) bytes: Vec<u8>,
 }
 
 /// What is needed to read files.
 pub(super) struct Reading<'a> {
     pub(super) profile: Profile,
-    pub(super) intake: Option<&'a Intake<'a>>,
-    pub(super) spares: Spares,
+    pub(super) intake: Option<&'a CacheSink<'a>>,
+    pub(super) spares: BufferPool,
     /// Whether copies into the cache that are begun now go past the page cache.
     pub(super) direct: bool,
 }
 
-impl Intake<'_> {
-    pub(super) fn new<'a>(jobs: &'a [Job], judge: Judge<'a>, publish: Publish<'a>) -> Intake<'a> {
+impl CacheSink<'_> {
+    pub(super) fn new<'a>(jobs: &'a [Job], judge: Judge<'a>, publish: Publish<'a>) -> CacheSink<'a> {
         let mut results = Vec::new();
         results.resize_with(jobs.len(), || None);
-        Intake {
+        CacheSink {
             jobs,
             judge,
             publish,
@@ -161,10 +161,10 @@ impl Intake<'_> {
     }
 }
 
-impl<'a> Slot<'a> {
+impl<'a> OpenFile<'a> {
     pub(super) fn new(source: &'a Source, single: bool) -> Self {
         Self {
-            ahead: Ahead {
+            ahead: ReadStage {
                 source,
                 file: None,
                 stat: None,
@@ -179,12 +179,12 @@ impl<'a> Slot<'a> {
                 chunks: Vec::new(),
                 failure: None,
             },
-            behind: Behind::default(),
+            behind: HashStage::default(),
         }
     }
 
     /// Leave behind what was read, and make room for the next share.
-    pub(super) fn pass_on(&mut self, share: usize, spares: &Spares) {
+    pub(super) fn pass_on(&mut self, share: usize, spares: &BufferPool) {
         let Self { ahead, behind } = self;
         spares.give(std::mem::take(&mut behind.window).into_memory());
         if let Some(copy) = behind.copy.take_if(|copy| copy.is_broken()) {
@@ -207,7 +207,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-impl Ahead<'_> {
+impl ReadStage<'_> {
     /// How much is to be read in a batch that gives each file a share.
     pub(super) fn share(&self, share: usize) -> usize {
         usize::try_from(self.left()).map_or(share, |left| left.min(share))
@@ -287,10 +287,10 @@ impl Ahead<'_> {
     }
 }
 
-impl Slot<'_> {
+impl OpenFile<'_> {
     /// The name of a file that was read; a new one is in the cache under it then. `None` if it is not what it should be,
     /// or cannot be taken in.
-    pub(super) fn name(&mut self, intake: Option<&Intake<'_>>) -> Option<ObjectId> {
+    pub(super) fn name(&mut self, intake: Option<&CacheSink<'_>>) -> Option<ObjectId> {
         match (self.ahead.source.content, intake) {
             (Content::Known(..), _) if self.ahead.failure.is_some() => None,
             (Content::Known(id, proof), _) => {
@@ -323,7 +323,7 @@ impl Slot<'_> {
     }
 
     /// Put a new file that was read into the cache.
-    fn take_in(&mut self, number: usize, intake: &Intake<'_>) -> Result<Outcome> {
+    fn take_in(&mut self, number: usize, intake: &CacheSink<'_>) -> Result<Outcome> {
         let job = &intake.jobs[number];
         let Self { ahead, behind } = self;
         let (Some(file), Some(stat)) = (&ahead.file, ahead.stat) else {

@@ -19,14 +19,14 @@ const HEAD_LIMIT: u64 = 64 * 1024;
 /// What is known about a kept answer.
 ///
 /// ```
-/// use backlot_net::Head;
+/// use backlot_net::ResponseMeta;
 ///
 /// let url = "https://index.studio.example/simple/chair/";
-/// let head = Head::new(url, url, 200, b"a page");
+/// let head = ResponseMeta::new(url, url, 200, b"a page");
 /// assert_eq!(head.fresh_until, 0, "the server is asked again");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct ResponseMeta {
     /// The format of the file.
     pub format: u32,
     /// What was asked for.
@@ -53,19 +53,19 @@ pub struct Head {
 /// A kept answer.
 ///
 /// ```
-/// use backlot_net::{Head, Kept, Kind, Responses};
+/// use backlot_net::{ResponseMeta, CachedResponse, Kind, HttpCache};
 ///
 /// let folder = tempfile::tempdir().unwrap();
-/// let kept = Responses::new(folder.path());
+/// let kept = HttpCache::new(folder.path());
 /// let url = "https://index.studio.example/chair-1.0.whl.metadata";
-/// kept.keep(Kind::Metadata, url, &Head::new(url, url, 200, b"Name: chair"), b"Name: chair");
-/// let Kept { head, body } = kept.find(Kind::Metadata, url).unwrap();
+/// kept.keep(Kind::Metadata, url, &ResponseMeta::new(url, url, 200, b"Name: chair"), b"Name: chair");
+/// let CachedResponse { head, body } = kept.find(Kind::Metadata, url).unwrap();
 /// assert_eq!((head.status, body.as_slice()), (200, &b"Name: chair"[..]));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct CachedResponse {
     /// What is known about it.
-    pub head: Head,
+    pub head: ResponseMeta,
     /// Its bytes.
     pub body: Vec<u8>,
 }
@@ -73,9 +73,9 @@ pub struct Kept {
 /// What kind of answer.
 ///
 /// ```
-/// use backlot_net::{Kind, Responses};
+/// use backlot_net::{Kind, HttpCache};
 ///
-/// let kept = Responses::new("cache".as_ref());
+/// let kept = HttpCache::new("cache".as_ref());
 /// let url = "https://index.studio.example/simple/chair/";
 /// assert_ne!(kept.path(Kind::Page, url), kept.path(Kind::Metadata, url));
 /// ```
@@ -90,23 +90,23 @@ pub enum Kind {
 /// The folder of kept answers.
 ///
 /// ```
-/// use backlot_net::{Head, Kind, Responses};
+/// use backlot_net::{ResponseMeta, Kind, HttpCache};
 ///
 /// let folder = tempfile::tempdir().unwrap();
-/// let kept = Responses::new(folder.path());
+/// let kept = HttpCache::new(folder.path());
 /// let url = "https://index.studio.example/simple/chair/";
 /// assert!(kept.find(Kind::Page, url).is_none());
-/// kept.keep(Kind::Page, url, &Head::new(url, url, 200, b"a page"), b"a page");
+/// kept.keep(Kind::Page, url, &ResponseMeta::new(url, url, 200, b"a page"), b"a page");
 /// assert_eq!(kept.find(Kind::Page, url).unwrap().body, b"a page");
 /// kept.forget(Kind::Page, url);
 /// assert!(kept.find(Kind::Page, url).is_none());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Responses {
+pub struct HttpCache {
     root: PathBuf,
 }
 
-impl Head {
+impl ResponseMeta {
     /// The head of an answer that came just now, which may not be used again without asking.
     pub fn new(url: &str, base: &str, status: u16, body: &[u8]) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Head {
     }
 }
 
-impl Responses {
+impl HttpCache {
     /// The answers in a folder, which need not be there.
     pub fn new(root: &Path) -> Self {
         Self {
@@ -132,16 +132,16 @@ impl Responses {
     }
 
     /// The answer under a key, if it is there and whole.
-    pub fn find(&self, kind: Kind, key: &str) -> Option<Kept> {
+    pub fn find(&self, kind: Kind, key: &str) -> Option<CachedResponse> {
         let bytes = fs::read(self.path(kind, key)).ok()?;
         let end = bytes.iter().position(|b| *b == b'\n')?;
-        let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+        let head: ResponseMeta = serde_json::from_slice(&bytes[..end]).ok()?;
         let body = bytes.get(end + 1..)?.to_vec();
-        (head.format == FORMAT && head.sha256 == sha256(&body)).then_some(Kept { head, body })
+        (head.format == FORMAT && head.sha256 == sha256(&body)).then_some(CachedResponse { head, body })
     }
 
     /// Keep an answer. A disk that does not take it only costs asking again.
-    pub fn keep(&self, kind: Kind, key: &str, head: &Head, body: &[u8]) {
+    pub fn keep(&self, kind: Kind, key: &str, head: &ResponseMeta, body: &[u8]) {
         let mut bytes = serde_json::to_vec(head).expect("a head is plain data");
         bytes.push(b'\n');
         bytes.extend_from_slice(body);
@@ -159,7 +159,7 @@ impl Responses {
     }
 
     /// What is known about the answer in a file; its bytes are not looked at.
-    pub fn head(path: &Path) -> Option<Head> {
+    pub fn head(path: &Path) -> Option<ResponseMeta> {
         let mut line = Vec::new();
         let file = fs::File::open(path).ok()?;
         BufReader::new(file.take(HEAD_LIMIT))
@@ -189,15 +189,15 @@ fn hex(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, Kind, Responses};
+    use super::{HttpCache, Kind, ResponseMeta};
     use fs_err as fs;
 
     #[test]
     fn what_is_kept_is_found_and_what_is_damaged_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Responses::new(folder.path());
+        let store = HttpCache::new(folder.path());
         assert!(store.find(Kind::Page, "a").is_none());
-        let mut head = Head::new("a", "b", 200, b"hello\nthere");
+        let mut head = ResponseMeta::new("a", "b", 200, b"hello\nthere");
         head.etag = Some("\"1\"".to_owned());
         store.keep(Kind::Page, "a", &head, b"hello\nthere");
         let kept = store.find(Kind::Page, "a").unwrap();

@@ -15,20 +15,20 @@ use backlot_net::Kind;
 use backlot_pep::{PackageName, Version};
 use backlot_wheel::{Sdist, WheelArchive, WheelName};
 
-use super::facts::Said;
 use super::names::parse;
+use super::release_events::Said;
 use super::{ReleaseStore, WHEEL_LIMIT};
 use crate::error::{Error, Result};
-use crate::fact::{Fact, ReleaseStatus};
 use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{BrokenRelease, Listing, UNSUPPORTED, UnsupportedRelease, sort, source_name};
-use crate::place::Place;
+use crate::location::Location;
 use crate::record::{METADATA_LIMIT, RECORD_FORMAT, RECORD_LIMIT, ReleaseRecord, sha256, sha256_of_file};
-use crate::release::{Lies, Release, ReleaseKind};
+use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
+use crate::release_event::{ReleaseEvent, ReleaseStatus};
 
 /// A package as it was when it was last read.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct PackageSnapshot {
     pub(super) listing: Listing,
     /// Everything that lies below `packages/<name>/`, by key; of a folder only what is a release.
     pub(super) entries: HashMap<String, Entry>,
@@ -45,7 +45,7 @@ const RECENT: Duration = Duration::from_secs(10);
 
 /// A package as this process last read it.
 pub(super) struct Known {
-    shelf: Arc<Shelf>,
+    snapshot: Arc<PackageSnapshot>,
     read: Instant,
     /// Listed for a reading that has not come yet, and that need not list it again.
     ahead: bool,
@@ -66,38 +66,41 @@ struct Listed {
     entry: Entry,
 }
 
-impl Shelf {
+impl PackageSnapshot {
     /// All files that can be used.
-    pub(super) fn files(&self) -> impl Iterator<Item = &Release> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &ReleaseFile> {
         self.listing.files()
     }
 
     /// The facts about a version.
-    pub(super) fn facts(&self, version: &Version) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self, version: &Version) -> impl Iterator<Item = &ReleaseEvent> {
         let said = self.said.get(&version.to_string());
         said.into_iter().flat_map(Said::facts)
     }
 
     /// What they amount to for one of its files.
-    pub(super) fn status(&self, release: &Release) -> ReleaseStatus {
+    pub(super) fn status(&self, release: &ReleaseFile) -> ReleaseStatus {
         fold(self.facts(&release.version), release)
     }
 }
 
 /// What facts amount to for a file.
-pub(super) fn fold<'a>(facts: impl IntoIterator<Item = &'a Fact>, release: &Release) -> ReleaseStatus {
+pub(super) fn fold<'a>(
+    facts: impl IntoIterator<Item = &'a ReleaseEvent>,
+    release: &ReleaseFile,
+) -> ReleaseStatus {
     let sha256 = release.sha256.unwrap_or_else(|| sha256(b""));
     ReleaseStatus::fold(facts.into_iter().cloned(), &sha256, release.modified)
 }
 
 impl ReleaseStore {
     /// A package as it is now.
-    pub(super) fn shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+    pub(super) fn snapshot(&self, name: &PackageName) -> Result<Arc<PackageSnapshot>> {
         if !self.admits(name) {
             return Ok(Arc::default());
         }
         if self.is_local() {
-            return self.shelf_of(name, &|_| true).map(Arc::new);
+            return self.snapshot_of(name, &|_| true).map(Arc::new);
         }
         let facts = std::thread::scope(|scope| {
             let facts = scope.spawn(|| self.read_facts(name));
@@ -105,37 +108,41 @@ impl ReleaseStore {
             let facts = facts
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            packages.and_then(|shelf| Ok((shelf, facts?)))
+            packages.and_then(|snapshot| Ok((snapshot, facts?)))
         });
-        let (mut shelf, facts) = facts?;
-        shelf.said = facts;
-        let shelf = Arc::new(shelf);
+        let (mut snapshot, facts) = facts?;
+        snapshot.said = facts;
+        let snapshot = Arc::new(snapshot);
         let known = Known {
-            shelf: Arc::clone(&shelf),
+            snapshot: Arc::clone(&snapshot),
             read: Instant::now(),
             ahead: false,
         };
         self.shelves().insert(name.clone(), known);
-        Ok(shelf)
+        Ok(snapshot)
     }
 
     /// Those files of a package whose names are wanted, with what was said of their versions; the others are not looked at.
-    pub(super) fn shelf_of(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Shelf> {
-        let mut shelf = self.read_package(name, wanted)?;
-        let spelled: BTreeMap<String, Version> = shelf
+    pub(super) fn snapshot_of(
+        &self,
+        name: &PackageName,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<PackageSnapshot> {
+        let mut snapshot = self.read_package(name, wanted)?;
+        let spelled: BTreeMap<String, Version> = snapshot
             .files()
             .map(|file| (file.version.to_string(), file.version.clone()))
             .collect();
         let versions: Vec<Version> = spelled.into_values().collect();
         let said = self.each(&versions, |version| self.said(name, version))?;
         let spelled = versions.iter().map(ToString::to_string);
-        shelf.said = spelled.zip(said).collect();
-        Ok(shelf)
+        snapshot.said = spelled.zip(said).collect();
+        Ok(snapshot)
     }
 
     /// List a package for the reading that comes next.
-    pub(super) fn shelf_ahead(&self, name: &PackageName) -> Result<()> {
-        self.shelf(name)?;
+    pub(super) fn snapshot_ahead(&self, name: &PackageName) -> Result<()> {
+        self.snapshot(name)?;
         if let Some(known) = self.shelves().get_mut(name) {
             known.ahead = true;
         }
@@ -143,30 +150,30 @@ impl ReleaseStore {
     }
 
     /// A package as it is now, or as it was listed ahead of this reading a moment ago.
-    pub(super) fn next_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+    pub(super) fn next_snapshot(&self, name: &PackageName) -> Result<Arc<PackageSnapshot>> {
         if let Some(known) = self.shelves().get_mut(name)
             && std::mem::take(&mut known.ahead)
             && known.read.elapsed() < AHEAD
         {
-            return Ok(Arc::clone(&known.shelf));
+            return Ok(Arc::clone(&known.snapshot));
         }
-        self.shelf(name)
+        self.snapshot(name)
     }
 
     /// A package as it is now, or was a moment ago.
-    pub(super) fn recent_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
+    pub(super) fn recent_snapshot(&self, name: &PackageName) -> Result<Arc<PackageSnapshot>> {
         if let Some(known) = self.shelves().get(name)
             && known.read.elapsed() < RECENT
         {
-            return Ok(Arc::clone(&known.shelf));
+            return Ok(Arc::clone(&known.snapshot));
         }
-        self.shelf(name)
+        self.snapshot(name)
     }
 
     /// The same, or as it was when this process last read it.
-    pub(super) fn known_shelf(&self, name: &PackageName) -> Result<Arc<Shelf>> {
-        let known = self.shelves().get(name).map(|known| Arc::clone(&known.shelf));
-        known.map_or_else(|| self.shelf(name), Ok)
+    pub(super) fn known_snapshot(&self, name: &PackageName) -> Result<Arc<PackageSnapshot>> {
+        let known = self.shelves().get(name).map(|known| Arc::clone(&known.snapshot));
+        known.map_or_else(|| self.snapshot(name), Ok)
     }
 
     /// What lies in a package's place under names that are wanted. Of a folder, only what may be a release is looked at.
@@ -212,10 +219,14 @@ impl ReleaseStore {
     }
 
     /// The wanted files of a package, without what was said of them.
-    pub(super) fn read_package(&self, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Shelf> {
-        let mut shelf = Shelf::default();
+    pub(super) fn read_package(
+        &self,
+        name: &PackageName,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<PackageSnapshot> {
+        let mut snapshot = PackageSnapshot::default();
         if self.kind()? == RepoKind::Empty {
-            return Ok(shelf);
+            return Ok(snapshot);
         }
         let (prefix, shared) = self.files_prefix(name)?;
         let mut files = Vec::new();
@@ -226,14 +237,14 @@ impl ReleaseStore {
                 Ok(Some((kind, name))) => match entry {
                     Ok(entry) if entry.key.ends_with('/') => {
                         if kind == ReleaseKind::Wheel {
-                            shelf
+                            snapshot
                                 .listing
                                 .broken
                                 .push(BrokenRelease::new(place, "it is not a file"));
                         }
                     }
                     Ok(entry) => {
-                        shelf.entries.insert(key, entry.clone());
+                        snapshot.entries.insert(key, entry.clone());
                         files.push(Listed {
                             kind,
                             name,
@@ -241,7 +252,7 @@ impl ReleaseStore {
                             entry,
                         });
                     }
-                    Err(error) => shelf
+                    Err(error) => snapshot
                         .listing
                         .broken
                         .push(unreachable(place, &name.version, &error)),
@@ -250,47 +261,47 @@ impl ReleaseStore {
                     if let Some((package, version)) = source_name(&file)
                         && package == *name
                     {
-                        shelf.listing.unsupported.push(UnsupportedRelease {
+                        snapshot.listing.unsupported.push(UnsupportedRelease {
                             place,
                             version,
                             reason: UNSUPPORTED.to_owned(),
                         });
                     }
                     if let Ok(entry) = entry {
-                        shelf.entries.insert(key, entry);
+                        snapshot.entries.insert(key, entry);
                     }
                 }
-                Err(reason) => shelf.listing.broken.push(BrokenRelease::new(place, reason)),
+                Err(reason) => snapshot.listing.broken.push(BrokenRelease::new(place, reason)),
             }
         }
-        self.describe_all(&files, &prefix, &mut shelf)?;
-        Ok(shelf)
+        self.describe_all(&files, &prefix, &mut snapshot)?;
+        Ok(snapshot)
     }
 
-    fn describe_all(&self, files: &[Listed], prefix: &str, shelf: &mut Shelf) -> Result<()> {
+    fn describe_all(&self, files: &[Listed], prefix: &str, snapshot: &mut PackageSnapshot) -> Result<()> {
         let folder = self.0.objects.root().map(|root| Arc::from(root.join(prefix)));
         let described = {
-            let (entries, folder) = (&shelf.entries, folder.as_ref());
+            let (entries, folder) = (&snapshot.entries, folder.as_ref());
             self.each(files, |file| self.describe(file, entries, folder))?
         };
         for (file, described) in files.iter().zip(described) {
             match described {
                 Ok(Some((release, recorded))) => {
-                    shelf
+                    snapshot
                         .unrecorded
                         .extend((!recorded).then(|| file.entry.key.clone()));
                     if release.is_sdist() {
-                        shelf.listing.sources.push(release);
+                        snapshot.listing.sources.push(release);
                     } else {
-                        shelf.listing.releases.push(release);
+                        snapshot.listing.releases.push(release);
                     }
                 }
                 Ok(None) => {}
-                Err(broken) => shelf.listing.broken.push(broken),
+                Err(broken) => snapshot.listing.broken.push(broken),
             }
         }
-        sort(&mut shelf.listing.releases);
-        sort(&mut shelf.listing.sources);
+        sort(&mut snapshot.listing.releases);
+        sort(&mut snapshot.listing.sources);
         Ok(())
     }
 
@@ -300,10 +311,10 @@ impl ReleaseStore {
         file: &Listed,
         entries: &HashMap<String, Entry>,
         folder: Option<&Arc<Path>>,
-    ) -> Result<Result<Option<(Release, bool)>, BrokenRelease>> {
+    ) -> Result<Result<Option<(ReleaseFile, bool)>, BrokenRelease>> {
         let lies = || match folder {
-            Some(folder) => Lies::In(Arc::clone(folder)),
-            None => Lies::Under(file.entry.key.as_str().into(), self.at(&file.entry.key)),
+            Some(folder) => FileLocation::Dir(Arc::clone(folder)),
+            None => FileLocation::Key(file.entry.key.as_str().into(), self.at(&file.entry.key)),
         };
         if let Some(bytes) = self.record_beside(&file.entry.key, entries)?
             && let Ok(record) = serde_json::from_slice::<ReleaseRecord>(&bytes)
@@ -420,7 +431,11 @@ impl ReleaseStore {
     }
 
     /// The sidecar of a release, if it is there and right.
-    pub(super) fn sidecar(&self, shelf: &Shelf, release: &Release) -> Result<Option<Vec<u8>>> {
+    pub(super) fn sidecar(
+        &self,
+        snapshot: &PackageSnapshot,
+        release: &ReleaseFile,
+    ) -> Result<Option<Vec<u8>>> {
         if release.is_sdist() {
             return Ok(None);
         }
@@ -428,7 +443,7 @@ impl ReleaseStore {
         let bytes = if self.is_local() {
             self.small_file(&key, METADATA_LIMIT)
         } else {
-            match shelf.entries.get(&key) {
+            match snapshot.entries.get(&key) {
                 Some(entry) => self.small(entry, METADATA_LIMIT)?,
                 None => None,
             }
@@ -438,7 +453,7 @@ impl ReleaseStore {
 }
 
 /// A file that is there and cannot be looked at: no older version may take its place.
-fn unreachable(place: Place, version: &Version, error: &Error) -> BrokenRelease {
+fn unreachable(place: Location, version: &Version, error: &Error) -> BrokenRelease {
     let mut broken = BrokenRelease::failed(place, version, error);
     if let Some(failure) = &mut broken.failure {
         // Not that of a file that was not found: the name is there.
@@ -479,9 +494,9 @@ fn read_record(
 }
 
 /// A file as its record describes it; without one, by its name alone.
-fn release(file: &Listed, lies: Lies, record: Option<ReleaseRecord>) -> Release {
+fn release(file: &Listed, lies: FileLocation, record: Option<ReleaseRecord>) -> ReleaseFile {
     let published_at = record.as_ref().map(|record| record.published_at);
-    Release {
+    ReleaseFile {
         kind: file.kind,
         name: file.name.clone(),
         file: file.file.clone(),

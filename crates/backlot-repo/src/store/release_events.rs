@@ -17,8 +17,8 @@ use ulid::Ulid;
 
 use super::{JSON, ReleaseStore, status_prefix};
 use crate::error::Result;
-use crate::fact::{FACT_LIMIT, Fact, fact_bytes, fact_name};
 use crate::layout::{COARSE, RepoKind};
+use crate::release_event::{FACT_LIMIT, ReleaseEvent, fact_bytes, fact_name};
 
 /// A folder of facts as it was listed; times in milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,14 +47,14 @@ impl Seen {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     /// The facts under their names, oldest first.
-    pub(super) named: Vec<(Ulid, Fact)>,
+    pub(super) named: Vec<(Ulid, ReleaseEvent)>,
     /// The last name of a fact, though that may not be readable as one.
     pub(super) last: Option<Ulid>,
 }
 
 impl Said {
     /// The facts, oldest first.
-    pub(super) fn facts(&self) -> impl Iterator<Item = &Fact> {
+    pub(super) fn facts(&self) -> impl Iterator<Item = &ReleaseEvent> {
         self.named.iter().map(|(_, fact)| fact)
     }
 }
@@ -158,12 +158,12 @@ impl ReleaseStore {
     }
 
     /// Add a fact under a new, unique name. Returns its key.
-    pub(super) fn add_fact(&self, fact: &Fact) -> Result<String> {
+    pub(super) fn add_fact(&self, fact: &ReleaseEvent) -> Result<String> {
         self.add_named(new_id(fact.at), fact)
     }
 
     /// The same under a name that it was given.
-    pub(super) fn add_named(&self, id: Ulid, fact: &Fact) -> Result<String> {
+    pub(super) fn add_named(&self, id: Ulid, fact: &ReleaseEvent) -> Result<String> {
         let key = format!("{}{}", status_prefix(&fact.package, &fact.version), fact_name(id));
         self.0.objects.write(&key, fact_bytes(fact), JSON)?;
         Ok(key)

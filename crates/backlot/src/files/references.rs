@@ -15,7 +15,7 @@ use backlot_core::{Blake3, RelPath, Sha256};
 use backlot_dvc::pipeline::LOCK_FILE;
 use backlot_dvc::{Out, Pointer};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Inside, Listing, Release, Repo, Wanted, WholeRelease};
+use backlot_repo::{Listing, MemberFilter, Members, Release, ReleaseFile, Repo};
 use backlot_store::{Cache, Error as StoreError, ObjectId, Remote, Transfer};
 use serde::{Deserialize, Serialize};
 
@@ -33,12 +33,12 @@ const RELEASES: usize = 64;
 const OUTS: usize = 20_000;
 
 /// The files of a release that say what it needs.
-const TRACKED: Wanted<'static> = Wanted {
+const TRACKED: MemberFilter<'static> = MemberFilter {
     name: "tracked",
     is: &says_what_is_tracked,
 };
 /// The record of the builder, which says more of outputs of stages than their lock.
-const PROVENANCE: Wanted<'static> = Wanted {
+const PROVENANCE: MemberFilter<'static> = MemberFilter {
     name: "provenance",
     is: &is_provenance,
 };
@@ -211,7 +211,7 @@ impl Opened {
                     let files = listing
                         .files()
                         .filter(|file| file.sha256.is_none_or(|digest| seen.insert(digest)));
-                    let mut files: Vec<&Release> = files.collect();
+                    let mut files: Vec<&ReleaseFile> = files.collect();
                     if let Some(known) = known {
                         files = self.take_known(files, known, remote, take)?;
                     }
@@ -219,13 +219,13 @@ impl Opened {
                         self.context().check()?;
                         batch.add(repo, files, known.is_some())?;
                         if batch.outs >= OUTS {
-                            self.hand_out(std::mem::take(&mut batch), &cache, remote, purpose, take)?;
+                            self.flush(std::mem::take(&mut batch), &cache, remote, purpose, take)?;
                         }
                     }
                 }
             }
         }
-        self.hand_out(batch, &cache, remote, purpose, take)
+        self.flush(batch, &cache, remote, purpose, take)
     }
 
     /// The releases of a repo that have these files, with their objects; manifests that are not in the cache are fetched
@@ -233,7 +233,7 @@ impl Opened {
     pub(crate) fn objects_in(
         &self,
         repo: &Repo,
-        files: &[&Release],
+        files: &[&ReleaseFile],
         remote: NamedRemote<'_>,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut batch = Batch::default();
@@ -242,7 +242,7 @@ impl Opened {
             batch.add(repo, files, false)?;
         }
         let mut found = Vec::new();
-        self.hand_out(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
+        self.flush(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -250,16 +250,11 @@ impl Opened {
     }
 
     /// An error if a release with tracked files would get into a public repo, where no collection looks.
-    pub(crate) fn refuse_public_files(
-        &self,
-        target: &Repo,
-        source: &Repo,
-        release: &WholeRelease,
-    ) -> Result<()> {
+    pub(crate) fn refuse_public_files(&self, target: &Repo, source: &Repo, release: &Release) -> Result<()> {
         if !target.is_public() {
             return Ok(());
         }
-        let files: Vec<&Release> = release.files.iter().collect();
+        let files: Vec<&ReleaseFile> = release.files.iter().collect();
         for files in files.chunks(RELEASES) {
             self.context().check()?;
             let found = pointers_of(source, files)?;
@@ -273,11 +268,11 @@ impl Opened {
     /// Hand out those files of releases of which it is known what they need; returns the others.
     fn take_known<'f>(
         &self,
-        files: Vec<&'f Release>,
+        files: Vec<&'f ReleaseFile>,
         known: &KnownOuts<'_>,
         remote: NamedRemote<'_>,
         take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
-    ) -> Result<Vec<&'f Release>> {
+    ) -> Result<Vec<&'f ReleaseFile>> {
         let mut others = Vec::new();
         for file in files {
             let Some(outs) = known.get(file) else {
@@ -302,7 +297,7 @@ impl Opened {
         Ok(others)
     }
 
-    fn hand_out(
+    fn flush(
         &self,
         batch: Batch,
         cache: &Cache,
@@ -483,7 +478,7 @@ impl Opened {
 
 impl Batch {
     /// Read the pointers of some files of a repo; those of a release together, or of each file with a digest `apart`.
-    fn add(&mut self, repo: &Repo, files: &[&Release], apart: bool) -> Result<()> {
+    fn add(&mut self, repo: &Repo, files: &[&ReleaseFile], apart: bool) -> Result<()> {
         for (file, found) in files.iter().zip(pointers_of(repo, files)?) {
             let digest = file.sha256.filter(|_| apart);
             let key = (file.package.clone(), file.version.clone(), digest);
@@ -496,11 +491,11 @@ impl Batch {
 
 /// What some files of a repo say of tracked files: their pointers, and, of outputs of stages, what the builder recorded. Of another builder
 /// only the lock is there, which does not tell what was pushed: what it names is kept where it is.
-fn pointers_of(repo: &Repo, files: &[&Release]) -> Result<Vec<Vec<Pointer>>> {
+fn pointers_of(repo: &Repo, files: &[&ReleaseFile]) -> Result<Vec<Vec<Pointer>>> {
     let inside = read(repo, files, &TRACKED)?;
-    let has_lock = |found: &Inside| found.iter().any(|(path, _)| is_lock(path));
+    let has_lock = |found: &Members| found.iter().any(|(path, _)| is_lock(path));
     let locked = files.iter().zip(&inside).filter(|(_, found)| has_lock(found));
-    let locked: Vec<&Release> = locked.map(|(file, _)| *file).collect();
+    let locked: Vec<&ReleaseFile> = locked.map(|(file, _)| *file).collect();
     let mut records = if locked.is_empty() {
         Vec::new()
     } else {
@@ -529,7 +524,7 @@ fn pointers_of(repo: &Repo, files: &[&Release]) -> Result<Vec<Vec<Pointer>>> {
 }
 
 /// Some files out of releases; the error names the one that cannot be read.
-fn read(repo: &Repo, files: &[&Release], wanted: &Wanted<'_>) -> Result<Vec<Inside>> {
+fn read(repo: &Repo, files: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<Vec<Members>> {
     match repo.read_inside(files, wanted) {
         Ok(inside) => Ok(inside),
         // Which of them it is, is told by reading them one by one.
@@ -571,7 +566,7 @@ fn refuse_missing(repo: &Repo, package: &PackageName) -> Result<()> {
 }
 
 /// The error of the first file that cannot be read.
-fn one_by_one(repo: &Repo, files: &[&Release], wanted: &Wanted<'_>) -> Result<()> {
+fn one_by_one(repo: &Repo, files: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<()> {
     for file in files {
         repo.read_inside(&[file], wanted).map_err(|error| match error {
             damaged @ backlot_repo::Error::Wheel(_) => Error::from(WorkspaceError::UnreadableRelease {

@@ -1,4 +1,4 @@
-//! What people say of a release, and carrying it to another repo; what a fact is: [`crate::Verdict`].
+//! What people say of a release, and carrying it to another repo; what a fact is: [`crate::StatusChange`].
 //!
 //! Invariant: a fact is only ever added, under a name nobody else has, so of any number of people who speak at once all
 //! are heard; and its name sorts after every fact its writer saw, so a clock that is late takes nothing back by accident.
@@ -7,29 +7,29 @@
 
 use backlot_core::Context;
 
-use super::facts::new_id;
 use super::known_page::KnownPage;
-use super::shelf::fold;
+use super::release_events::new_id;
+use super::snapshot::fold;
 use super::{JSON, ReleaseStore, status_prefix};
 use crate::error::Result;
-use crate::fact::{fact_bytes, fact_name};
 use crate::feed::FeedEvent;
 use crate::publish::Publication;
-use crate::release::Release;
-use crate::verdict::{CarriedFact, Verdict, VerdictReport, carried, verdict_fact};
+use crate::release::ReleaseFile;
+use crate::release_event::{fact_bytes, fact_name};
+use crate::status_change::{ImportedEvent, StatusChange, StatusChangeReport, carried, verdict_fact};
 
 impl ReleaseStore {
     /// Say something of a release. What holds already in the same words is not said again, but the index is made right.
-    pub fn judge(
+    pub fn set_status(
         &self,
-        release: &Release,
-        verdict: Verdict,
+        release: &ReleaseFile,
+        verdict: StatusChange,
         by: &Publication,
         dry_run: bool,
         context: &Context,
-    ) -> Result<VerdictReport> {
+    ) -> Result<StatusChangeReport> {
         self.check_layout()?;
-        let release = &Release {
+        let release = &ReleaseFile {
             sha256: Some(self.digest_of(release)?),
             ..self.looked_at(release)
         };
@@ -47,7 +47,7 @@ impl ReleaseStore {
         if dry_run {
             let facts = said.facts().chain((!already).then_some(&fact));
             let status = fold(facts, release);
-            return Ok(VerdictReport {
+            return Ok(StatusChangeReport {
                 fact,
                 already,
                 status,
@@ -66,7 +66,7 @@ impl ReleaseStore {
         if let Some(announced) = announced {
             self.tell_or_leave(announced, context);
         }
-        Ok(VerdictReport {
+        Ok(StatusChangeReport {
             fact,
             already,
             status: self.status(release)?,
@@ -74,13 +74,13 @@ impl ReleaseStore {
     }
 
     /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
-    pub fn facts_to_carry(&self, release: &Release) -> Result<Vec<CarriedFact>> {
+    pub fn events_to_import(&self, release: &ReleaseFile) -> Result<Vec<ImportedEvent>> {
         let (package, version) = (&release.package, &release.version);
         let facts = if self.is_local() {
             self.said(package, version)?.named
         } else {
-            let shelf = self.known_shelf(package)?;
-            let said = shelf.said.get(&version.to_string());
+            let snapshot = self.known_snapshot(package)?;
+            let said = snapshot.said.get(&version.to_string());
             said.map(|said| said.named.clone()).unwrap_or_default()
         };
         Ok(carried(facts, package, version))
@@ -88,10 +88,10 @@ impl ReleaseStore {
 
     /// Add what was said elsewhere of a release, which need not be here yet. Returns how much of it is new here (or would
     /// be).
-    pub fn carry_facts(
+    pub fn import_events(
         &self,
-        release: &Release,
-        facts: &[CarriedFact],
+        release: &ReleaseFile,
+        facts: &[ImportedEvent],
         dry_run: bool,
         context: &Context,
     ) -> Result<u64> {
@@ -101,13 +101,13 @@ impl ReleaseStore {
         self.check_layout()?;
         let mark = self.mark()?;
         let there = self.said(&release.package, &release.version)?;
-        let is_there = |carried: &CarriedFact| there.named.iter().any(|(id, _)| *id == carried.id);
-        let new: Vec<&CarriedFact> = facts.iter().filter(|carried| !is_there(carried)).collect();
+        let is_there = |carried: &ImportedEvent| there.named.iter().any(|(id, _)| *id == carried.id);
+        let new: Vec<&ImportedEvent> = facts.iter().filter(|carried| !is_there(carried)).collect();
         if dry_run {
             return Ok(new.len() as u64);
         }
         self.ensure(context)?;
-        let events = |carried: &&CarriedFact| FeedEvent::of_fact(carried.id, &carried.fact);
+        let events = |carried: &&ImportedEvent| FeedEvent::of_fact(carried.id, &carried.fact);
         let events: Vec<FeedEvent> = new.iter().filter_map(events).collect();
         let mut announced = None;
         if !events.is_empty() {
