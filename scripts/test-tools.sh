@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, Apache, nginx, strace, npm, Ceph, and the real peers that judge us
-# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav; Azurite) in an environment of their own, outside the repository. Does nothing when all is there.
+# Installs what the tests need and a fresh Debian machine lacks: a C compiler, Python, an SSH server, Apache, nginx, strace, npm, Ceph, Slurm, and the real peers that judge us
+# (pip, uv, twine, dvc, packaging, devpi-server, pypiserver, build, hatchling, moto, wsgidav, openjd-cli; Azurite) in an environment of their own, outside the repository. Does nothing when all is there.
 set -euo pipefail
 
 tools="${BACKLOT_TEST_TOOLS:-$HOME/.cache/backlot/test-tools}"
-peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 dvc-s3==3.3.0 dvc-ssh==4.3.0 dvc-webdav==3.0.1 bcrypt==4.3.0 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2"
+peers="pip==26.3 uv==0.13.8 twine==7.0.0 dvc==3.67.1 dvc-s3==3.3.0 dvc-ssh==4.3.0 dvc-webdav==3.0.1 bcrypt==4.3.0 packaging==26.3 devpi-server==6.20.3 pypiserver==2.4.2 build==1.6.1 hatchling==1.33.0 moto[server,s3]==5.2.5 wsgidav==4.4.0 cheroot==11.1.2 openjd-cli==0.8.0"
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -21,6 +21,8 @@ have npm || missing+=(npm)
 [ -x /usr/sbin/apache2 ] || missing+=(apache2)
 [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 [ -e /usr/lib/nginx/modules/ngx_http_dav_ext_module.so ] || missing+=(libnginx-mod-http-dav-ext)
+have slurmctld || [ -x /usr/sbin/slurmctld ] || missing+=(slurm-wlm)
+have munged || [ -x /usr/sbin/munged ] || missing+=(munge)
 have radosgw || missing+=(ceph-mon ceph-osd ceph-mgr radosgw ceph-common)
 have ssh-agent || missing+=(openssh-client)
 # Disks that share blocks, and that take two names for one; tests that cannot mount them say so.

@@ -29,9 +29,11 @@ pub mod rebuilds;
 pub mod rig;
 #[path = "../../crates/backlot-repo/tests/support/server.rs"]
 pub mod server;
+pub mod slurm;
 pub mod sshd;
 pub mod stores;
 pub mod wheels;
+pub mod wide;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

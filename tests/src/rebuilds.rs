@@ -174,6 +174,15 @@ pub fn signal(child: &Child, name: &str) {
     run_command(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()])).ok();
 }
 
+/// The number of the process that holds a lease of an asset, once one does.
+pub fn holder(studio: &Studio, name: &str, lease: u64) -> String {
+    let path = studio.path(&format!("repos/review/cascades/leases/{name}/{lease:08}.json"));
+    until("the lease", || path.is_file());
+    let lease: Value = serde_json::from_slice(&fs::read(path).expect("readable")).expect("a lease");
+    let owner = lease["owner"].as_str().expect("an owner");
+    owner.split(' ').nth(1).expect("a process").to_owned()
+}
+
 /// Wait until something is so.
 pub fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();

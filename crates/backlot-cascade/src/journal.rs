@@ -11,6 +11,7 @@ use backlot_core::{Sha256, Timestamp};
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::AttemptBatch;
 use crate::dirty::Hold;
 use crate::error::Result;
 use crate::failure::Failure;
@@ -54,6 +55,18 @@ pub enum JournalEvent {
     Cancelled {
         /// Why.
         reason: String,
+    },
+    /// Attempts are about to be started in processes of their own. Written before, so that none is started unseen.
+    Submitting {
+        /// The attempts.
+        batch: AttemptBatch,
+    },
+    /// A scheduler has the attempts of a batch.
+    Submitted {
+        /// The id of the batch.
+        batch: String,
+        /// What the scheduler calls it.
+        job: String,
     },
     /// Something happened to a node.
     Node {

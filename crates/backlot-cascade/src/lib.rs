@@ -2,7 +2,7 @@
 //!
 //! The way of a cascade: a [`Catalog`] of releases and their records is kept current by events; [`dirty::report`] compares
 //! what each release records with what it would be built with now; a [`Plan`] is that report with limits; a [`Runner`] does
-//! it, one [`NodeTask`] a node, and writes a [`Journal`], from which [`RunState`] says where it stands; [`plan_revert`] undoes
+//! it, one [`NodeTask`] a node, which an [`Executor`] starts, and writes a [`Journal`], from which [`RunState`] says where it stands; [`plan_revert`] undoes
 //! it.
 //!
 //! Invariants: **level-triggered** (events only wake the planner; what is dirty is seen from the releases), **one
@@ -11,12 +11,14 @@
 //! storage, networks and processes; they are behind [`Resolver`], [`Index`], [`LeaseStore`], [`Journal`] and [`Worker`].
 
 mod asset;
+mod batch;
 pub mod bump;
 mod catalog;
 mod coalesce;
 pub mod control;
 pub mod dirty;
 mod error;
+mod executor;
 mod failure;
 mod graph;
 mod journal;
@@ -39,11 +41,13 @@ mod tests;
 mod worker;
 
 pub use asset::{Asset, GroupedRequirement, Handling, Release, Settings};
+pub use batch::{AttemptBatch, StartedBatch, UnderWay, attempt_in, runner_name};
 pub use bump::BumpPolicy;
 pub use catalog::{Applied, AssetEvent, Catalog};
 pub use coalesce::{Batch, Coalescer, Debounce};
 pub use dirty::{Decision, DirtyNode, DirtyReport, Hold, Root};
 pub use error::{Cause, Error, Result};
+pub use executor::{Ended, Executor, Outcome, Stop};
 pub use failure::{Failure, FailureKind, retry_at};
 pub use graph::{Graph, Order};
 pub use journal::{

@@ -1,17 +1,19 @@
-//! Runs a plan in this process: threads over [`NodeTask`], driven by [`schedule`].
+//! Runs a plan: attempts at its nodes, started by an [`Executor`] when [`schedule`] says so.
 //!
 //! Invariant: the state is the journal's at every decision, so requests of other processes are seen, and two runners of one
-//! cascade share its nodes by their leases. Stopping or dying at any point leaves what the next run continues from.
-//! Deliberately absent: farms; they start one process a node over the same steps.
+//! cascade share its nodes by their leases. Stopping or dying at any point leaves what the next run continues from. An attempt whose process is gone
+//! without a word is a failure of the environment, written under its own lease. Deliberately absent: where attempts are made.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use backlot_core::{Cancel, Context, Timestamp};
+use backlot_core::{Context, Timestamp};
 
+use crate::batch::{attempt_in, on_behalf};
 use crate::error::{Error, Result};
+use crate::executor::{Ended, Executor, Outcome, Pool, Stop};
+use crate::failure::{Failure, retry_at};
 use crate::journal::{Entry, JournalEvent, NodeEvent};
 use crate::lease::Lease;
 use crate::node::NodeId;
@@ -19,7 +21,7 @@ use crate::plan::Plan;
 use crate::schedule::{Ending, schedule};
 use crate::state::{NodeStatus, RunState};
 use crate::summary::Summary;
-use crate::task::{NodeTask, Services, Step, look_at_manual};
+use crate::task::{Services, look_at_manual};
 
 /// Runs cascades.
 #[derive(Clone, Debug)]
@@ -27,37 +29,6 @@ pub struct Runner<'a> {
     services: Services<'a>,
     owner: String,
     poll: Duration,
-}
-
-/// A thread's last word.
-struct Message {
-    at: usize,
-    /// `None` if it died.
-    result: Option<Result<Step>>,
-}
-
-/// Says that a thread died, if nothing else was said.
-struct LastWord {
-    at: usize,
-    sender: Sender<Message>,
-    result: Option<Result<Step>>,
-}
-
-impl LastWord {
-    fn say(mut self, result: Result<Step>) {
-        self.result = Some(result);
-    }
-}
-
-impl Drop for LastWord {
-    fn drop(&mut self) {
-        let message = Message {
-            at: self.at,
-            result: self.result.take(),
-        };
-        // Nobody listens only if the run has ended.
-        self.sender.send(message).ok();
-    }
 }
 
 impl<'a> Runner<'a> {
@@ -77,83 +48,154 @@ impl<'a> Runner<'a> {
         self
     }
 
-    /// Run a plan until nothing more can be started; continues if the journal has a part of it.
+    /// Run a plan in threads of this process until nothing more can be started; continues if the journal has a part of it.
     pub fn run(&self, plan: &Plan, context: &Context) -> Result<Summary> {
         let entries = self.services.journal.load(0)?.entries;
         let begun = entries
             .iter()
             .any(|entry| matches!(entry.event, JournalEvent::Planned { .. }));
         if !begun {
-            self.write(JournalEvent::planned(plan), context)?;
+            self.write(&self.owner, JournalEvent::planned(plan), context)?;
         }
-        let mut following = Following::open(self, Some(plan))?;
-        self.drive(&mut following, context)
+        self.in_threads(Some(plan), context)
     }
 
-    /// Continue the cascade of the journal: what is done is kept, and a manual step counts as done once its release is there.
+    /// Continue the cascade of the journal in threads of this process: what is done is kept, and a manual step counts as done once its release is
+    /// there.
     pub fn resume(&self, context: &Context) -> Result<Summary> {
-        let mut following = Following::open(self, None)?;
+        self.in_threads(None, context)
+    }
+
+    /// The same, with attempts made elsewhere.
+    pub fn resume_with(&self, executor: &mut dyn Executor, context: &Context) -> Result<Summary> {
+        let mut following = Following::open(self, None, executor)?;
         self.drive(&mut following, context)
     }
 
-    fn drive(&self, following: &mut Following<'_, 'a>, context: &Context) -> Result<Summary> {
+    fn in_threads(&self, plan: Option<&Plan>, context: &Context) -> Result<Summary> {
+        std::thread::scope(|scope| {
+            let mut pool = Pool::new(scope, self.services, &self.owner, context);
+            let mut following = Following::open(self, plan, &mut pool)?;
+            self.drive(&mut following, context)
+        })
+    }
+
+    fn drive(&self, following: &mut Following<'_, '_, 'a>, context: &Context) -> Result<Summary> {
         self.look_again(following, context)?;
-        let stop = Cancel::default();
-        let ending = std::thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            let mut in_flight = BTreeSet::new();
-            let mut fault = None;
-            loop {
-                if context.cancel().is_cancelled() || following.state.cancelled().is_some() {
-                    stop.cancel();
-                }
-                let now = context.now();
-                let next = schedule(&following.state, now, &in_flight);
-                let may_start = !stop.is_cancelled() && fault.is_none();
-                for at in next.start.iter().copied().filter(|_| may_start) {
-                    in_flight.insert(at);
-                    let mut task = NodeTask::new(&following.state, at, &self.owner);
-                    let (services, context) = (self.services, context.clone().with_cancel(stop.clone()));
-                    let word = LastWord {
-                        at,
-                        sender: sender.clone(),
-                        result: None,
-                    };
-                    scope.spawn(move || word.say(task.run(&services, &context)));
-                }
-                if in_flight.is_empty() {
-                    if let Some(error) = fault {
-                        return Err(error);
-                    }
-                    context.check()?;
-                    match next.ending {
-                        Some(Ending::Waiting) if self.look_again(following, context)? => continue,
-                        Some(ending) => return Ok(ending),
-                        None => {}
-                    }
-                }
-                match receiver.recv_timeout(self.pause(next.wake, now)) {
-                    Ok(message) => {
-                        in_flight.remove(&message.at);
-                        match message.result {
-                            Some(Ok(Step::Busy(until))) => following.busy(message.at, until, context.now()),
-                            Some(Ok(_)) => {}
-                            Some(Err(error)) => fault = Some(error),
-                            // The scope passes its panic on.
-                            None => fault = Some(Error::Cancelled(context.cancel().reason())),
-                        }
-                    }
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-                }
-                following.refresh()?;
-                self.keep_leases(&mut following.state, &in_flight, context.now());
+        let (mut fault, mut stopped) = (None, None);
+        loop {
+            if let Some(why) = why_stop(&following.state, context).filter(|why| stopped != Some(*why)) {
+                stopped = Some(why);
+                fault = fault.or(following.executor.stop(why).err());
             }
-        })?;
-        Ok(following.state.summary(Some(ending)))
+            let now = context.now();
+            let next = schedule(&following.state, now, &following.executor.under_way());
+            if stopped.is_none() && fault.is_none() && !next.start.is_empty() {
+                fault = following.executor.start(&following.state, &next.start).err();
+            }
+            if fault.is_some() {
+                following.executor.leave();
+            }
+            let under_way = following.executor.under_way();
+            if under_way.is_empty() {
+                if let Some(error) = fault {
+                    return Err(error);
+                }
+                context.check()?;
+                match next.ending {
+                    Some(Ending::Waiting) if self.look_again(following, context)? => continue,
+                    Some(ending) => return Ok(following.state.summary(Some(ending))),
+                    None => {}
+                }
+            }
+            match following.executor.wait(self.pause(next.wake, now)) {
+                Ok(all) => {
+                    for ended in all {
+                        fault = fault.or(self.settle(following, ended, context)?);
+                    }
+                }
+                Err(error) => fault = fault.or(Some(error)),
+            }
+            following.refresh()?;
+            self.keep_leases(&mut following.state, &under_way, context.now());
+        }
+    }
+
+    /// Take note of how an attempt ended. Returns what the run cannot go on after.
+    fn settle(
+        &self,
+        following: &mut Following<'_, '_, 'a>,
+        ended: Ended,
+        context: &Context,
+    ) -> Result<Option<Error>> {
+        match ended.outcome {
+            Outcome::Told => {}
+            Outcome::Busy(until) => following.busy(ended.at, until, context.now()),
+            Outcome::Fault(Some(error)) => return Ok(Some(error)),
+            // The scope passes its panic on.
+            Outcome::Fault(None) => return Ok(Some(Error::Cancelled(context.cancel().reason()))),
+            Outcome::Lost {
+                attempt,
+                lease,
+                failure,
+            } => self.lost(following, (ended.at, &attempt), lease, failure, context)?,
+        }
+        Ok(None)
+    }
+
+    /// The process of an attempt is gone without a word. Its lease is given back: nobody prolongs it any more, and if the process lives on unseen, a
+    /// higher token keeps it from releasing. One that never held a lease may have found the node taken.
+    fn lost(
+        &self,
+        following: &mut Following<'_, '_, 'a>,
+        (at, attempt): (usize, &str),
+        lease: Option<Lease>,
+        failure: Failure,
+        context: &Context,
+    ) -> Result<()> {
+        let (now, leases) = (context.now(), self.services.leases);
+        let node = following.state.plan().nodes[at].dirty.node.clone();
+        // It may have been killed between taking a lease and saying so.
+        let newest = leases.newest(&node)?;
+        let is_its = |lease: &&Lease| attempt_in(&lease.owner) == Some(attempt);
+        let own = lease.or_else(|| newest.as_ref().filter(is_its).cloned());
+        let token = if let Some(mut lease) = own {
+            lease.until = now;
+            // If it cannot be given back, it runs out.
+            leases.renew(&node, &lease).ok();
+            lease.token
+        } else {
+            match newest {
+                Some(newest) if newest.until > now => {
+                    following.busy(at, newest.until, now);
+                    return Ok(());
+                }
+                newest => newest.map_or(0, |newest| newest.token),
+            }
+        };
+        let state = &following.state;
+        let is_open = matches!(state.status(at), NodeStatus::Ready | NodeStatus::Running { .. });
+        // While it is paused, attempts end without having begun.
+        if !is_open || state.paused().is_some() {
+            return Ok(());
+        }
+        let (key, own, environment, _) = state.attempts(at);
+        let before = if failure.kind.counts() { own } else { environment };
+        let retry_at = retry_at(failure.kind, before + 1, &state.plan().limits, now);
+        let event = JournalEvent::Node {
+            node,
+            token: Some(token),
+            what: NodeEvent::Failed {
+                failure,
+                key,
+                retry_at,
+            },
+        };
+        self.write(&on_behalf(&self.owner, attempt), event, context)
     }
 
     /// Steps for a person may not be needed after all, now that what they follow is done. Whether one was not.
-    fn look_again(&self, following: &mut Following<'_, 'a>, context: &Context) -> Result<bool> {
+    fn look_again(&self, following: &mut Following<'_, '_, 'a>, context: &Context) -> Result<bool> {
         let news = reconcile(&self.services, &following.state, &self.owner, context)?;
         following.refresh()?;
         Ok(news > 0)
@@ -167,9 +209,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Prolong the leases of what this process runs, once half of their time is over.
-    fn keep_leases(&self, state: &mut RunState, in_flight: &BTreeSet<usize>, now: Timestamp) {
+    fn keep_leases(&self, state: &mut RunState, under_way: &BTreeSet<usize>, now: Timestamp) {
         let lease_ms = state.plan().limits.lease_ms;
-        for at in in_flight {
+        for at in under_way {
             let NodeStatus::Running { token, owner, .. } = state.status(*at) else {
                 continue;
             };
@@ -189,24 +231,36 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn write(&self, event: JournalEvent, context: &Context) -> Result<()> {
+    fn write(&self, by: &str, event: JournalEvent, context: &Context) -> Result<()> {
         self.services.journal.append(&Entry {
             at: context.now(),
-            by: self.owner.clone(),
+            by: by.to_owned(),
             event,
         })
     }
 }
 
-/// The state, and how far the journal was read for it.
-struct Following<'r, 'a> {
+/// Why a run is to stop, if it is.
+fn why_stop(state: &RunState, context: &Context) -> Option<Stop> {
+    if state.cancelled().is_some() {
+        Some(Stop::Cascade)
+    } else if context.cancel().is_cancelled() {
+        Some(Stop::Run)
+    } else {
+        None
+    }
+}
+
+/// The state, how far the journal was read for it, and the executor, which hears the same.
+struct Following<'r, 'e, 'a> {
     runner: &'r Runner<'a>,
+    executor: &'e mut dyn Executor,
     state: RunState,
     next: u64,
 }
 
-impl<'r, 'a> Following<'r, 'a> {
-    fn open(runner: &'r Runner<'a>, plan: Option<&Plan>) -> Result<Self> {
+impl<'r, 'e, 'a> Following<'r, 'e, 'a> {
+    fn open(runner: &'r Runner<'a>, plan: Option<&Plan>, executor: &'e mut dyn Executor) -> Result<Self> {
         let loaded = runner.services.journal.load(0)?;
         let state = match plan {
             Some(plan) => {
@@ -216,8 +270,12 @@ impl<'r, 'a> Following<'r, 'a> {
             }
             None => RunState::from_entries(&loaded.entries)?,
         };
+        for entry in &loaded.entries {
+            executor.heard(&state, entry);
+        }
         Ok(Self {
             runner,
+            executor,
             state,
             next: loaded.next,
         })
@@ -225,10 +283,10 @@ impl<'r, 'a> Following<'r, 'a> {
 
     fn refresh(&mut self) -> Result<()> {
         let loaded = self.runner.services.journal.load(self.next)?;
-        loaded
-            .entries
-            .iter()
-            .try_for_each(|entry| self.state.apply(entry))?;
+        for entry in &loaded.entries {
+            self.state.apply(entry)?;
+            self.executor.heard(&self.state, entry);
+        }
         self.next = loaded.next;
         Ok(())
     }

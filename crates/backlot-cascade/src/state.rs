@@ -13,6 +13,7 @@ use backlot_core::Timestamp;
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::StartedBatch;
 use crate::dirty::{Decision, Hold};
 use crate::error::{Error, Result};
 use crate::failure::Failure;
@@ -186,6 +187,7 @@ pub struct RunState {
     pub(crate) paused: Option<String>,
     pub(crate) cancelled: Option<String>,
     pub(crate) confirmed: bool,
+    batches: Vec<StartedBatch>,
     canary: BTreeSet<usize>,
     /// Members of the first wave that are not done well.
     pub(crate) canary_open: BTreeSet<usize>,
@@ -234,6 +236,7 @@ impl RunState {
             paused: None,
             cancelled: None,
             confirmed: false,
+            batches: Vec::new(),
             canary_open: canary.clone(),
             canary,
             plan,
@@ -266,6 +269,10 @@ impl RunState {
     /// Why it was cancelled, if it was.
     pub fn cancelled(&self) -> Option<&str> {
         self.cancelled.as_deref()
+    }
+    /// The attempts that were started in processes of their own, oldest first.
+    pub fn batches(&self) -> &[StartedBatch] {
+        &self.batches
     }
     /// The index of a node in the plan.
     pub fn find(&self, node: &NodeId) -> Option<usize> {
@@ -351,6 +358,15 @@ impl RunState {
             JournalEvent::Paused { reason } => self.paused = Some(reason.clone()),
             JournalEvent::Resumed => self.paused = None,
             JournalEvent::Cancelled { reason } => self.cancelled = Some(reason.clone()),
+            JournalEvent::Submitting { batch } => self.batches.push(StartedBatch {
+                batch: batch.clone(),
+                at: entry.at,
+                job: None,
+            }),
+            JournalEvent::Submitted { batch, job } => {
+                let known = self.batches.iter_mut().find(|known| known.batch.id == *batch);
+                known.into_iter().for_each(|known| known.job = Some(job.clone()));
+            }
             JournalEvent::Node { node, token, what } => {
                 let at = self.find(node).ok_or_else(|| Error::UnknownNode {
                     cascade: self.plan.id.to_string(),

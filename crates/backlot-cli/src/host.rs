@@ -71,6 +71,7 @@ pub(crate) fn supervised() -> Option<std::process::ExitCode> {
 pub(crate) fn host() -> Host {
     let itself = std::env::current_exe().ok();
     Host {
+        program: itself.clone(),
         supervisor: itself.map(|program| (program, vec![SUPERVISE.into()])),
         ..Host::from_env()
     }

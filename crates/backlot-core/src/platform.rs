@@ -254,6 +254,26 @@ pub(crate) fn inherit(file: &std::fs::File) -> io::Result<()> {
     }
 }
 
+/// Have a command run in a process group of its own, so that signals of a terminal do not reach it; nothing where there are no groups.
+pub fn own_group(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(not(unix))]
+    let _unused = command;
+}
+
+/// Ask a process to end (SIGTERM); where processes cannot be asked, nothing. One that has ended is left alone.
+pub fn terminate(child: &std::process::Child) {
+    #[cfg(unix)]
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::TERM,
+    )
+    .ok();
+    #[cfg(not(unix))]
+    let _unused = child;
+}
+
 /// Become a command: signals are its own then, and it ends as it likes; returns only if it cannot be started. Where a
 /// process cannot become another, it is run, and its exit code returned.
 pub fn replace_process(command: &mut Command) -> io::Result<i32> {

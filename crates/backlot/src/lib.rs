@@ -70,9 +70,10 @@ mod workspace;
 pub use backlot_backend::StoreOptions;
 pub use backlot_cascade::render::Picture;
 pub use backlot_cascade::{
-    CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry, Failure as CascadeFailure,
-    Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary, Plan as CascadePlan, RepoName,
-    RevertPlan, RevertStep, Settings as CascadeSettings, Summary as CascadeSummary, Unchanged,
+    AttemptBatch, CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry,
+    Failure as CascadeFailure, Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary,
+    Plan as CascadePlan, RepoName, RevertPlan, RevertStep, Settings as CascadeSettings,
+    Summary as CascadeSummary, Unchanged,
 };
 pub use backlot_core::web::is_loopback;
 pub use backlot_core::{
@@ -111,6 +112,9 @@ pub use bundle::{
 };
 pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
+pub use cascade::executors::kind::{ExecutorKind, ExecutorOptions};
+pub use cascade::executors::launch::AttemptRow;
+pub use cascade::export::{CascadeExport, JobFormat};
 pub use cascade::ledger::Watch as CascadeWatch;
 pub use cascade::revert::{RevertOptions, RevertReport};
 pub use cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
@@ -211,6 +215,7 @@ pub use validate::found::{CheckItem, Outcome as CheckOutcome, Waiver, WaiverStat
 pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
 pub use validate::{CheckLevel, Occasion as CheckOccasion};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
+pub use workspace::cascade_section::parse_time;
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};
 pub use workspace::doctor::{HealthCheck, HealthState, ProblemsFound};
 pub use workspace::init::{InitOptions, InitReport};

@@ -7,7 +7,7 @@ use backlot::{
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
     DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions, ExportFormat, ExportOptions,
     FigureKind, GetOptions, HookOptions, ImportGit, ImportRelease, ImportRez, ImportUrl, InboxOptions,
-    InitOptions, InputOptions, InstallRequest, JudgeOptions, LabelOptions, Localize, LogOptions,
+    InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions, LabelOptions, Localize, LogOptions,
     LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy,
     PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions,
     RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions,
@@ -484,6 +484,12 @@ pub(crate) static CALLS: &[Call] = &[
     }),
     may("Workspace::explain_cascade", |b, c| {
         b.maker.explain_cascade(ID, "review/table", c).map(drop)
+    }),
+    may("Workspace::export_cascade", |b, c| {
+        let options = CascadeOptions::new().dry_run(true);
+        b.maker
+            .export_cascade((None, Some("Table")), JobFormat::Openjd, &options, c)
+            .map(drop)
     }),
     may("Workspace::revert_cascade", |b, c| {
         b.maker.revert_cascade(ID, &RevertOptions::new(), c).map(drop)

@@ -1,6 +1,7 @@
 //! Tests over a studio in memory: the 25 scenarios by number, a model of the protocol, and a simulation with faults.
 
 mod drive;
+mod executors;
 mod format;
 mod model;
 mod scale;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::executor::{ExecutorArgs, JobArgs, parse_time};
+
 /// Whose dependents to list, and how far.
 #[derive(Debug, Args)]
 pub(crate) struct DependentsArgs {
@@ -89,6 +91,8 @@ pub(crate) struct RunLimits {
     /// After how many seconds of silence of a machine others take over what it builds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) lease: Option<u64>,
+    #[command(flatten)]
+    pub(crate) executor: ExecutorArgs,
 }
 
 impl RunLimits {
@@ -102,6 +106,7 @@ impl RunLimits {
             .canary(self.canary)
             .lease(self.lease.map(Duration::from_secs))
             .keep_failed(self.keep)
+            .executor(self.executor.options())
             .dry_run(dry_run)
     }
 }
@@ -154,6 +159,8 @@ pub(crate) enum CascadeCommand {
         /// Leave the workspaces of failed builds in the cache, for a look
         #[arg(long)]
         keep: bool,
+        #[command(flatten)]
+        executor: ExecutorArgs,
     },
     /// Start nothing new of a cascade, and stop what is being built before it is published
     Cancel(AskArgs),
@@ -207,6 +214,11 @@ pub(crate) enum CascadeCommand {
         after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted."
     )]
     RunNode(RunNodeArgs),
+    /// Write a cascade as a job for a scheduler, a step an asset, each one `backlot cascade run-node`
+    #[command(
+        after_help = "The plan is written into the repo, where `run-node` finds it from any machine; nothing is built. No secret is in the job. Assets\nthat need a person, and what follows those, are no steps.\n\nExamples:\n  backlot cascade export Table==1.5.0 -o job.yaml     what Table 1.5.0 affects, for Open Job Description\n  openjd check job.yaml\n  backlot cascade export --cascade 3f9c -o job.json   a cascade that was begun"
+    )]
+    Export(JobArgs),
 }
 
 /// A request to a cascade.
@@ -234,6 +246,12 @@ pub(crate) struct RunNodeArgs {
     /// Leave the workspace of a failed build in the cache, for a look
     #[arg(long)]
     pub(crate) keep: bool,
+    /// The longest time for it: 90s, 30m, 12h. Then it failed
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) wall_time: Option<Duration>,
+    /// The longest time that it may print nothing and move no byte: 30m. Then it failed
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) quiet_time: Option<Duration>,
 }
 
 /// Whose checks to run.

@@ -31,8 +31,16 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             let report = workspace.run_cascade(release.as_deref(), &options, Some(&tell), context)?;
             ran(&report)
         }
-        CascadeCommand::Resume { id, yes, keep } => {
-            let options = CascadeOptions::new().confirmed(*yes).keep_failed(*keep);
+        CascadeCommand::Resume {
+            id,
+            yes,
+            keep,
+            executor,
+        } => {
+            let options = CascadeOptions::new()
+                .confirmed(*yes)
+                .keep_failed(*keep)
+                .executor(executor.options());
             let tell = |entry: &CascadeEntry| tell(session, entry);
             ran(&workspace.resume_cascade(id, &options, Some(&tell), context)?)
         }
@@ -73,6 +81,7 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             revert(&workspace.revert_cascade(id, &options, context)?)
         }
         CascadeCommand::RunNode(args) => run_node(session, args)?,
+        CascadeCommand::Export(args) => super::jobs::export(session, &workspace, args)?,
     };
     Ok(answer)
 }
@@ -82,7 +91,9 @@ fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let options = AttemptOptions::new()
         .attempt(args.attempt.clone())
-        .keep_failed(args.keep);
+        .keep_failed(args.keep)
+        .wall_time(args.wall_time)
+        .quiet_time(args.quiet_time);
     let report = workspace.run_cascade_node(&args.cascade, &args.node, &options, &session.context);
     let report = match report {
         // The machine's fault: another one may do better.
@@ -207,6 +218,8 @@ fn line_of(entry: &CascadeEntry) -> Option<String> {
         JournalEvent::Paused { reason } => format!("paused by {}: {reason}", entry.by),
         JournalEvent::Resumed => format!("resumed by {}", entry.by),
         JournalEvent::Cancelled { reason } => format!("cancelled by {}: {reason}", entry.by),
+        JournalEvent::Submitting { batch } => super::jobs::submitting(batch),
+        JournalEvent::Submitted { batch, job } => format!("job {job} has batch {batch}"),
         JournalEvent::Node { node, what, .. } => format!("{node}: {}", event_words(what)?),
         _ => return None,
     })
@@ -365,6 +378,7 @@ fn status(report: &CascadeStatus) -> Answer {
             text.push_str(&format!("{word}: {reason}\n"));
         }
     }
+    text.push_str(&super::jobs::logs_text(report));
     for cause in &report.summary.causes {
         if let NodeStatus::Failed { failure } = &cause.status {
             let blocks = match cause.blocks {
@@ -431,6 +445,7 @@ fn explain(report: &NodeExplained) -> Answer {
         Some(vec![entry.at.to_string(), entry.by.clone(), event_words(what)?])
     });
     text.push_str(&columns(&lines.collect::<Vec<_>>()));
+    text.push_str(&super::jobs::attempts_text(&report.attempts));
     // What a failed command printed last has lines of its own.
     let last = report.history.iter().rev().find_map(|entry| match &entry.event {
         JournalEvent::Node {

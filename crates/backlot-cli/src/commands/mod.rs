@@ -16,6 +16,7 @@ mod files;
 mod graph;
 mod history;
 mod imports;
+mod jobs;
 mod parts;
 mod pipelines;
 mod places;

@@ -14,6 +14,7 @@ use backlot_core::Timestamp;
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::cascade::executors::launch::{AttemptRow, attempts};
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
 use crate::error::Result;
@@ -63,6 +64,9 @@ pub struct CascadeStatus {
     /// Its assets.
     #[serde(flatten)]
     pub summary: Summary,
+    /// The attempts at them in processes of their own, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRow>,
 }
 
 /// All that is known of one asset of a cascade.
@@ -80,6 +84,9 @@ pub struct NodeExplained {
     pub status: Option<NodeStatus>,
     /// What happened to it, oldest first.
     pub history: Vec<Entry>,
+    /// The attempts at it in processes of their own, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRow>,
 }
 
 /// What is asked of a cascade.
@@ -165,7 +172,9 @@ impl Opened {
             ask,
             self.context(),
         )?;
-        status_of(repo, &journal.load(0)?.entries, self.context().now())
+        let entries = journal.load(0)?.entries;
+        self.cancel_jobs(&RunState::from_entries(&entries)?);
+        status_of(repo, &entries, self.context().now())
     }
 
     /// All that is known of one asset of a cascade.
@@ -186,12 +195,15 @@ impl Opened {
             .clone();
         let is_about =
             |entry: &Entry| matches!(&entry.event, JournalEvent::Node { node: about, .. } if *about == node);
+        let mut attempts = attempts(&state);
+        attempts.retain(|attempt| attempt.node == node);
         Ok(NodeExplained {
             cascade: id,
             chain: chain(plan, &planned),
             planned,
             status: state.find(&node).map(|at| state.status(at)),
             history: entries.into_iter().filter(is_about).collect(),
+            attempts,
         })
     }
 }
@@ -221,5 +233,6 @@ fn status_of(repo: String, entries: &[Entry], now: Timestamp) -> Result<CascadeS
         paused: state.paused().map(ToOwned::to_owned),
         cancelled: state.cancelled().map(ToOwned::to_owned),
         summary: state.summary(ending_of(&state, now)),
+        attempts: attempts(&state),
     })
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backlot_cascade::{
     CascadeId, Cause, Entry, Failure, InputsDigest, Journal, Lease, LeaseStore, Loaded, NodeId, NodeKey,
+    runner_name,
 };
 use backlot_core::{Context, Sha256};
 use backlot_pep::{PackageName, Version};
@@ -124,13 +125,8 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn new(opened: &Opened, attempt: Option<&str>) -> Self {
         let process = std::process::id();
-        let (machine, now) = (&opened.host().machine, opened.context().now().0);
-        let attempt = attempt
-            .map(|attempt| format!(" attempt {attempt}"))
-            .unwrap_or_default();
         Self {
-            // The time tells it from a process of before with the same number.
-            name: format!("{machine} {process}{attempt} since {now}"),
+            name: runner_name(&opened.host().machine, process, attempt, opened.context().now()),
             process,
             context: opened.context().clone(),
         }

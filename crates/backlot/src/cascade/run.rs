@@ -1,4 +1,5 @@
-//! Running a cascade: the plan, its journal in the repo of its root, and a pool of threads that builds; or one asset of it, for a scheduler.
+//! Running a cascade: the plan, its journal in the repo of its root, and an executor that builds; or one attempt at one asset of it, for executors and
+//! schedulers.
 //!
 //! Invariants: what a dry run prints is the plan that a run follows; a run that is begun again continues, as does one of another machine; what is
 //! published meanwhile is seen. Deliberately absent: building (`worker`), and requests of people (`control`).
@@ -7,13 +8,18 @@ use std::time::Duration;
 
 use backlot_cascade::control::{Request, request, supersede};
 use backlot_cascade::{
-    CascadeId, Ending, Entry, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask, Plan,
-    RunState, Runner, Services, Step, Summary, dirty,
+    CascadeId, Ending, Entry, Executor, Journal as _, JournalEvent, Limits, NodeId, NodeStatus, NodeTask,
+    Plan, RunState, Runner, Services, Step, Summary, dirty,
 };
 use backlot_core::{Timestamp, file, options};
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::cascade::attempt::{Watchdog, Watched};
+use crate::cascade::executors::kind::{ExecutorKind, ExecutorOptions};
+use crate::cascade::executors::launch::AttemptLimits;
+use crate::cascade::executors::process::ProcessExecutor;
+use crate::cascade::executors::slurm::SlurmExecutor;
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::{OpenCascades, Owner, RepoJournal, RepoLeases, Watch};
 use crate::cascade::live::LiveStudio;
@@ -44,6 +50,8 @@ options! {
         pub lease: Option<Duration>,
         /// Leave the workspaces of failed builds in the cache.
         pub keep_failed: bool,
+        /// Where assets are built, where that differs from the configuration.
+        pub executor: ExecutorOptions,
         /// Plan only.
         pub dry_run: bool,
     }
@@ -57,12 +65,22 @@ options! {
         pub attempt: Option<String>,
         /// Leave the workspace of a failed build in the cache.
         pub keep_failed: bool,
+        /// The longest time for it.
+        pub wall_time: Option<Duration>,
+        /// The longest time that it may print nothing and move no byte.
+        pub quiet_time: Option<Duration>,
     }
 }
 
+/// How many jobs of a scheduler there are at once, where nothing else is said: the scheduler has limits of its own.
+const JOBS_OF_SCHEDULER: usize = 1_000;
+
 impl CascadeOptions {
-    fn limits(&self) -> Limits {
-        let limits = Limits::default();
+    pub(crate) fn limits(&self, executor: ExecutorKind) -> Limits {
+        let mut limits = Limits::default();
+        if executor == ExecutorKind::Slurm {
+            limits.jobs = JOBS_OF_SCHEDULER;
+        }
         let lease_ms = self
             .lease
             .map(|lease| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX));
@@ -184,7 +202,8 @@ impl Opened {
             }
             .into());
         }
-        self.run_plan(Plan::new(&report, options.limits()), options, watch)
+        let limits = options.limits(self.executor_kind(&options.executor)?);
+        self.run_plan(Plan::new(&report, limits), options, watch)
     }
 
     /// Build what a release of a repo affects.
@@ -199,7 +218,8 @@ impl Opened {
         let mut resolver = StudioResolver::new(&studio, self.context());
         let root = self.root_of(&studio, &mut resolver, node, version);
         let report = dirty::report(&studio.catalog, &resolver, &[root], self.context())?;
-        self.run_plan(Plan::new(&report, options.limits()), options, watch)
+        let limits = options.limits(self.executor_kind(&options.executor)?);
+        self.run_plan(Plan::new(&report, limits), options, watch)
     }
 
     fn run_plan(
@@ -208,11 +228,7 @@ impl Opened {
         options: &CascadeOptions,
         watch: Option<&Watch<'_>>,
     ) -> Result<CascadeReport> {
-        let root = plan.roots.first().map(|(node, _)| node.repo.to_string());
-        let home = match root.or_else(|| options.repo.clone()) {
-            Some(repo) => repo,
-            None => self.publish_target(None)?.name.clone(),
-        };
+        let home = self.home_of(&plan, options)?;
         if options.dry_run || plan.nodes.is_empty() {
             let state = RunState::new(std::sync::Arc::new(plan.clone()));
             return Ok(CascadeReport {
@@ -237,7 +253,7 @@ impl Opened {
                 event: JournalEvent::Confirmed,
             })?;
         }
-        let summary = self.drive(&ready, &journal, &plan.id, options.keep_failed)?;
+        let summary = self.drive(&ready, &journal, &plan.id, options)?;
         Ok(CascadeReport {
             cascade: plan.id.clone(),
             repo: home,
@@ -247,8 +263,17 @@ impl Opened {
         })
     }
 
+    /// The repo that has the journal of a plan.
+    pub(crate) fn home_of(&self, plan: &Plan, options: &CascadeOptions) -> Result<String> {
+        let root = plan.roots.first().map(|(node, _)| node.repo.to_string());
+        match root.or_else(|| options.repo.clone()) {
+            Some(repo) => Ok(repo),
+            None => Ok(self.publish_target(None)?.name.clone()),
+        }
+    }
+
     /// The journal of a plan, which has the plan. Where a cascade with the plan's id was cancelled, it is another one.
-    fn begin(&self, plan: &Plan, home: &str) -> Result<(Plan, RepoJournal<'static>)> {
+    pub(crate) fn begin(&self, plan: &Plan, home: &str) -> Result<(Plan, RepoJournal<'static>)> {
         let store = self.ledger(home)?;
         let owner = Owner::new(self, None);
         for round in 0.. {
@@ -309,8 +334,9 @@ impl Opened {
         ready: &Ready,
         journal: &RepoJournal<'_>,
         cascade: &CascadeId,
-        keep: bool,
+        options: &CascadeOptions,
     ) -> Result<Summary> {
+        let keep = options.keep_failed;
         let worker = StudioWorker::new(self, &ready.live, &ready.leases, keep);
         let services = Services {
             index: &ready.live,
@@ -319,10 +345,9 @@ impl Opened {
             journal,
             worker: &worker,
         };
-        let is_afar = self.repo_entry(&ready.journal_repo)?.is_remote();
-        let poll = if is_afar { POLL_AFAR } else { POLL_NEAR };
+        let poll = self.poll_of(&ready.journal_repo)?;
         let runner = Runner::new(services, &ready.owner.name).with_poll(poll);
-        let summary = runner.resume(self.context())?;
+        let summary = self.run_with(&runner, journal, ready, cascade, options)?;
         let folder = self.cascade_folder(cascade);
         if summary.ending == Some(Ending::Done) && !keep {
             file::remove(&folder).ok();
@@ -334,6 +359,43 @@ impl Opened {
             OpenCascades::new(&self.ledger(&ready.journal_repo)?).remove(cascade)?;
         }
         Ok(summary)
+    }
+
+    /// How often requests of others are looked for in a repo.
+    fn poll_of(&self, repo: &str) -> Result<Duration> {
+        let is_afar = self.repo_entry(repo)?.is_remote();
+        Ok(if is_afar { POLL_AFAR } else { POLL_NEAR })
+    }
+
+    /// Run a cascade where it is to be run.
+    fn run_with(
+        &self,
+        runner: &Runner<'_>,
+        journal: &RepoJournal<'_>,
+        ready: &Ready,
+        cascade: &CascadeId,
+        options: &CascadeOptions,
+    ) -> Result<Summary> {
+        let (context, owner) = (self.context(), &ready.owner);
+        let kind = self.executor_kind(&options.executor)?;
+        if kind == ExecutorKind::Pool {
+            return Ok(runner.resume(context)?);
+        }
+        let launch = self.launch(cascade, &options.executor, options.keep_failed, owner)?;
+        let variables = self.host().environment.clone();
+        let mut executor: Box<dyn Executor + '_> = if kind == ExecutorKind::Slurm {
+            let slurm = self.slurm(&options.executor)?;
+            Box::new(SlurmExecutor::new(launch, slurm, journal, &owner.name, context))
+        } else {
+            Box::new(ProcessExecutor::new(
+                launch,
+                journal,
+                &owner.name,
+                variables,
+                context,
+            ))
+        };
+        Ok(runner.resume_with(executor.as_mut(), context)?)
     }
 
     /// Continue a cascade: what failed is tried again, and what that blocked follows.
@@ -370,7 +432,7 @@ impl Opened {
                 self.context(),
             )?;
         }
-        let summary = self.drive(&ready, &journal, &id, options.keep_failed)?;
+        let summary = self.drive(&ready, &journal, &id, options)?;
         Ok(CascadeReport {
             cascade: id,
             repo: home,
@@ -387,9 +449,11 @@ impl Opened {
         node: &str,
         options: &AttemptOptions,
     ) -> Result<NodeReport> {
+        self.check_machine()?;
         let (home, id) = self.find_cascade(Some(id))?;
         let journal = RepoJournal::new(self.ledger(&home)?, &id);
-        let state = RunState::from_entries(&journal.load(0)?.entries)?;
+        let loaded = journal.load(0)?;
+        let state = RunState::from_entries(&loaded.entries)?;
         let node = Self::node_of(&state, node)?;
         let at = state
             .find(&node)
@@ -409,16 +473,28 @@ impl Opened {
         };
         let mut again = state.lease_end(at).filter(|_| !lapsed);
         if can_start && !stopped {
-            let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed);
+            let (wall_time, quiet_time) = (options.wall_time, options.quiet_time);
+            let limits = AttemptLimits {
+                wall_time,
+                quiet_time,
+            };
+            let poll = self.poll_of(&home)?;
+            let watchdog = Watchdog::new(limits, (&journal, loaded.next), poll, self.context());
+            let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed)
+                .with_observer(watchdog.observer());
             let services = Services {
                 index: &ready.live,
                 resolver: &ready.live,
                 leases: &ready.leases,
                 journal: &journal,
-                worker: &worker,
+                worker: &Watched {
+                    worker: &worker,
+                    watchdog: &watchdog,
+                },
             };
             let mut task = NodeTask::new(&state, at, &ready.owner.name);
-            if let Step::Busy(until) = task.run_alone(&services, self.context())? {
+            let step = watchdog.watch(self.context(), |context| task.run_alone(&services, context))?;
+            if let Step::Busy(until) = step {
                 again = Some(until);
             }
             fs_err::remove_dir(self.cascade_folder(&id)).ok();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
-use backlot_core::{Class, Context, Diagnostic as _, file};
+use backlot_core::{Class, Context, Diagnostic as _, Observer, file};
 use backlot_pep::Version;
 use backlot_repo::StatusChange;
 
@@ -40,6 +40,8 @@ pub(crate) struct StudioWorker<'a> {
     leases: &'a RepoLeases,
     /// Leave the workspaces of failed builds.
     keep: bool,
+    /// Who is told of what it does.
+    observer: Option<Arc<dyn Observer>>,
     private: Mutex<BTreeMap<NodeId, Arc<Shared>>>,
 }
 
@@ -50,7 +52,23 @@ impl<'a> StudioWorker<'a> {
             live,
             leases,
             keep,
+            observer: None,
             private: Mutex::default(),
+        }
+    }
+
+    /// The same, telling somebody of all that it does.
+    pub(crate) fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// A context of the private workspace, whose work is not that of the workspace that the cascade is run from.
+    fn apart(&self, context: &Context) -> Context {
+        let silent = context.clone().silent();
+        match &self.observer {
+            Some(observer) => silent.with_observer(Arc::clone(observer)),
+            None => silent,
         }
     }
 
@@ -68,7 +86,7 @@ impl<'a> StudioWorker<'a> {
         let shared =
             shared.unwrap_or_else(|| Shared::of_cascade(self.folder(job), self.opened.host(), &job.cascade));
         shared.set_blessed(self.opened.blessed());
-        Opened::now(&shared, &context.clone().silent())
+        Opened::now(&shared, &self.apart(context))
     }
 
     /// The release in another repo whose content is taken, if it can take the place of a build.
@@ -121,7 +139,7 @@ impl<'a> StudioWorker<'a> {
         };
         let shared = self
             .opened
-            .make_private(&folder, &rebuild, &context.clone().silent())?;
+            .make_private(&folder, &rebuild, &self.apart(context))?;
         self.private
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

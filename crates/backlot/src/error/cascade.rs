@@ -74,6 +74,43 @@ pub enum CascadeError {
         /// What was there.
         found: String,
     },
+    /// The command that attempts are made with is not known.
+    #[error("it is not known which command builds assets in processes of their own")]
+    NoProgram,
+    /// A process that cannot be started.
+    #[error("`{program}` cannot be started: {reason}")]
+    NotStarted {
+        /// The program.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// A scheduler that does not take jobs.
+    #[error("{scheduler} does not take the jobs of the cascade: {reason}")]
+    Scheduler {
+        /// The scheduler.
+        scheduler: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A disk without space for a build.
+    #[error("the disk of `{}` has {free} bytes free, too few for a build", folder.display())]
+    NoSpace {
+        /// The cache.
+        folder: std::path::PathBuf,
+        /// How much is free.
+        free: u64,
+    },
+    /// A plan that a format of jobs cannot hold.
+    #[error("cascade {cascade} does not fit into a job of {format}: {reason}")]
+    NotExported {
+        /// The cascade.
+        cascade: String,
+        /// The format.
+        format: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// Files that a build needs and that did not come.
     #[error("files that the build of {package} needs cannot be pulled: {reason}")]
     NoFiles {
@@ -104,6 +141,16 @@ backlot_core::coded! {
             format!("keep dvc.yaml and params.yaml inside the package of {package}, so that releases have them, and publish it once more");
         Self::OtherInput { .. } => "cascade::other_input", Class::Environment,
             "try again; if it stays so, look whether two repos have different releases of one version", retry true;
+        Self::NoProgram => "cascade::no_program", Class::Config,
+            "set `program` in `[cascade]` to the path of the command `backlot`";
+        Self::NotStarted { .. } => "cascade::not_started", Class::Config,
+            "set `program` in `[cascade]` to the path of the command `backlot`";
+        Self::Scheduler { .. } => "cascade::scheduler", Class::Environment,
+            "correct `[cascade.slurm]` or wait until it is there, then `cascade resume`; jobs that it has go on", retry true;
+        Self::NoSpace { .. } => "cascade::no_space", Class::Environment,
+            "free space with `cache clean`, or name another cache", retry true;
+        Self::NotExported { .. } => "cascade::not_exported", Class::User,
+            "build fewer assets at once: name a release or a repo";
         Self::NoFiles { .. } => "cascade::no_files", Class::Environment,
             "push them to a remote of this workspace, or wait until they have arrived at this site", retry true;
     }

@@ -8,6 +8,7 @@ use backlot_pep::{PackageName, Version};
 
 use crate::cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 use crate::cascade::dependents::DependentsReport;
+use crate::cascade::export::{CascadeExport, JobFormat};
 use crate::cascade::ledger::Watch;
 use crate::cascade::revert::{RevertOptions, RevertReport};
 use crate::cascade::run::{AttemptOptions, CascadeOptions, CascadeReport, NodeReport};
@@ -90,6 +91,20 @@ impl Workspace {
     ) -> Result<NodeReport> {
         self.call("run_cascade_node", None, context, |workspace| {
             workspace.run_cascade_node(id, node, options)
+        })
+    }
+
+    /// A cascade as a job of another scheduler, a step an asset: the one with an id, else what a release affects, else all that is not current. Its
+    /// plan is written into the repo, where workers find it; nothing is built or submitted.
+    pub fn export_cascade(
+        &self,
+        (id, what): (Option<&str>, Option<&str>),
+        format: JobFormat,
+        options: &CascadeOptions,
+        context: &Context,
+    ) -> Result<CascadeExport> {
+        self.call("export_cascade", what.map(of_asset), context, |workspace| {
+            workspace.export_cascade((id, what), format, options)
         })
     }
 

@@ -8,7 +8,7 @@
 //!
 //! Invariant: this is the only file of the libraries that reads the environment, and only when it is asked to. It is a module of this crate and not a
 //! crate, since it makes nothing but a [`Host`]: it has no user without this crate, and brings no dependency. Deliberately absent: terminals, and a
-//! supervisor of stages' commands, which is a way to start the program itself.
+//! supervisor of stages' commands and the command for attempts of cascades, which are ways to start the program itself.
 #![expect(
     clippy::disallowed_methods,
     reason = "a program asks for its environment here"
@@ -133,6 +133,7 @@ impl Host {
             path: std::env::var_os("PATH"),
             environment: CommandVariables(std::env::vars_os().collect()),
             supervisor: None,
+            program: None,
             author: account(),
             machine,
             site_cache: text("BACKLOT_SITE_CACHE").map(PathBuf::from),

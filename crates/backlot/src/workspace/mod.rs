@@ -5,6 +5,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod call;
+pub(crate) mod cascade_section;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod doctor;

@@ -40,6 +40,8 @@ pub struct Host {
     /// The program, which is absolute, and first arguments that start a process which calls [`crate::supervise`]: then commands of stages
     /// end even if this process is killed.
     pub supervisor: Option<(PathBuf, Vec<OsString>)>,
+    /// The command `backlot`, which is absolute: processes and jobs that build assets of cascades are started with it.
+    pub program: Option<PathBuf>,
     /// Who publishes, where nothing else says so.
     pub author: String,
     /// The name of this machine, for the record of a publication.
@@ -70,6 +72,7 @@ impl Host {
             path: None,
             environment: CommandVariables::default(),
             supervisor: None,
+            program: None,
             author: "unknown".to_owned(),
             machine: "unknown".to_owned(),
             site_cache: None,

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::cascade_section::CascadeSection;
 
 /// All of it.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,8 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) struct UserFile {
     /// The commands that are asked for credentials.
     pub(crate) auth: Option<AuthSection>,
+    /// Where and how cascades are run.
+    pub(crate) cascade: Option<CascadeSection>,
     /// Whom to tell of events of repos.
     pub(crate) hook: Option<Vec<HookSection>>,
     /// The programs that move large objects of stores.

@@ -14,6 +14,7 @@ use backlot_pep::{PackageName, Requirement};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result, WorkspaceError};
+use crate::workspace::cascade_section::CascadeSection;
 use crate::workspace::policies::{ASSET_KEYS, POLICY_KEYS, Policies, table_in};
 use crate::workspace::rules::Rules;
 
@@ -80,12 +81,15 @@ pub struct Config {
     pub external_conda: Vec<String>,
     /// What may become part of a wheel.
     pub publish: PublishLimits,
+    /// Where and how cascades are run.
+    pub(crate) cascade: CascadeSection,
     /// When the files of inputs are pulled; always, where nothing is said.
     pub localize: BTreeMap<PackageName, Localize>,
 }
 
-const TOP_KEYS: [&str; 10] = [
+const TOP_KEYS: [&str; 11] = [
     "version",
+    "cascade",
     "workspace",
     "repos",
     "remotes",
@@ -232,6 +236,7 @@ impl Config {
             channels: strings(workspace, "channels"),
             external_conda: external_conda(&document),
             publish: PublishLimits::read(&document).map_err(bad)?,
+            cascade: CascadeSection::read(&document).map_err(bad)?,
             localize: read_localize(&document).map_err(bad)?,
             document: document.clone(),
         };
