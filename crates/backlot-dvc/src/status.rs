@@ -1,5 +1,6 @@
 //! How tracked files differ from their pointers. Cheap: unchanged files are known by the stat cache.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,8 @@ pub fn status(
         stat,
         options,
         context,
+        ignores: RefCell::default(),
+        hashed: hash_plain_files(pointers, stat, context)?,
     };
     let mut states = Vec::new();
     for pointer in pointers {
@@ -110,17 +113,46 @@ pub fn status(
     Ok(states)
 }
 
+/// Digests of the outs that are plain files, in one call: a pipeline has hundreds of them, and each call is a transaction of the
+/// stat cache.
+fn hash_plain_files(
+    pointers: &[&TrackedPointer],
+    stat: &StatCache,
+    context: &Context,
+) -> Result<HashMap<PathBuf, FileDigests>> {
+    let outs = pointers.iter().flat_map(|pointer| pointer.located_outs());
+    let files = outs.filter(|(_, out)| out.id().is_some_and(|id| !id.tree));
+    let plain = |path: &PathBuf| path.symlink_metadata().is_ok_and(|about| about.is_file());
+    let paths: Vec<PathBuf> = files.map(|(path, _)| path).filter(plain).collect();
+    let digests = hash_files(&paths, stat, context)?;
+    Ok(paths.into_iter().zip(digests).collect())
+}
+
 /// What is the same for all outs.
 struct Looking<'a> {
     cache: &'a Cache,
     stat: &'a StatCache,
     options: StatusOptions,
     context: &'a Context,
+    /// By folder.
+    ignores: RefCell<HashMap<PathBuf, Ignore>>,
+    hashed: HashMap<PathBuf, FileDigests>,
 }
 
 impl Looking<'_> {
+    fn ignore(&self, folder: &Path) -> Result<Ignore> {
+        if let Some(known) = self.ignores.borrow().get(folder) {
+            return Ok(known.clone());
+        }
+        let ignore = Ignore::of_folder(folder)?;
+        self.ignores
+            .borrow_mut()
+            .insert(folder.to_path_buf(), ignore.clone());
+        Ok(ignore)
+    }
+
     fn change(&self, path: &Path, out: &Out) -> Result<Change> {
-        let ignore = Ignore::of_folder(path.parent().unwrap_or(path))?;
+        let ignore = self.ignore(path.parent().unwrap_or(path))?;
         let Some(id) = out.id() else {
             return Ok(Change::NoContent);
         };
@@ -152,12 +184,14 @@ impl Looking<'_> {
         executable: bool,
         record: &Record<'_>,
     ) -> Result<Change> {
-        let digests = hash_files(&[path.to_path_buf()], self.stat, self.context)?;
+        let found = match self.hashed.get(path) {
+            Some(digests) => Some(*digests),
+            None => hash_files(&[path.to_path_buf()], self.stat, self.context)?.pop(),
+        };
         let name = out.path.file_name();
-        if digests.iter().any(|d| ObjectId::file(d.md5) != id) {
+        if found.is_some_and(|d| ObjectId::file(d.md5) != id) {
             return Ok(modified(0, 0, 1, vec![format!("~ {name}")]));
         }
-        let found = digests.first().copied();
         if let Some(proof) = out.blake3()
             && crate::judge(id, proof, None, &|_| found) == Some(false)
         {
