@@ -126,7 +126,7 @@ impl Memory {
         }
         Err(Error::Store {
             place: format!("{}/{key}", self.place),
-            reason: "not the key of an object".to_owned(),
+            reason: "not a valid object key".to_owned(),
             temporary: false,
         })
     }

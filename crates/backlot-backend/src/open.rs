@@ -80,7 +80,7 @@ pub(crate) fn unsupported(scheme: &str) -> String {
     let web = [("http", "http"), ("https", "http")];
     match SCHEMES.iter().chain(&web).find(|(known, _)| *known == scheme) {
         Some((_, feature)) => format!("this program was built without the feature `{feature}`"),
-        None => format!("`{scheme}` is not a kind of store that is known here"),
+        None => format!("unsupported scheme `{scheme}`"),
     }
 }
 
@@ -104,13 +104,13 @@ pub fn open(
     let is_sftp = parsed.scheme() == "sftp";
     // Who one is there is part of an SSH address, as it is for `ssh` itself.
     if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(bad("credentials do not belong in a URL"));
+        return Err(bad("it contains credentials"));
     }
     if parsed.host_str().is_none_or(str::is_empty) {
-        return Err(bad("it names no bucket or host"));
+        return Err(bad("it has no bucket or host"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(bad("it has more than a path"));
+        return Err(bad("it has a query or fragment"));
     }
     if is_sftp {
         if !options.is_plain() {

@@ -64,15 +64,15 @@ impl CondaPackage {
         let name: PackageName = self
             .name
             .parse()
-            .map_err(|_| self.bad("its name is not a package name"))?;
+            .map_err(|_| self.bad("invalid name"))?;
         let version: Version = self
             .version
             .parse()
-            .map_err(|_| self.bad("its version is not a version"))?;
+            .map_err(|_| self.bad("invalid version"))?;
         let build = self
             .build
             .parse()
-            .map_err(|_| self.bad("its build is not a build string"))?;
+            .map_err(|_| self.bad("invalid build string"))?;
         let version = VersionWithSource::new(version, &self.version);
         let mut record = PackageRecord::new(name, version, build);
         record.subdir.clone_from(&self.subdir);
@@ -91,6 +91,6 @@ impl CondaPackage {
         if found == (self.name.as_str(), self.version.clone(), self.build.clone()) {
             return Ok(());
         }
-        Err(self.bad(format!("its archive holds {} {} ({})", found.0, found.1, found.2)))
+        Err(self.bad(format!("its archive contains {} {} ({})", found.0, found.1, found.2)))
     }
 }

@@ -44,7 +44,7 @@ impl Clock for FixedClock {
 
 /// A text that is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a date or time")]
+#[error("invalid date or time `{text}`")]
 pub struct TimeError {
     /// What was given.
     pub text: String,
@@ -58,7 +58,7 @@ impl Diagnostic for TimeError {
         Class::User
     }
     fn help(&self) -> Option<String> {
-        Some("write a date (`2026-01-31`) or a time in UTC (`2026-01-31T18:00:00Z`)".to_owned())
+        Some("use a date (`2026-01-31`) or a time in UTC (`2026-01-31T18:00:00Z`)".to_owned())
     }
 }
 

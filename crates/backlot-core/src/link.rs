@@ -31,7 +31,7 @@ pub enum LinkMode {
 
 /// A word that is no link mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is not a way to place files")]
+#[error("unknown link mode `{word}`")]
 pub struct LinkModeError {
     /// What was given.
     pub word: String,
@@ -144,7 +144,7 @@ pub fn place_sized(
     let none = || {
         io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("no way to place `{}`", target.display()),
+            format!("no link mode works for `{}`", target.display()),
         )
     };
     Err(last.unwrap_or_else(none).into())

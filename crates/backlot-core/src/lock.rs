@@ -42,7 +42,7 @@ pub enum LockError {
 crate::coded! {
     LockError as File | Cancelled {
         Self::Busy { .. } => "core::locked", Class::Conflict,
-            "wait for the other command to end, or stop it",
+            "wait for the other command to finish, or stop it",
             retry true;
     }
 }

@@ -18,7 +18,7 @@ pub fn look<T>(path: &Path, call: impl FnOnce(&Path) -> Result<T, Error>) -> Res
         Ok(found) => Ok(Some(found)),
         Err(error) if !is_absence(&error) => Err(error.into()),
         Err(_) if is_dead_link(path)? => {
-            let message = format!("`{}` is a link to a place that is not there", path.display());
+            let message = format!("`{}` is a dangling link", path.display());
             Err(Error::new(ErrorKind::NotFound, message).into())
         }
         Err(_) => Ok(None),

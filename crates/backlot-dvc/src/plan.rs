@@ -141,7 +141,7 @@ fn removal(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Add
 fn part_of(path: &Path, part: &Path) -> Result<RelPath> {
     RelPath::from_path(part).map_err(|_| Error::Untrackable {
         path: path.to_path_buf(),
-        what: "named so that it means different things on different platforms",
+        what: "named in a way that is not portable between platforms",
     })
 }
 
@@ -216,12 +216,12 @@ fn fresh_as(root: &Path, path: PathBuf, is_folder: bool, existing: &[TrackedPoin
     let name = path
         .file_name()
         .and_then(|n| n.to_str())
-        .ok_or_else(|| untrackable("named in bytes that are no UTF-8 text"))?;
+        .ok_or_else(|| untrackable("named in bytes that are not valid UTF-8"))?;
     if names::is_of_tracking(name) {
         return Err(untrackable("a file that tracks or ignores others"));
     }
     let out_path = RelPath::parse(name)
-        .map_err(|_| untrackable("named so that it means different things on different platforms"))?;
+        .map_err(|_| untrackable("named in a way that is not portable between platforms"))?;
     if Ignore::of_folder(path.parent().unwrap_or(root))?.excludes_below(root, &path, is_folder) {
         return Err(Error::Ignored { path });
     }

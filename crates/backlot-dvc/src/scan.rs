@@ -112,7 +112,7 @@ impl Scan<'_> {
             let entries = list(&folder)?;
             if inside.is_some() && entries.iter().any(Found::is_repository) {
                 let message = format!(
-                    "`{}` is a DVC repository of its own and was skipped",
+                    "`{}` is a separate DVC repository and was skipped",
                     folder.display()
                 );
                 self.context.warn("dvc::skipped_repository", message);
@@ -220,7 +220,7 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
 
 fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
     if !found.is_text {
-        return Err(untrackable(&found.full, "named in bytes that are no UTF-8 text"));
+        return Err(untrackable(&found.full, "named in bytes that are not valid UTF-8"));
     }
     let path = match inside {
         Some(inside) => RelPath::parse(&format!("{inside}/{}", found.name)),
@@ -229,7 +229,7 @@ fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
     path.map_err(|_| {
         untrackable(
             &found.full,
-            "named so that it means different things on different platforms",
+            "named in a way that is not portable between platforms",
         )
     })
 }

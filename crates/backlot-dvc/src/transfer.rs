@@ -215,7 +215,7 @@ fn is_there(members: &[Member], remote: &Remote, cache: &Cache, context: &Contex
 /// DVC does not push it, so that it is not on the remote is what was wanted.
 fn not_pushed(place: &Path, context: &Context) {
     let message = format!(
-        "`{}` is not on the remote (its pointer says `push: false`) and was passed over",
+        "`{}` is not on the remote (its pointer has `push: false`) and was skipped",
         place.display()
     );
     context.warn("dvc::not_pushed", message);

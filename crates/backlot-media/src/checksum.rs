@@ -125,7 +125,7 @@ pub struct VerifyReport {
 
 /// Why a check of a manifest fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of {} not as `{}` says", text::count(*wrong, "file"), files, text::printable(&manifest.to_string_lossy()))]
+#[error("{} of {} do not match `{}`", text::count(*wrong, "file"), files, text::printable(&manifest.to_string_lossy()))]
 pub struct ChecksumMismatch {
     /// How many are not.
     pub wrong: u64,
@@ -138,7 +138,7 @@ pub struct ChecksumMismatch {
 backlot_core::coded! {
     ChecksumMismatch {
         Self { .. } => "media::checksum_mismatch", Class::Integrity,
-            "fetch or make the files in the report again; if they were changed on purpose, make a new manifest";
+            "fetch or recreate the files in the report; if they were changed on purpose, create a new manifest";
     }
 }
 
@@ -330,7 +330,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
         let manifest: Manifest = serde_json::from_str(manifest)
             .map_err(|error| bad(error.line().max(1), "it is not the JSON of a manifest"))?;
         if manifest.format != FORMAT {
-            return Err(bad(1, "a newer version of Backlot wrote it"));
+            return Err(bad(1, "it was written by a newer version of Backlot"));
         }
         let promises = manifest.files.into_iter().map(|sum| Promise {
             path: sum.path,
@@ -348,7 +348,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
             .or_else(|| line.split_once(" *"))
             .ok_or_else(|| bad(number, "a line is a digest, two spaces and a name"))?;
         let name = if escaped {
-            unescape(name).ok_or_else(|| bad(number, "an escape that is not known"))?
+            unescape(name).ok_or_else(|| bad(number, "unknown escape sequence"))?
         } else {
             name.to_owned()
         };
@@ -364,7 +364,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
         });
     }
     if promises.is_empty() {
-        return Err(bad(1, "it names no file"));
+        return Err(bad(1, "it does not list any file"));
     }
     Ok(promises)
 }

@@ -154,7 +154,7 @@ pub(crate) fn check(path: &Path, memory: &Memory) -> Result<Vec<NotFinite>, Trou
             .map_err(trouble)?;
         if !seen.insert((layer, place)) {
             return Err(Trouble::Damaged(
-                "a part of the picture is there twice".to_owned(),
+                "a part of the picture occurs twice".to_owned(),
             ));
         }
         let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;

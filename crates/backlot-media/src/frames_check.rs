@@ -322,7 +322,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     if numbers.is_empty() {
         let (code, help) = (
             "frames::unnumbered",
-            "name it as in name.0001.exr if it is a frame of a sequence",
+            "name it like name.0001.exr if it is a frame of a sequence",
         );
         let level = if options.expect.is_some() {
             Level::Error
@@ -339,7 +339,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
             "{} missing: {missing:.20}",
             text::count(missing.len() as u64, "frame")
         );
-        let help = "render the missing frames, or name those that are meant with --expect";
+        let help = "render the missing frames, or specify the expected ones with --expect";
         findings.push(finder.find(("frames::missing", Level::Error), None, message, help));
     }
     if let Some(expect) = &options.expect {
@@ -352,7 +352,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
                 "{} not expected: {more:.20}",
                 text::count(more.len() as u64, "frame")
             );
-            let help = "remove them, or name those that are meant with --expect";
+            let help = "remove them, or specify the expected frames with --expect";
             findings.push(finder.find(("frames::unexpected", Level::Error), None, message, help));
         }
     }
@@ -377,7 +377,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     }
     for frame in sequence.other_padding() {
         let message = format!(
-            "{} where others have another padding",
+            "{}, unlike the padding of the others",
             text::count(frame.digits as u64, "digit")
         );
         let help = "rename it: programs that read sequences look for one padding";
@@ -402,7 +402,7 @@ fn contents(sequence: &Sequence, read: Vec<FrameRead>, findings: &mut Vec<Findin
         for values in read.not_finite {
             let message = not_finite(&values);
             let help =
-                "find the light or shader that makes them and render it again; filters spread one such pixel";
+                "find the light or shader that causes them and render again; filters spread such pixels";
             let kind = ("frames::not_finite", Level::Error);
             let finding = finder.find(kind, Some(frame), message, help);
             findings.push(Finding {
@@ -505,7 +505,7 @@ const PROPERTIES: [Property; 6] = [
     Property {
         kind: ("frames::other_data_window", Level::Warning),
         name: "data window",
-        help: "nothing, if the renderer or compositor crops to what is not black; else render it again",
+        help: "none needed if the renderer or compositor crops to non-black pixels; otherwise render it again",
         of: ImageFacts::data,
     },
     Property {
@@ -560,6 +560,6 @@ impl CheckReport {
 backlot_core::coded! {
     FramesNotClean {
         Self { .. } => "frames::not_clean", backlot_core::Class::Integrity,
-            "see the findings in the report, each with its way out";
+            "see the findings in the report; each has a suggested fix";
     }
 }

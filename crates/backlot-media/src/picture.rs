@@ -96,8 +96,8 @@ impl Look {
     pub(crate) fn check(&self, encoding: Encoding) -> Result<()> {
         if !self.exposure.is_finite() || self.exposure.abs() > 64.0 {
             return Err(Error::BadOption {
-                what: format!("the exposure {} is not between -64 and 64 stops", self.exposure),
-                help: "give the exposure in stops, as in --exposure 1.5",
+                what: format!("the exposure {} is outside -64 to 64 stops", self.exposure),
+                help: "use an exposure in stops, as in --exposure 1.5",
             });
         }
         if let Encoding::Jpeg(quality) = encoding {
@@ -110,7 +110,7 @@ impl Look {
             if !(1..=100).contains(&quality) {
                 return Err(Error::BadOption {
                     what: format!("the JPEG quality {quality} is not between 1 and 100"),
-                    help: "give a quality from 1 to 100; 90 is usual",
+                    help: "use a quality from 1 to 100; 90 is common",
                 });
             }
         }
@@ -131,8 +131,8 @@ impl Size {
             return Ok(());
         }
         Err(Error::BadOption {
-            what: "the size of the output is not above zero".to_owned(),
-            help: "give --width, --height or --scale above zero",
+            what: "the size of the output must be greater than zero".to_owned(),
+            help: "use --width, --height or --scale greater than zero",
         })
     }
 
@@ -236,7 +236,7 @@ impl Viewer {
             }
         };
         if data.len() != width * height {
-            return Err(Trouble::Damaged("its pixels do not fit its header".to_owned()));
+            return Err(Trouble::Damaged("its pixels do not match its header".to_owned()));
         }
         Ok((Pixels { width, height, data }, other_primaries))
     }

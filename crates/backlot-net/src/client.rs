@@ -133,9 +133,9 @@ pub fn build_client(options: ClientOptions<'_>) -> Result<Client> {
 pub fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() {
-            "no connection in time".to_owned()
+            "the connection timed out".to_owned()
         } else {
-            "nothing came in time".to_owned()
+            "the response timed out".to_owned()
         };
     }
     let error = error.without_url();
@@ -157,7 +157,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|e| bad(e.to_string()))?;
     if found.is_empty() {
-        return Err(bad("it has no certificate in PEM".to_owned()));
+        return Err(bad("it contains no PEM certificate".to_owned()));
     }
     Ok(found)
 }

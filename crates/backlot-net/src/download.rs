@@ -237,7 +237,7 @@ impl Network {
         match file.length {
             Some(length) if length != written => {
                 forget_part(download.part)?;
-                Err(again(format!("it sent {written} bytes of {length}")))
+                Err(again(format!("received {written} of {length} bytes")))
             }
             _ => Ok(Downloaded::Whole(WebFile {
                 length: Some(written),
@@ -289,11 +289,11 @@ impl Network {
                     return Ok(Answered::Body(Box::new(response), here, file));
                 }
                 forget_part(download.part)?;
-                Err(again("it sent another part than was asked for".to_owned()))
+                Err(again("it sent a different range than requested".to_owned()))
             }
             (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED, Some(_)) => {
                 forget_part(download.part)?;
-                Err(again("it does not have the rest".to_owned()))
+                Err(again("it cannot send the rest".to_owned()))
             }
             (other, _) => Ok(Answered::Refused(other.as_u16())),
         }
@@ -320,7 +320,7 @@ impl Network {
                 Err(e) => {
                     let (size, reason) = (part.size(), reason(e));
                     return Err(again(format!(
-                        "the answer broke off after {size} bytes: {reason}"
+                        "the response ended after {size} bytes: {reason}"
                     )));
                 }
             }
@@ -353,7 +353,7 @@ impl Network {
         Err(Error::Redirect {
             url: shown(url),
             to: shown(&at),
-            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+            reason: format!("more than {MAX_REDIRECTS} redirects"),
         }
         .into())
     }
@@ -370,7 +370,7 @@ fn check_encoding(url: &Url, headers: &HeaderMap) -> Result<()> {
             url: shown(url),
             status: 200,
             reason: format!(
-                "it sends the file as `{}`, though it was asked for the bytes as they are",
+                "it sent the file as `{}`, although no content encoding was requested",
                 crate::error::tame(packed, 40)
             ),
         }),

@@ -311,7 +311,7 @@ impl Network {
             let outcome = match ask.deadline {
                 Some(deadline) => tokio::time::timeout(deadline, attempt).await.unwrap_or_else(|_| {
                     Err(Failure::Again {
-                        reason: format!("it was not done after {} seconds", deadline.as_secs()),
+                        reason: format!("not finished after {} seconds", deadline.as_secs()),
                         pause: None,
                         status: None,
                     })
@@ -414,7 +414,7 @@ impl Network {
         Err(Error::Redirect {
             url: shown(&ask.url),
             to: shown(&url),
-            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+            reason: format!("more than {MAX_REDIRECTS} redirects"),
         }
         .into())
     }
@@ -585,7 +585,7 @@ async fn read(
             }
             Err(e) => {
                 return Err(Failure::Again {
-                    reason: format!("the answer broke off after {size} bytes: {}", reason(e)),
+                    reason: format!("the response ended after {size} bytes: {}", reason(e)),
                     pause: None,
                     status: None,
                 });

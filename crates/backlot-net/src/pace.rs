@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// The minimum transfer rate of an answer in bytes per second, measured over the read timeout.
 const SLOWEST: u64 = 100;
 /// What is said of a slower one.
-pub const TOO_SLOW: &str = "it answers too slowly";
+pub const TOO_SLOW: &str = "it responds too slowly";
 
 /// The transfer rate of one answer.
 ///

@@ -96,7 +96,7 @@ impl Network {
                     .await
                     .unwrap_or_else(|_| {
                         Err(Failure::Again {
-                            reason: format!("it did not answer within {} seconds", post.deadline.as_secs()),
+                            reason: format!("no response within {} seconds", post.deadline.as_secs()),
                             pause: None,
                             status: None,
                         })

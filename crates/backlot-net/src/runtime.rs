@@ -115,7 +115,7 @@ impl Runtime {
                 } else {
                     waits()
                 };
-                done.ok_or_else(|| setup("no worker of the asynchronous runtime that was given is free"))
+                done.ok_or_else(|| setup("the given asynchronous runtime has no free worker"))
             }
         }
     }

@@ -14,7 +14,7 @@ pub struct MarkerEnv {
 
 /// A Python version that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{python}` is not a Python version")]
+#[error("invalid Python version `{python}`")]
 pub struct MarkerEnvError {
     /// What was given.
     pub python: String,

@@ -60,7 +60,7 @@ fn faulty(comparison: &[Token<'_>]) -> Option<String> {
             Token::Operator(operator),
             Token::Variable(variable),
         ] => (*variable, operator.as_str(), *text, true),
-        _ => return Some("it does not compare a variable with a text".to_owned()),
+        _ => return Some("it does not compare a variable with a string".to_owned()),
     };
     let is_list = matches!(operator, "in" | "not in");
     if OF_VERSIONS.contains(&variable) {
@@ -71,9 +71,9 @@ fn faulty(comparison: &[Token<'_>]) -> Option<String> {
         };
         return (!good).then(|| {
             if is_list {
-                format!("`{text}` is not a list of versions with spaces between them")
+                format!("`{text}` is not a space-separated list of versions")
             } else {
-                format!("`{operator} {text}` is not a range of versions")
+                format!("`{operator} {text}` is not a version range")
             }
         });
     }

@@ -43,7 +43,7 @@ pub struct Requirement {
 
 /// A text that is no requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a requirement: {reason}")]
+#[error("invalid requirement `{text}`: {reason}")]
 pub struct RequirementError {
     /// What was given.
     pub text: String,
@@ -52,7 +52,7 @@ pub struct RequirementError {
 }
 
 /// How the reason begins where only the marker is wrong.
-const MARKER_FAULT: &str = "installers read its marker differently";
+const MARKER_FAULT: &str = "installers disagree on its marker";
 
 impl Diagnostic for RequirementError {
     fn code(&self) -> &'static str {
@@ -64,12 +64,12 @@ impl Diagnostic for RequirementError {
     fn help(&self) -> Option<String> {
         if self.reason.starts_with(MARKER_FAULT) {
             return Some(
-                "compare versions with a range or a list with spaces (`python_version in '3.11 3.12'`), texts with `==`, `!=`, `in` or `not in`"
+                "compare versions with a range or a space-separated list (`python_version in '3.11 3.12'`), strings with `==`, `!=`, `in` or `not in`"
                     .to_owned(),
             );
         }
         Some(
-            "write a name with an optional range, as in `Table`, `Table>=1.2.3,<2.0` or `Table==3.2.1`"
+            "use a name with an optional range, as in `Table`, `Table>=1.2.3,<2.0` or `Table==3.2.1`"
                 .to_owned(),
         )
     }
@@ -85,7 +85,7 @@ impl Requirement {
         };
         // The parser would look them up, and whoever wrote this may not know what they hold.
         if text.contains("${") {
-            return Err(bad("variables of the environment are not put into requirements"));
+            return Err(bad("environment variables are not expanded in requirements"));
         }
         let parse = |text: &str| {
             uv_pep508::Requirement::<VerbatimUrl>::from_str(text).map_err(|e| bad(&e.message.to_string()))
@@ -124,7 +124,7 @@ impl Requirement {
             Ok(again) if again.marker.is_true() == always => Ok(()),
             _ => Err(RequirementError {
                 text: self.text.clone(),
-                reason: "its URL or marker has characters that could not be written down again".to_owned(),
+                reason: "its URL or marker contains characters that cannot be serialised".to_owned(),
             }),
         }
     }

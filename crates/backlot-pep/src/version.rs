@@ -22,7 +22,7 @@ pub struct Specifiers(pub(crate) uv_pep440::VersionSpecifiers);
 
 /// A text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a version: {reason}")]
+#[error("invalid version `{text}`: {reason}")]
 pub struct VersionError {
     /// What was given.
     pub text: String,
@@ -39,7 +39,7 @@ impl Diagnostic for VersionError {
     }
     fn help(&self) -> Option<String> {
         Some(
-            "write major.minor.micro with an optional suffix, as in `1.2.3`, `1.2.3rc1` or `1.2.3-rc.1`"
+            "use major.minor.micro with an optional suffix, as in `1.2.3`, `1.2.3rc1` or `1.2.3-rc.1`"
                 .to_owned(),
         )
     }

@@ -18,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Requirements exclude each other.
-    #[error("no choice of versions satisfies every requirement\n{explanation}")]
+    #[error("no combination of versions satisfies all requirements\n{explanation}")]
     Conflict {
         /// Sentences, one a line.
         explanation: String,
@@ -50,7 +50,7 @@ pub enum Error {
         source: DirectUrlError,
     },
     /// The search took too long.
-    #[error("no choice of versions was found in {seconds} s, nor that there is none")]
+    #[error("resolution was undecided after {seconds} s")]
     TooHard {
         /// How long it was allowed to take.
         seconds: u64,
@@ -89,12 +89,12 @@ impl StdError for Cause {
 backlot_core::coded! {
     Error as Cancelled {
         Self::Conflict { proposals, .. } if proposals.is_empty() => "resolve::conflict", Class::Conflict,
-            "loosen one of these requirements, or publish a release that fits them";
+            "relax one of these requirements, or publish a release that satisfies them";
         Self::Conflict { proposals, .. } => "resolve::conflict", Class::Conflict,
             proposals.join("\nor ");
         Self::UnknownPackage { near, remark, .. } => "resolve::unknown_package", Class::NotFound,
             {
-        let near = (!near.is_empty()).then(|| format!("is it `{}`?", near.join("` or `")));
+        let near = (!near.is_empty()).then(|| format!("did you mean `{}`?", near.join("` or `")));
         match (near, remark) {
             (Some(near), Some(remark)) => Some(format!("{near}\nor {}", remark.help)),
             (Some(near), None) => Some(near),
@@ -107,7 +107,7 @@ backlot_core::coded! {
         Self::DirectUrl { source, .. } => source.code(), source.class(),
             source.help();
         Self::TooHard { .. } => "resolve::too_hard", Class::Conflict,
-            "narrow the requirements: ask for exact versions of the packages that matter most";
+            "narrow the requirements: request exact versions of the most important packages";
         Self::Candidates(cause) => cause.0.code(), cause.0.class(),
             cause.0.help(),
             retry cause.0.retry();

@@ -397,7 +397,7 @@ impl Cache {
         if let Some(lower) = self.lower.as_ref().filter(|lower| lower.has(&path)) {
             lower.pass_over(id);
             let message = format!(
-                "object {id} in the cache is damaged, and `{}` cannot be written to, so it is passed over",
+                "object {id} in the cache is damaged and skipped, because `{}` is not writable",
                 path.display()
             );
             self.context.warn("store::object_set_aside", message);
@@ -417,7 +417,7 @@ impl Cache {
         self.context.warn(
             "store::object_set_aside",
             format!(
-                "object {id} in {} was damaged; it is kept as `{}`",
+                "object {id} in {} was damaged; it was moved to `{}`",
                 self.place(),
                 target.display()
             ),

@@ -42,11 +42,11 @@ impl EntryPoints {
             if let Some(group) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 let group = group.trim();
                 if let Some(meant) = meant(group) {
-                    problems.add(line, &format!("the group of scripts is called `{meant}`"));
+                    problems.add(line, &format!("did you mean the group `{meant}`?"));
                 }
                 current = Some(group.to_owned());
             } else if line.starts_with('[') {
-                problems.add(line, "it is a group without its `]`");
+                problems.add(line, "the group has no closing `]`");
                 // What follows belongs to it, and not to the group before.
                 current = None;
             } else {
@@ -56,11 +56,11 @@ impl EntryPoints {
                         let entries = groups.entry(group.clone()).or_default();
                         let value_is_new = |old: &String| *old != value;
                         if entries.get(&name).is_some_and(value_is_new) {
-                            problems.add(line, "its name is there twice; the last one counts");
+                            problems.add(line, "duplicate name; the last one is used");
                         }
                         entries.insert(name, value);
                     }
-                    (None, Some(_)) => problems.add(line, "it is in no group"),
+                    (None, Some(_)) => problems.add(line, "it is not in a group"),
                     (_, None) => problems.add(line, "it has no `=`"),
                 }
             }
@@ -154,7 +154,7 @@ mod tests {
             ("[console_scripts]\nok pk:main\n", "no `=`"),
             ("[console_scripts]\nok : pk:main\n", "no `=`"),
             ("[console_scripts\nok pk:main\n", "without its `]`"),
-            ("ok = pk:main\n", "in no group"),
+            ("ok = pk:main\n", "not in a group"),
             ("[Console_Scripts]\nok = pk:main\n", "is called `console_scripts`"),
             ("[console_scripts]\nok = pk:other\nok = pk:main\n", "there twice"),
         ] {

@@ -100,7 +100,7 @@ pub fn read_interpreter(executable: &Path, context: &Context) -> Result<Interpre
     let version = lines
         .next()
         .filter(|v| Version::parse(v).is_ok())
-        .ok_or_else(|| bad("it does not run".to_owned()))?;
+        .ok_or_else(|| bad("it cannot be run".to_owned()))?;
     let real = lines.next().map_or(real, PathBuf::from);
     Ok(Interpreter {
         executable: real,
@@ -123,7 +123,7 @@ fn answer(command: &mut Command, context: &Context) -> Result<io::Result<Vec<u8>
         match child.try_wait() {
             Ok(Some(_)) => break Ok(()),
             Ok(None) if context.check().is_err() || began.elapsed() > PATIENCE => {
-                break Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+                break Err(io::Error::new(io::ErrorKind::TimedOut, "no response"));
             }
             Ok(None) => std::thread::sleep(pause),
             Err(error) => break Err(error),
@@ -203,7 +203,7 @@ pub fn open_environment(root: &Path, final_root: &Path) -> Result<Layout> {
     let version = version.or_else(|| only_version_in(root));
     let version = version.ok_or_else(|| Error::BadInterpreter {
         path: path.clone(),
-        reason: "its pyvenv.cfg names no version".to_owned(),
+        reason: "its pyvenv.cfg has no version".to_owned(),
     })?;
     let short = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     Ok(Layout::environment(root, final_root, &short))

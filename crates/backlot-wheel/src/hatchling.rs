@@ -70,10 +70,10 @@ pub(crate) fn needs(pyproject: Option<&str>, has_hatch_toml: bool) -> Option<Str
         None => return backend("setuptools"),
     }
     if system.is_some_and(|s| s.contains_key("backend-path")) {
-        return Some("it brings its build backend with it".to_owned());
+        return Some("it uses an in-tree build backend".to_owned());
     }
     if has_hatch_toml {
-        return Some("it is configured in hatch.toml, which is not followed here".to_owned());
+        return Some("it is configured in hatch.toml, which is not supported".to_owned());
     }
     needs_of_project(&table).or_else(|| needs_of_build(&table))
 }
@@ -90,7 +90,7 @@ fn needs_of_project(table: &Table) -> Option<String> {
         .map(|field| field.as_str().unwrap_or("?"))
         .find(|field| *field != "version");
     if let Some(field) = computed {
-        return Some(format!("its `{}` would have to be computed", tame(field)));
+        return Some(format!("its `{}` is dynamic", tame(field)));
     }
     let hooks = at(table, &["tool", "hatch", "metadata", "hooks"])?;
     let hook = hooks.keys().next()?;
@@ -118,7 +118,7 @@ fn needs_of_build(table: &Table) -> Option<String> {
                 key => HARMLESS.contains(&key),
             };
             if !followed {
-                return Some(format!("`{name}.{}` is not followed here", tame(key)));
+                return Some(format!("`{name}.{}` is not supported", tame(key)));
             }
         }
     }

@@ -29,7 +29,7 @@ impl<'a> Call<'a> {
     fn parse(name: &str, value: &'a str) -> Result<Self, &'static str> {
         let plain = !name.contains(['/', '\\', '\n', '\0']);
         let name = RelPath::parse(name).ok().filter(|_| plain);
-        let name = name.ok_or("its name is not that of a file")?;
+        let name = name.ok_or("its name is not a valid file name")?;
         let value = value.split('[').next().unwrap_or_default();
         let (module, attribute) = value
             .trim()
@@ -87,7 +87,7 @@ pub fn broken_scripts(entry_points: &EntryPoints, has_module: &dyn Fn(&str) -> b
         .filter_map(|(name, value)| {
             let reason = match Call::parse(name, value) {
                 Ok(call) if has_module(call.module) => return None,
-                Ok(call) => format!("there is no module `{}`", call.module),
+                Ok(call) => format!("no module `{}`", call.module),
                 Err(reason) => format!("`{value}`: {reason}"),
             };
             let name = name.clone();

@@ -34,7 +34,7 @@ const FREE_TOTAL: u64 = 64 << 20;
 /// and beyond that to this multiple of its own size.
 const MAX_RATIO: u64 = 100;
 /// The error of one that has more.
-const EXCEEDED: &str = "it unpacks to far more than its size, as archives do that are made to fill disks";
+const EXCEEDED: &str = "it unpacks to far more than its size, like a decompression bomb";
 /// The most a text that is read into memory may have.
 const MAX_TEXT: u64 = 16 << 20;
 /// The most a long name or its PAX header may have.
@@ -84,7 +84,7 @@ impl Sdist {
             reason,
         };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let (package, version) = sdist_name(&file).ok_or_else(|| bad("it is not named as one".to_owned()))?;
+        let (package, version) = sdist_name(&file).ok_or_else(|| bad("invalid file name".to_owned()))?;
         let is_wanted =
             |path: &RelPath| matches!(path.as_str(), "PKG-INFO" | "pyproject.toml" | "hatch.toml");
         let mut texts = read_texts(path, &is_wanted)?;
@@ -93,7 +93,7 @@ impl Sdist {
         let metadata = Metadata::parse(&String::from_utf8_lossy(&pkg_info))?;
         if metadata.package() != package || metadata.version != version {
             return Err(bad(format!(
-                "its PKG-INFO is of {} {}",
+                "its PKG-INFO is for {} {}",
                 metadata.name, metadata.version
             )));
         }
@@ -196,12 +196,12 @@ impl Sdist {
         self.unpack(&root, context)?;
         let mut project = Project::load_as(&root, Some(&self.metadata.version))?;
         if project.metadata.package() != self.metadata.package() {
-            return Err(self.bad(format!("its pyproject.toml is of {}", project.metadata.name)));
+            return Err(self.bad(format!("its pyproject.toml is for {}", project.metadata.name)));
         }
         let text = self.pyproject.as_deref().unwrap_or_default();
         let told = std::mem::take(&mut project.module_roots);
         project.module_roots = hatchling::module_roots(&root, text, &project.metadata.name, told)
-            .ok_or_else(|| self.unsupported("hatchling would not find its module either".to_owned()))?;
+            .ok_or_else(|| self.unsupported("hatchling cannot find its module".to_owned()))?;
         project.metadata = self.metadata.clone();
         let mut extra = BTreeMap::new();
         if self.says_all {
@@ -319,7 +319,7 @@ fn walk(
         let name = String::from_utf8(name).map_err(|_| bad("an entry's name is not UTF-8".to_owned()))?;
         if !matches!(kind, EntryType::Regular | EntryType::Directory) {
             let name: String = name.escape_debug().take(100).collect();
-            return Err(bad(format!("`{name}` is neither a plain file nor a folder")));
+            return Err(bad(format!("`{name}` is not a regular file or folder")));
         }
         // Of old, a folder was a file whose name ends so.
         let folder = kind == EntryType::Directory || name.ends_with('/');

@@ -92,7 +92,7 @@ codes! {
     CONDA_LEFT_OUT = "conda::left_out", "An error, config: this build of Backlot has no conda.";
     CONDA_NO_CHANNEL = "conda::no_channel", "An error, config: conda packages are wanted and no channel is configured.";
     CONDA_NO_DIGEST = "conda::no_digest", "An error, integrity: a channel states no SHA-256 of a package.";
-    CONDA_NO_PLATFORM = "conda::no_platform", "An error, environment: conda has no name for this kind of machine.";
+    CONDA_NO_PLATFORM = "conda::no_platform", "An error, environment: conda does not support this platform.";
     CONDA_OFFLINE = "conda::offline", "An error, environment: not in the cache, and `--offline`.";
     CONDA_SETUP = "conda::setup", "An error, environment: runtime, HTTP client or cache do not start.";
     CONDA_SOLVER = "conda::solver", "An error, conflict: the solver gave up.";
@@ -327,7 +327,7 @@ codes! {
     PIPELINE_EDITED_OUTPUT = "pipeline::edited_output", "A warning: an output that somebody had edited was made again; the message says where the edit is kept.";
     PIPELINE_FAILED = "pipeline::failed", "An error, environment: stages of a run failed.";
     PIPELINE_FOREIGN_PARAMETER = "pipeline::foreign_parameter", "An error, config: a parameter is a set, bytes or a complex number of Python.";
-    PIPELINE_HOSTILE_OUTPUT = "pipeline::hostile_output", "An error, config: an output is outside of the project, the project itself, or a file or folder of version control.";
+    PIPELINE_HOSTILE_OUTPUT = "pipeline::hostile_output", "An error, config: an output is outside the project, the project itself, or a file or folder of version control.";
     PIPELINE_LOCK = "pipeline::lock", "An error, integrity: a `dvc.lock`, or a file of DVC's run cache, is not as DVC writes it.";
     PIPELINE_LOCK_CONFLICT = "pipeline::lock_conflict", "An error, conflict: a merge left its conflict in a `dvc.lock`.";
     PIPELINE_LOG = "pipeline::log", "A warning: the log of a stage could not be written completely.";

@@ -417,7 +417,7 @@ with tarfile.open(sys.argv[1], 'w:gz') as tar:
         error["message"]
             .as_str()
             .unwrap_or_default()
-            .contains("must not be unpacked"),
+            .contains("unsafe to unpack"),
         "{error:#}"
     );
     let everywhere = snapshot(studio.root());

@@ -173,9 +173,9 @@ impl Via {
 
     /// Compare an object with what was put.
     fn compare(&self, key: &str, file: &Path, size: u64) -> Result<()> {
-        let lied = |what: &str| self.failed(key, format!("it says that it is done, and {what}"));
+        let lied = |what: &str| self.failed(key, format!("it reported success, but {what}"));
         match self.store.stat(key)? {
-            None => return Err(lied("there is no object")),
+            None => return Err(lied("the object does not exist")),
             Some(found) if found.size != size => {
                 return Err(lied(&format!("the object has {} bytes, not {size}", found.size)));
             }
@@ -191,7 +191,7 @@ impl Via {
                 .read_to_end(&mut right)
                 .map_err(FileError::from)?;
             if self.store.part(key, start, length)?.as_ref() != Some(&right) {
-                return Err(lied("the object has other bytes"));
+                return Err(lied("the object has different contents"));
             }
         }
         Ok(())
@@ -200,8 +200,8 @@ impl Via {
     /// Get an object into a file.
     fn get(&self, key: &str, file: &Path, size: u64) -> Result<fs::File> {
         self.transfer(&self.request(Verb::Get, key, file, size))?;
-        let lied = |what: String| self.failed(key, format!("it says that it is done, and {what}"));
-        let found = fs::symlink_metadata(file).map_err(|_| lied("there is no file".to_owned()))?;
+        let lied = |what: String| self.failed(key, format!("it reported success, but {what}"));
+        let found = fs::symlink_metadata(file).map_err(|_| lied("the file does not exist".to_owned()))?;
         if !found.is_file() || found.len() != size {
             return Err(lied(format!("the file has {} bytes, not {size}", found.len())));
         }

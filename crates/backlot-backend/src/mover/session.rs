@@ -112,7 +112,7 @@ impl Session {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = OwnChild::start(&mut command)
-            .map_err(|e| NotMoved::broken(format!("it cannot be started: {e}"), false))?;
+            .map_err(|e| NotMoved::broken(format!("cannot start it: {e}"), false))?;
         let process = child.process();
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(NotMoved::broken("it has no input or output", false));
@@ -150,7 +150,7 @@ impl Session {
         let mut line = serde_json::to_vec(&numbered).map_err(|e| NotMoved::broken(e.to_string(), false))?;
         line.push(b'\n');
         let written = self.stdin.write_all(&line).and_then(|()| self.stdin.flush());
-        written.map_err(|e| NotMoved::broken(format!("it does not listen: {e}"), true))?;
+        written.map_err(|e| NotMoved::broken(format!("cannot write to it: {e}"), true))?;
         let mut since = Instant::now();
         loop {
             if context.check().is_err() {
@@ -160,14 +160,14 @@ impl Session {
                 Ok(Some(line)) => line,
                 Ok(None) | Err(RecvTimeoutError::Disconnected) => {
                     return Err(NotMoved::broken(
-                        "it ended, or sent something that is not a line of text",
+                        "it exited, or sent something other than a line of text",
                         true,
                     ));
                 }
                 Err(RecvTimeoutError::Timeout) if since.elapsed() > SILENCE => {
                     let seconds = SILENCE.as_secs();
                     return Err(NotMoved::broken(
-                        format!("it said nothing for {seconds} seconds"),
+                        format!("no output for {seconds} seconds"),
                         true,
                     ));
                 }
@@ -177,7 +177,7 @@ impl Session {
             let said: Said = serde_json::from_str(&line)
                 .map_err(|_| NotMoved::broken(format!("unexpected reply: {}", clean(line.trim())), false))?;
             if said.id != self.asked {
-                return Err(NotMoved::broken("it answered what it was not asked", false));
+                return Err(NotMoved::broken("it answered an unknown request", false));
             }
             if let Some(reason) = said.failed {
                 return Err(NotMoved {

@@ -47,7 +47,7 @@ impl Given<'_> {
     pub(super) fn connect(self) -> Result<Connection> {
         let root = percent_decode(self.url.path()).filter(|root| !root.contains(char::is_control));
         let Some(root) = root else {
-            return Err(self.bad("its path is not text"));
+            return Err(self.bad("its path is not valid UTF-8"));
         };
         match (self.url.scheme(), root.as_str()) {
             #[cfg(feature = "s3")]
@@ -106,7 +106,7 @@ impl Given<'_> {
             _ => return Err(bad("an endpoint begins with `https://` or `http://`")),
         };
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad("credentials do not belong in a URL"));
+            return Err(bad("it contains credentials"));
         }
         Ok(Some((parsed, scheme)))
     }
@@ -201,7 +201,7 @@ impl Given<'_> {
             Some(client) => {
                 let Some((secret, refresh)) = client.password.split_once(' ') else {
                     return Err(
-                        self.bad("its password is the client's secret, a blank, and the refresh token")
+                        self.bad("its password has to be the client's secret, a space, and the refresh token")
                     );
                 };
                 service
@@ -211,7 +211,7 @@ impl Given<'_> {
             }
             None => {
                 return Err(
-                    self.bad("it needs a token, or the id of a client with its secret and a refresh token")
+                    self.bad("it needs a token, or a client ID with its secret and a refresh token")
                 );
             }
         };

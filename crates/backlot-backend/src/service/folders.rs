@@ -105,10 +105,10 @@ fn copy(request: &Request<Buffer>, path: &str) -> opendal::Result<Request<Buffer
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(
         path.parse()
-            .map_err(|_| unexpected("a path is not one of URLs"))?,
+            .map_err(|_| unexpected("a path is not valid in a URL"))?,
     );
     let mut copy = Request::new(request.body().clone());
-    *copy.uri_mut() = Uri::from_parts(parts).map_err(|_| unexpected("a path is not one of URLs"))?;
+    *copy.uri_mut() = Uri::from_parts(parts).map_err(|_| unexpected("a path is not valid in a URL"))?;
     copy.method_mut().clone_from(request.method());
     copy.headers_mut().clone_from(request.headers());
     *copy.extensions_mut() = request.extensions().clone();

@@ -213,7 +213,7 @@ impl ObjectWriter for Spool {
                 renewed = true;
             };
             let again = status.is_server_error() || status.as_u16() == 429;
-            Err(failed(format!("the server answered {status}"), again))
+            Err(failed(format!("the server responded with {status}"), again))
         })
     }
 }
@@ -240,7 +240,7 @@ impl ObjectWriter for Gathered {
         if self.bytes.len() + bytes.len() > GATHERED {
             return Err(Error::Store {
                 place: self.service.at(&self.key),
-                reason: "it is longer than the 256 MiB that this kind of store takes; in the layout `chunked` no object is".to_owned(),
+                reason: "it is larger than the 256 MiB that this kind of store accepts; the layout `chunked` has no such objects".to_owned(),
                 temporary: false,
             });
         }

@@ -169,7 +169,7 @@ impl Service {
     fn gone(&self, key: &str) -> Error {
         Error::Store {
             place: self.at(key),
-            reason: "it is not there".to_owned(),
+            reason: "it does not exist".to_owned(),
             temporary: false,
         }
     }
@@ -320,7 +320,7 @@ impl ObjectStore for Service {
             while let Some(entry) = lister.next().await {
                 found.push(entry?);
                 if found.len() > ENTRIES_LIMIT {
-                    return Err(unexpected("it lists without end"));
+                    return Err(unexpected("its listing does not end"));
                 }
             }
             Ok(found)

@@ -85,7 +85,7 @@ impl Account {
             return Ok(());
         }
         let tried = if attempts.tried.is_empty() {
-            "there is no key and no password".to_owned()
+            "no key and no password".to_owned()
         } else {
             attempts.tried.join(", ")
         };
@@ -159,7 +159,7 @@ impl<H: Handler> Attempts<'_, H> {
 
     async fn agents<S: AgentStream + Unpin + Send>(&mut self, mut agent: AgentClient<S>) -> bool {
         let Ok(Ok(identities)) = timeout(self.patience, agent.request_identities()).await else {
-            self.tried.push("the agent (it does not answer)".to_owned());
+            self.tried.push("the agent (no response)".to_owned());
             return false;
         };
         if identities.is_empty() {
@@ -191,7 +191,7 @@ async fn agent<H: Handler>(path: &Path, attempts: &mut Attempts<'_, H>) -> bool 
     match AgentClient::connect_uds(path).await {
         Ok(agent) => attempts.agents(agent).await,
         Err(_) => {
-            attempts.tried.push("the agent (it is not there)".to_owned());
+            attempts.tried.push("the agent (not running)".to_owned());
             false
         }
     }
@@ -202,7 +202,7 @@ async fn agent<H: Handler>(path: &Path, attempts: &mut Attempts<'_, H>) -> bool 
     match timeout(attempts.patience, AgentClient::connect_named_pipe(path)).await {
         Ok(Ok(agent)) => attempts.agents(agent).await,
         _ => {
-            attempts.tried.push("the agent (it is not there)".to_owned());
+            attempts.tried.push("the agent (not running)".to_owned());
             false
         }
     }

@@ -118,7 +118,7 @@ impl Connection {
         let at = (account.host.as_str(), account.port);
         let socket = timeout(account.connect_patience, TcpStream::connect(at)).await;
         let socket = socket
-            .map_err(|_| lost("cannot connect", "no answer in time".to_owned()))?
+            .map_err(|_| lost("cannot connect", "timed out".to_owned()))?
             .map_err(|e| lost("cannot connect", e.to_string()))?;
         // Only haste depends on it.
         socket.set_nodelay(true).ok();
@@ -146,10 +146,10 @@ impl Connection {
                     return Err(SftpError::Failed(error));
                 }
                 let why = other.map_or_else(
-                    |_| "no answer in time".to_owned(),
+                    |_| "timed out".to_owned(),
                     |e| e.err().map_or_else(String::new, |e| e.to_string()),
                 );
-                return Err(lost("the exchange of keys failed", why));
+                return Err(lost("the key exchange failed", why));
             }
         };
         account.sign_in(&mut session, HANDSHAKE_PATIENCE).await?;
@@ -160,10 +160,10 @@ impl Connection {
         });
         let begun = begun
             .await
-            .map_err(|_| lost("no SFTP", "no answer in time".to_owned()))?;
+            .map_err(|_| lost("no SFTP", "timed out".to_owned()))?;
         let (mut from, mut to) = begun.map_err(|e| lost("no SFTP", e.to_string()))?;
         let offers = timeout(HANDSHAKE_PATIENCE, greet(&mut from, &mut to)).await;
-        let offers = offers.map_err(|_| lost("no SFTP", "no answer in time".to_owned()))??;
+        let offers = offers.map_err(|_| lost("no SFTP", "timed out".to_owned()))??;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (requests, queue) = mpsc::channel(WINDOW);
         let tasks = [
@@ -212,7 +212,7 @@ impl Connection {
             Ok(Err(_)) => Err(SftpError::Dropped("the connection was lost".to_owned())),
             Err(_) => {
                 held(&self.waiting).take();
-                Err(SftpError::Dropped("no answer in time".to_owned()))
+                Err(SftpError::Dropped("timed out".to_owned()))
             }
         }
     }
@@ -259,7 +259,7 @@ impl Connection {
                     told += count.max(1);
                     found.extend(names);
                     if told > ENTRIES_LIMIT {
-                        break Err(SftpError::Nonsense("it lists without end"));
+                        break Err(SftpError::Nonsense("its listing does not end"));
                     }
                 }
                 Ok(Answer::Status { code: wire::END, .. }) => break Ok(found),
@@ -313,7 +313,7 @@ impl Connection {
             while left > 0 {
                 match self.wait(answer, ANSWER_PATIENCE).await? {
                     Answer::Data(bytes) if bytes.is_empty() || bytes.len() > left as usize => {
-                        return Err(SftpError::Nonsense("it sends other bytes than were asked for"));
+                        return Err(SftpError::Nonsense("it sent a different range than requested"));
                     }
                     Answer::Data(bytes) => {
                         if !sink(&bytes) {
@@ -465,7 +465,7 @@ fn done(answer: Answer) -> Asked<()> {
 fn unexpected(answer: Answer) -> SftpError {
     match answer {
         Answer::Status { code, message } if code != wire::OK => SftpError::Refused { code, message },
-        _ => SftpError::Nonsense("it answers something else than was asked"),
+        _ => SftpError::Nonsense("it sent an unexpected response"),
     }
 }
 
@@ -508,7 +508,7 @@ async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked
 async fn packet(from: &mut ReadHalf<Stream>) -> std::io::Result<Vec<u8>> {
     let length = from.read_u32().await? as usize;
     if length > wire::ANSWER_LIMIT {
-        return Err(std::io::Error::other("it answers without end"));
+        return Err(std::io::Error::other("its answer is too long"));
     }
     let mut bytes = vec![0; length];
     from.read_exact(&mut bytes).await?;

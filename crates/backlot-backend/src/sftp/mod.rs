@@ -83,7 +83,7 @@ impl Sftp {
             reason: reason.to_owned(),
         };
         let text = |part: &str| percent_decode(part).filter(|text| !text.contains(char::is_control));
-        let path = text(url.path()).ok_or_else(|| bad("its path is not text"))?;
+        let path = text(url.path()).ok_or_else(|| bad("its path is not valid UTF-8"))?;
         let path = path.trim_end_matches('/');
         if path.split('/').any(|part| part == "..") {
             return Err(bad("its path has `..`"));

@@ -106,7 +106,7 @@ impl Via {
             self.context.warn(
                 "backend::site_cache",
                 format!(
-                    "the site cache `{place}` is not filled: {reason}; `{}` is asked itself",
+                    "cannot write to the site cache `{place}`: {reason}; reading from `{}` directly",
                     self.origin.place()
                 ),
             );
@@ -142,7 +142,7 @@ impl Via {
     fn drop_damaged(&self, path: &Path) {
         self.context.warn(
             "backend::site_cache",
-            format!("`{}` was damaged: it is fetched again", path.display()),
+            format!("`{}` was damaged; fetching it again", path.display()),
         );
         fs::remove_file(path).ok();
     }

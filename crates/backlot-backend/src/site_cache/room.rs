@@ -75,7 +75,7 @@ impl Room {
     /// Whether the folder is there, and its settings can be read.
     pub(super) fn check(&self) -> Result<(), String> {
         if !self.root.is_dir() {
-            return Err("it is not there".to_owned());
+            return Err("it does not exist".to_owned());
         }
         self.limits().map(drop).map_err(|e| e.to_string())
     }
@@ -96,7 +96,7 @@ impl Room {
     /// Have room for an object, or an error.
     pub(super) fn make(&self) -> Result<(), FileError> {
         if !self.root.is_dir() {
-            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it is not there any more").into());
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it no longer exists").into());
         }
         let limits = self.limits()?;
         let DiskSpace { free, all } = file::disk_space(&self.root)?;

@@ -12,7 +12,7 @@ use super::MissingFrames;
 #[non_exhaustive]
 pub enum PartsError {
     /// A job without parts.
-    #[error("the remote has no parts of the job `{job}`")]
+    #[error("the remote has no parts of job `{job}`")]
     NoParts {
         /// The job.
         job: JobId,
@@ -36,7 +36,7 @@ pub enum PartsError {
         newest: bool,
     },
     /// Frames that no part has.
-    #[error("the parts of the job `{job}` lack {}: {}", text::count(missing.iter().map(|one| one.count).sum(), "frame"), told(missing))]
+    #[error("the parts of the job `{job}` are missing {}: {}", text::count(missing.iter().map(|one| one.count).sum(), "frame"), told(missing))]
     MissingFrames {
         /// The job.
         job: JobId,
@@ -70,7 +70,7 @@ pub enum PartsError {
         other: String,
     },
     /// Files of parts that nobody could pull.
-    #[error("{} of the parts {} not on the remote any more, or about to be collected: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
+    #[error("{} of the parts {} no longer on the remote, or pending collection: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
     NotOnRemote {
         /// Some of the files, with their nodes.
         files: Vec<String>,
@@ -86,7 +86,7 @@ pub enum PartsError {
         outer: String,
     },
     /// Names of two nodes that some disks take for one.
-    #[error("{one} and {other} are one name on Windows and macOS, where the release could not be pulled")]
+    #[error("{one} and {other} are the same name on Windows and macOS, so the release could not be pulled there")]
     TwinNames {
         /// A file or folder and whose it is.
         one: String,
@@ -94,7 +94,7 @@ pub enum PartsError {
         other: String,
     },
     /// A pointer that leaves its files to git.
-    #[error("`{}` is tracked with `cache: false`, so its files are on no remote, and those of parts would be lost", path.display())]
+    #[error("`{}` is tracked with `cache: false`, so its files are not on a remote, and those of parts would be lost", path.display())]
     NotCached {
         /// What is tracked.
         path: PathBuf,
@@ -125,9 +125,9 @@ backlot_core::coded! {
         Self::NoParts { .. } => "parts::none", Class::NotFound,
             "see `part list` for the jobs that have parts";
         Self::BadExpectation { .. } => "parts::bad_expectation", Class::User,
-            "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
+            "give the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
         Self::Conflict { newest: false, .. } => "parts::conflict", Class::Conflict,
-            "take the part that was stored last with `--newest`, or drop the wrong one with `part drop --job ID --part NAME`";
+            "use the most recent part with `--newest`, or drop the wrong one with `part drop --job ID --part NAME`";
         Self::Conflict { .. } => "parts::conflict", Class::Conflict,
             "drop the wrong part with `part drop --job ID --part NAME`";
         Self::MissingFrames { .. } => "parts::missing_frames", Class::NotFound,
@@ -150,6 +150,6 @@ backlot_core::coded! {
                 pointer.display()
             );
         Self::FilesHere { .. } => "parts::files_here", Class::Conflict,
-            "move the folder away, then publish again; `pull` brings the files of the release";
+            "move the folder aside, then publish again; `pull` fetches the files of the release";
     }
 }

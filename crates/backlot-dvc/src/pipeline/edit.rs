@@ -60,7 +60,7 @@ pub fn edit_stage(file: &str, text: &str, name: &str, edit: &StageEdit) -> Resul
     if let StageEdit::Freeze(_) = edit
         && definition.is_none_or(|definition| definition.get("foreach").is_some())
     {
-        return Err(refuse("`frozen` of a group stands below its `do`"));
+        return Err(refuse("`frozen` of a group belongs under its `do`"));
     }
     let mut lines = Lines::of(text);
     let wanted = wanted(&document, &stages, name, edit);
@@ -69,11 +69,11 @@ pub fn edit_stage(file: &str, text: &str, name: &str, edit: &StageEdit) -> Resul
         StageEdit::Remove => lines.remove(&document, &stages, name),
         StageEdit::Freeze(frozen) => lines.freeze(&stages, name, *frozen),
     };
-    done.ok_or_else(|| refuse("its lines cannot be told from those of others"))?;
+    done.ok_or_else(|| refuse("it is not on separate lines"))?;
     let text = lines.text();
     match yaml_read::read(&text) {
         Ok(after) if after == wanted => {}
-        _ => return Err(refuse("its lines cannot be changed without changing others")),
+        _ => return Err(refuse("it shares lines with others")),
     }
     schema::check(file, &wanted)?;
     Ok(text)

@@ -326,7 +326,7 @@ impl Loader<'_> {
         Err(PipelineError::Template {
             spot: self.spot(definition.line),
             key: format!("stages.{}", definition.name),
-            reason: format!("makes more than {MAX_GROUP} stages"),
+            reason: format!("expands to more than {MAX_GROUP} stages"),
         })
     }
 

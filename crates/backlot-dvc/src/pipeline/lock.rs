@@ -182,7 +182,7 @@ impl Lock {
         let map = match document {
             Value::Null => return Ok(Self::default()),
             Value::Map(map) => map,
-            other => return reader.refuse(1, format!("it holds {}, not a mapping", other.kind())),
+            other => return reader.refuse(1, format!("it contains {}, not a mapping", other.kind())),
         };
         // Before version 2.0, the stages were the document.
         let Some(version) = map.entry("schema") else {
@@ -381,7 +381,7 @@ impl Reader<'_> {
                     Err(_) => return wrong("an MD5"),
                 },
                 ("md5" | "hash", Value::Str(_)) => locked.other.push((key.to_owned(), entry.value.clone())),
-                ("md5" | "hash", _) => return wrong("a text in quotes"),
+                ("md5" | "hash", _) => return wrong("a quoted string"),
                 ("size" | "nfiles", value) => match value.as_u64() {
                     Some(number) if key == "size" => locked.size = Some(number),
                     Some(number) => locked.nfiles = Some(number),

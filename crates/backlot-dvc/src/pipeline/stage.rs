@@ -370,7 +370,7 @@ impl Builder<'_> {
         let place = match place {
             Place::Inside(place) => place,
             Place::Root => return refuse(path, "is the folder of the project itself"),
-            Place::Outside(_) => return refuse(path, "is outside of the project"),
+            Place::Outside(_) => return refuse(path, "is outside the project"),
         };
         if place.parts().any(names::is_reserved) {
             return refuse(path, "is in a folder of a version control system or of DVC");

@@ -52,7 +52,7 @@ impl Budget {
             return Ok(());
         }
         Err(Fault::Unusable(format!(
-            "makes more than {} MiB of the expressions of all files",
+            "expands the expressions of all files to more than {} MiB",
             Self::MOST >> 20
         )))
     }
@@ -155,7 +155,7 @@ fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
         return Err(if inner.is_empty() {
             "is empty"
         } else {
-            "does not begin with a name"
+            "does not start with a name"
         });
     }
     let (first, mut rest) = inner.split_at(length);
@@ -163,7 +163,7 @@ fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
     while !rest.is_empty() {
         let bracket = rest.starts_with('[');
         if !bracket && !rest.starts_with('.') {
-            return Err("has a `]` too many, or text after one");
+            return Err("has an unmatched `]`, or text after one");
         }
         let (name, after) = rest[1..].split_at(word(&rest[1..]));
         if name.is_empty() {
@@ -289,7 +289,7 @@ fn push_arguments(
                     if position == 0 || style.repeated_lists {
                         words.push(format!("--{name}"));
                     }
-                    words.push(argument(item).ok_or_else(|| format!("whose `{name}` has a list in a list"))?);
+                    words.push(argument(item).ok_or_else(|| format!("whose `{name}` contains a nested list"))?);
                 }
             }
             value => {
@@ -381,7 +381,7 @@ mod tests {
     fn what_dvc_refuses_is_refused() {
         for (text, key, part) in [
             ("${}", "cmd", "is empty"),
-            ("${.n}", "cmd", "does not begin with a name"),
+            ("${.n}", "cmd", "does not start with a name"),
             ("${n.}", "cmd", "has an empty name"),
             ("${l[}", "cmd", "has an empty name"),
             ("${l[0}", "cmd", "without `]`"),

@@ -106,7 +106,7 @@ impl fmt::Display for Change {
         match self {
             Self::Command => write!(f, "the command changed"),
             Self::Callback => write!(f, "it has neither dependencies nor outputs"),
-            Self::Always => write!(f, "it is set to run always"),
+            Self::Always => write!(f, "it is set to always run"),
             Self::Dependency(path, change) => write!(f, "dependency `{path}` {}", how(change)),
             Self::Output(path, change) => write!(f, "output `{path}` {}", how(change)),
             Self::Parameters(file, ParameterChange::New) => write!(f, "parameters of `{file}` are new"),

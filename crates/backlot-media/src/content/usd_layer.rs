@@ -14,5 +14,5 @@ pub(super) fn read(source: &mut Source) -> Result<Vec<SceneReference>, Trouble> 
     if head.starts_with(b"#usda") || head.starts_with(b"#sdf ") {
         return usd_text::read(source);
     }
-    Err(damaged("it does not begin as USD does"))
+    Err(damaged("it does not start with a USD header"))
 }

@@ -161,7 +161,7 @@ impl CredentialFile {
         let content: Content = serde_json::from_slice(&bytes)
             .map_err(|e| bad(format!("line {} column {}", e.line(), e.column())))?;
         if content.format != FORMAT {
-            return Err(bad(format!("format {} is not known", content.format)));
+            return Err(bad(format!("unsupported format {}", content.format)));
         }
         let entries = content.credentials.into_iter().map(|entry| {
             let prefix = UrlPrefix::parse(&entry.url).map_err(|e| bad(e.to_string()))?;

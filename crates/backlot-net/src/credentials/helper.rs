@@ -127,20 +127,20 @@ impl CommandHelper {
             if self.is_docker() && String::from_utf8_lossy(&output).contains("not found") {
                 return Ok(None);
             }
-            return Err(failed("it ended with an error".to_owned()));
+            return Err(failed("it exited with an error".to_owned()));
         }
         let said = Said::read(&output).map_err(|reason| failed(reason.to_owned()))?;
         let answers_for = |text: &str| {
             text.eq_ignore_ascii_case(&server(request)) || text.eq_ignore_ascii_case(request.host())
         };
         if said.host.as_deref().is_some_and(|host| !answers_for(host)) {
-            return Err(failed("it answers for another host".to_owned()));
+            return Err(failed("it returned credentials for another host".to_owned()));
         }
         let Some(password) = said.password else {
             return Ok(None);
         };
         if said.expires.is_some_and(|at| at <= context.now()) {
-            return Err(failed("what it answers has expired".to_owned()));
+            return Err(failed("it returned expired credentials".to_owned()));
         }
         Ok(Some(FoundCredential {
             credential: Credential {
@@ -174,9 +174,9 @@ impl CommandHelper {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut running =
-            OwnChild::start(&mut command).map_err(|e| failed(format!("it cannot be started: {e}")))?;
+            OwnChild::start(&mut command).map_err(|e| failed(format!("cannot start it: {e}")))?;
         let until = Instant::now() + limit;
-        let late = || failed(format!("it did not answer in {} seconds", limit.as_secs_f32()));
+        let late = || failed(format!("no answer within {} seconds", limit.as_secs_f32()));
         if let Some(mut stdin) = running.process().stdin.take() {
             // One that does not read what it is asked may still answer.
             stdin.write_all(question.as_bytes()).ok();
@@ -200,7 +200,7 @@ impl CommandHelper {
             }
         };
         if output.len() as u64 > ANSWER_LIMIT {
-            return Err(failed("it answers without end".to_owned()));
+            return Err(failed("its answer is too long".to_owned()));
         }
         loop {
             context.check()?;
@@ -208,7 +208,7 @@ impl CommandHelper {
                 Ok(Some(status)) => return Ok((output, status.success())),
                 Ok(None) if Instant::now() >= until => return Err(late()),
                 Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                Err(e) => return Err(failed(format!("it cannot be waited for: {e}"))),
+                Err(e) => return Err(failed(format!("cannot wait for it: {e}"))),
             }
         }
     }
@@ -495,7 +495,7 @@ mod tests {
     fn a_helper_that_fails_hangs_or_answers_nonsense_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text, reason) in [
-            ("fails", "echo password=hunter2; exit 1", "ended with an error"),
+            ("fails", "echo password=hunter2; exit 1", "exited with an error"),
             ("words", "echo hunter2", "key=value"),
             ("json", "echo '{\"password\": \"hunter2'", "not valid JSON"),
             ("bytes", "printf 'password=hunter2\\377\\n'", "UTF-8"),
@@ -518,7 +518,7 @@ mod tests {
             (
                 "endless",
                 "while :; do echo password=hunter2; done",
-                "without end",
+                "too long",
             ),
         ] {
             let error = ask(

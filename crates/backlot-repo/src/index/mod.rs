@@ -227,10 +227,10 @@ fn index_url(text: &str) -> Result<Url> {
         return Err(bad(shown(&url), "only http and https are spoken").into());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(shown(&url), "it has a user or a password in it").into());
+        return Err(bad(shown(&url), "it contains a user or password").into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad(shown(&url), "it has a `?` or `#` in it").into());
+        return Err(bad(shown(&url), "it contains `?` or `#`").into());
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());

@@ -78,7 +78,7 @@ impl RemoteFormat {
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be read: {e}"))?;
         if version.format != FORMAT {
             return Err(format!(
-                "it has format {}, and this version of backlot knows format {FORMAT}",
+                "it has format {}, but this version of Backlot supports format {FORMAT}",
                 version.format
             ));
         }
@@ -89,10 +89,10 @@ impl RemoteFormat {
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be used: {e}"))?;
         let fresh = Self::fresh();
         if parsed.encryption.is_some() {
-            return Err("it is encrypted, which this version of backlot cannot read".to_owned());
+            return Err("it is encrypted, which this version of Backlot does not support".to_owned());
         }
         if parsed.layout != fresh.layout || parsed.hashes != fresh.hashes || !parsed.chunker.is_valid() {
-            return Err(format!("`{KEY}` asks for what this version of backlot cannot do"));
+            return Err(format!("`{KEY}` requires a feature that this version of Backlot does not support"));
         }
         let limits = parsed.packs;
         if !(1 << 20..=1 << 30).contains(&limits.bytes)

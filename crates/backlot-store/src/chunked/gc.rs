@@ -290,7 +290,7 @@ impl ChunkedRepository {
             Some(object) => Err(damaged(
                 &*self.blobs,
                 object.clone(),
-                "what it names cannot be known, so nothing is collected",
+                "its references cannot be determined, so nothing is collected",
             )),
             None => Ok(catalog),
         }

@@ -53,7 +53,7 @@ const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.
 const WAVE: u64 = 2 << 30;
 
-const WRONG_CHUNK: Malformed = "a chunk is not what its name says";
+const WRONG_CHUNK: Malformed = "a chunk does not match its digest";
 
 /// The tables of packs; `None` for one that is missing or damaged.
 type Tables = HashMap<StoredName, Option<Vec<Entry>>>;
@@ -171,7 +171,7 @@ impl ChunkedRepository {
             return Err(super::catalog::damaged(
                 &*self.blobs,
                 object.clone(),
-                "what it held cannot be found",
+                "its contents cannot be found",
             ));
         }
         let mut relied = Relied::default();

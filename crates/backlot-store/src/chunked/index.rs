@@ -130,7 +130,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     {
         Ok(())
     } else {
-        Err("its length does not fit its header")
+        Err("its length does not match its header")
     }
 }
 
@@ -145,7 +145,7 @@ fn header(reader: &mut Reader<'_>) -> Result<(u64, u64), Malformed> {
     reader.take(4)?;
     let entries = reader.u64()?;
     if entries > 1 << 40 {
-        return Err("its length does not fit its header");
+        return Err("its length does not match its header");
     }
     Ok((containers, entries))
 }
@@ -168,7 +168,7 @@ impl Segment {
         if bytes.len()? == records + fence_count(entries) * 8 + SEAL as u64 {
             Ok((containers, entries))
         } else {
-            Err(malformed("its length does not fit its header"))
+            Err(malformed("its length does not match its header"))
         }
     }
 

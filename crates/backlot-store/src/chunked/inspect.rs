@@ -150,12 +150,12 @@ impl ChunkedRepository {
             Ok(Some(table)) => table,
             Ok(None) => {
                 health.all = true;
-                health.why = Some("it is not there");
+                health.why = Some("it does not exist");
                 return Ok(health);
             }
             Err(Error::DamagedRemote { .. }) => {
                 health.all = true;
-                health.why = Some("its table is not what its digest says");
+                health.why = Some("its table does not match its digest");
                 return Ok(health);
             }
             Err(error) => return Err(error),

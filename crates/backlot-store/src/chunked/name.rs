@@ -92,7 +92,7 @@ impl fmt::Debug for StoredName {
 
 /// A text that is no such name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the name of a stored object (32 hexadecimal digits)")]
+#[error("invalid object name `{0}` (expected 32 hexadecimal digits)")]
 pub struct NotAStoredName(String);
 
 impl FromStr for StoredName {

@@ -187,7 +187,7 @@ fn table_bytes(entries: &[Entry]) -> Vec<u8> {
 /// Read a table whose digest is known.
 pub(super) fn parse_table(bytes: &[u8], facts: &PackFacts) -> Result<Vec<Entry>, Malformed> {
     if super::wire::blake3_of(bytes) != facts.table {
-        return Err("its table is not what its digest says");
+        return Err("its table does not match its digest");
     }
     parse_entries(bytes, facts.length)
 }
@@ -202,7 +202,7 @@ fn parse_entries(bytes: &[u8], length: u64) -> Result<Vec<Entry>, Malformed> {
         reader.take(3)?;
         let fits = u64::from(offset) + u64::from(stored) <= length && stored <= raw;
         if raw as usize > LARGEST_CHUNK || !fits {
-            return Err("its table names a chunk that cannot be in it");
+            return Err("its table lists an impossible chunk");
         }
         entries.push(Entry {
             id,
@@ -222,7 +222,7 @@ pub(super) fn parse_trailer(name: StoredName, trailer: &[u8], length: u64) -> Re
     let table = Blake3::from_bytes(reader.array()?);
     reader
         .magic(END_MAGIC)
-        .map_err(|_| "it does not end as it must")?;
+        .map_err(|_| "it has no valid trailer")?;
     let facts = PackFacts {
         name,
         table,
@@ -230,7 +230,7 @@ pub(super) fn parse_trailer(name: StoredName, trailer: &[u8], length: u64) -> Re
         chunks,
     };
     if chunks > MOST_CHUNKS || facts.table_range().start != u64::from(at) {
-        return Err("its end does not fit its length");
+        return Err("its trailer does not match its length");
     }
     Ok(facts)
 }

@@ -183,7 +183,7 @@ fn sealed(magic: [u8; 8], json: &[u8]) -> Vec<u8> {
 /// The JSON of a sealed object, proven.
 fn opened(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8], String> {
     let json = unseal(bytes)?.strip_prefix(&magic);
-    Ok(json.ok_or("it does not begin as it must")?)
+    Ok(json.ok_or("it has no valid header")?)
 }
 
 fn check_format(json: &[u8]) -> Result<(), String> {
@@ -197,7 +197,7 @@ fn check_format(json: &[u8]) -> Result<(), String> {
     } else {
         let found = version.format;
         Err(format!(
-            "it has format {found}, and this version of backlot knows format {FORMAT}"
+            "it has format {found}, but this version of Backlot supports format {FORMAT}"
         ))
     }
 }
@@ -246,7 +246,7 @@ impl Part {
             .into_iter()
             .all(|text| is_short(text))
         {
-            return Err("a name in it is too long, or has control characters".to_owned());
+            return Err("it has a name that is too long or contains control characters".to_owned());
         }
         if raw.files.is_empty() {
             return Err("it has no files".to_owned());
@@ -282,7 +282,7 @@ impl Part {
         if part.head.to_json(&part.files) == json {
             Ok(part)
         } else {
-            Err("it is not written as parts are".to_owned())
+            Err("it is not in the canonical form of a part".to_owned())
         }
     }
 
@@ -326,7 +326,7 @@ impl JobRelease {
         let release: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         let texts = [&release.package, &release.version, &release.repo, &release.user];
         if !texts.into_iter().all(|text| is_short(text)) || release.to_bytes() != bytes {
-            return Err("it is not written as releases of a job are".to_owned());
+            return Err("it is not in the canonical form of a job's release".to_owned());
         }
         Ok(release)
     }
@@ -408,7 +408,7 @@ mod tests {
         refuse(&|j| j["files"][0]["size"] = (-1).into(), "invalid value");
         refuse(&|j| j["files"] = serde_json::json!([]), "no files");
         refuse(&|j| j["folder"] = "a//b".into(), "empty component");
-        refuse(&|j| j["job"] = "../x".into(), "not the ID of a job");
+        refuse(&|j| j["job"] = "../x".into(), "invalid job ID");
         refuse(&|j| j["node"] = "a\u{1b}[31m".into(), "control characters");
         refuse(&|j| j["user"] = "a".repeat(300).into(), "too long");
         let upper = json["files"][0]["md5"].as_str().expect("text").to_uppercase();

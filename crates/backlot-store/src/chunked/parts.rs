@@ -421,12 +421,12 @@ fn key(job: &JobId, name: StoredName, suffix: &str) -> String {
 /// What the bytes of an object are; they have to fit their key.
 fn parse(entry: &BlobEntry, bytes: &[u8]) -> std::result::Result<Found, String> {
     let rest = entry.key.strip_prefix(PARTS).unwrap_or_default();
-    let (folder, file) = rest.split_once('/').ok_or("it is in no job's folder")?;
+    let (folder, file) = rest.split_once('/').ok_or("it is not in a job's folder")?;
     let is_part = file.ends_with(PART);
     let stem = file.strip_suffix(PART).or_else(|| file.strip_suffix(DONE));
     let name: StoredName = stem
         .and_then(|stem| stem.parse().ok())
-        .ok_or("its name is not that of a stored object")?;
+        .ok_or("its name is not a valid object name")?;
     let (found, job) = if is_part {
         let part = Part::parse(name, entry.modified, bytes)?;
         let job = part.head.job.clone();
@@ -439,6 +439,6 @@ fn parse(entry: &BlobEntry, bytes: &[u8]) -> std::result::Result<Found, String> 
     if job.folder() == folder.to_ascii_lowercase() {
         Ok(found)
     } else {
-        Err(format!("it is of the job `{job}`"))
+        Err(format!("it belongs to the job `{job}`"))
     }
 }

@@ -164,7 +164,7 @@ impl ChunkedRepository {
         if !right {
             let (place, size) = (self.blobs.place(), found.size);
             let message = format!(
-                "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `repair` stores again what it had"
+                "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `repair` stores its contents again"
             );
             context.warn("store::damaged_pack", message);
         }

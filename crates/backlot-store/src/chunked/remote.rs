@@ -254,22 +254,22 @@ impl ChunkedRemote {
         };
         let place = self.place();
         let all = needed.packs.len() + needed.recipes.len();
-        let way_out = "`gc --remote --restore` takes it back while it is there";
+        let way_out = "`gc --remote --restore` restores it while it still exists";
         let (code, message) = match site.rescue(needed, context) {
             Ok(true) => (
                 "store::condemned_restored",
                 format!(
-                    "a collection of {place} had condemned {all} of its objects that are needed: they are restored"
+                    "a collection of {place} had condemned {all} of its objects that are needed: they were restored"
                 ),
             ),
             Ok(false) => (
                 "store::condemned",
-                format!("a collection of {place} deletes what is needed: {way_out}"),
+                format!("a collection of {place} is deleting needed objects: {way_out}"),
             ),
             Err(error) => (
                 "store::condemned",
                 format!(
-                    "a collection of {place} has condemned what is needed, and it cannot be restored from here ({error}): {way_out}"
+                    "a collection of {place} has condemned needed objects, which cannot be restored from here ({error}): {way_out}"
                 ),
             ),
         };

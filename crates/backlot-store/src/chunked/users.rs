@@ -80,7 +80,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<RemoteUser, String> {
         Ok(user)
     } else {
         Err(format!(
-            "it has format {}, and this version of backlot knows format {FORMAT}",
+            "it has format {}, but this version of Backlot supports format {FORMAT}",
             user.format
         ))
     }

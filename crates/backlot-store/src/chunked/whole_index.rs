@@ -113,7 +113,7 @@ impl ChunkedRepository {
                 context.warn(
                     "store::damaged_pack",
                     format!(
-                        "`{}` in {} is damaged and is passed over",
+                        "`{}` in {} is damaged and was skipped",
                         entry.key,
                         self.blobs.place()
                     ),

@@ -36,7 +36,7 @@ impl Place {
             Some((scheme, _)) if backlot_backend::is_store_url(url) => Err(bad(format!(
                 "open `{scheme}` as a store of objects, for `Remote::on`"
             ))),
-            Some((scheme, _)) => Err(bad(format!("the scheme `{scheme}` is not known"))),
+            Some((scheme, _)) => Err(bad(format!("unsupported scheme `{scheme}`"))),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Remote {
             RemoteLayout::Chunked if !store.traits().lists => {
                 return Err(Error::BadRemote {
                     url: store.place().to_owned(),
-                    reason: "a chunked remote is found by listing it, which a plain web server cannot do"
+                    reason: "a chunked remote has to be listed, which a plain web server does not support"
                         .to_owned(),
                 });
             }

@@ -68,7 +68,7 @@ impl TryFrom<Raw> for Snapshot {
         }
         Err(Error::BadManifest {
             manifest: "of a snapshot".to_owned(),
-            reason: format!("its format is {}, not {FORMAT}", raw.format),
+            reason: format!("unsupported format {}; expected {FORMAT}", raw.format),
         })
     }
 }

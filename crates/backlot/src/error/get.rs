@@ -9,7 +9,7 @@ use backlot_core::Class;
 #[non_exhaustive]
 pub enum GetError {
     /// A folder with files that is not a workspace.
-    #[error("`{}` is not a workspace, and there are files in it", root.display())]
+    #[error("`{}` is not a workspace and not empty", root.display())]
     NotEmpty {
         /// The folder.
         root: PathBuf,
@@ -24,14 +24,14 @@ pub enum GetError {
         user_config: PathBuf,
     },
     /// There is no repo at the place to fetch from.
-    #[error("there is no repo at `{place}`")]
+    #[error("no repo at `{place}`")]
     NoRepo {
         /// Where it was looked for.
         place: String,
     },
     /// Files are to be pulled, no remote is known here, and a release says where its files are.
     #[error(
-        "pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}"
+        "pulling files needs a remote, and the workspace has none; the files of {release} are recorded on `{remote}`: {url}"
     )]
     RemoteNotAdded {
         /// The release.
@@ -44,7 +44,7 @@ pub enum GetError {
         command: String,
     },
     /// There is no remote at the place to pull from.
-    #[error("there is no remote at `{place}`")]
+    #[error("no remote at `{place}`")]
     NoRemote {
         /// Where it was looked for.
         place: String,
@@ -54,16 +54,16 @@ pub enum GetError {
 backlot_core::coded! {
     GetError {
         Self::NotEmpty { .. } => "get::not_empty", Class::Conflict,
-            "run `init` to make it a workspace, or `get` in an empty folder";
+            "run `init` to make it a workspace, or run `get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
-            "name one with `--from PLACE`: a folder or a URL";
+            "specify one with `--from PLACE`: a folder or a URL";
         Self::NoKnownRepo { user_config } => "get::no_known_repo", Class::Config,
-            format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
+            format!("specify one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
-            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` makes a new repo";
+            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` creates a new repo";
         Self::RemoteNotAdded { command, .. } => "get::remote_not_added", Class::Config,
-            format!("if you trust that place, add it, then pull again: `{command}`");
+            format!("if you trust this location, add it, then pull again: `{command}`");
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
-            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` makes a new remote";
+            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` creates a new remote";
     }
 }

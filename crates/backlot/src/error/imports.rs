@@ -15,7 +15,7 @@ pub enum ImportError {
         reason: String,
     },
     /// A source that is not there, though what it is on answers.
-    #[error("`{source_url}` is not there{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    #[error("`{source_url}` does not exist{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Gone {
         /// As far as it may be shown.
         source_url: String,
@@ -23,7 +23,7 @@ pub enum ImportError {
         reason: Option<String>,
     },
     /// A folder that had files and has none.
-    #[error("`{source_url}` is an empty folder now, and had {}", text::count(*files, "file"))]
+    #[error("`{source_url}` is now an empty folder; previously it had {}", text::count(*files, "file"))]
     Emptied {
         /// As far as it may be shown.
         source_url: String,
@@ -37,7 +37,7 @@ pub enum ImportError {
         source_url: String,
     },
     /// Bytes that are not those that the source announced.
-    #[error("`{source_url}` sent bytes with the MD5 {found}, and announced {announced}")]
+    #[error("`{source_url}` sent content with MD5 {found}, but announced {announced}")]
     Damaged {
         /// As far as it may be shown.
         source_url: String,
@@ -47,13 +47,13 @@ pub enum ImportError {
         announced: String,
     },
     /// A pointer that was changed while its source was read.
-    #[error("`{pointer}` was changed by another command meanwhile")]
+    #[error("`{pointer}` was changed by another command in the meantime")]
     PointerChanged {
         /// The pointer, relative to the workspace.
         pointer: String,
     },
     /// Something of that name is tracked already.
-    #[error("`{path}` is tracked already{}", source_url.as_ref().map(|of| format!(", as an import of `{of}`")).unwrap_or_default())]
+    #[error("`{path}` is already tracked{}", source_url.as_ref().map(|of| format!(", as an import of `{of}`")).unwrap_or_default())]
     Exists {
         /// The path, relative to the workspace.
         path: String,
@@ -93,7 +93,7 @@ pub enum ImportError {
         commit: String,
     },
     /// A repo without a release that is wanted.
-    #[error("`{repo}` has no release that `{wanted}` admits{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
+    #[error("`{repo}` has no release that satisfies `{wanted}`{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
     NoRelease {
         /// What was asked for.
         wanted: String,
@@ -111,7 +111,7 @@ pub enum ImportError {
         release: String,
     },
     /// A release with another digest than it had.
-    #[error("{release} in `{repo}` is not the one that was imported: its wheel has another digest")]
+    #[error("{release} in `{repo}` is not the one that was imported: its wheel has a different digest")]
     OtherRelease {
         /// The release.
         release: String,
@@ -135,39 +135,39 @@ pub enum ImportError {
 backlot_core::coded! {
     ImportError {
         Self::BadSource { .. } => "imports::bad_source", Class::User,
-            "give a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `auth login`";
+            "use a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `auth login`";
         Self::Gone { .. } => "imports::gone", Class::NotFound,
-            "check the address; what was imported before is as it was, and `untrack` makes files of it that are not followed";
+            "check the URL; the files imported before are unchanged, and `untrack` keeps them without following the source";
         Self::Emptied { .. } => "imports::emptied", Class::Conflict,
-            "check that its disk is mounted; if it is meant to be empty, remove what was imported with `untrack`";
+            "check that its disk is mounted; if it is intentionally empty, remove the imported files with `untrack`";
         Self::ChangedMeanwhile { .. } => "imports::changed_meanwhile", Class::Conflict,
-            "run it again when whoever writes the source is done",
+            "retry once the source is no longer being written",
             retry true;
         Self::Damaged { .. } => "imports::damaged", Class::Integrity,
-            "run it again; if it stays, tell whoever runs the server";
+            "retry; if it persists, notify the administrator of the server";
         Self::PointerChanged { .. } => "imports::pointer_changed", Class::Conflict,
             "run it again", retry true;
         Self::Exists { source_url: Some(_), path } => "imports::exists", Class::Conflict,
-            format!("`update '{path}.dvc'` follows its source; give another name, or `untrack` it first");
+            format!("run `update '{path}.dvc'` to update it; choose another name, or `untrack` it first");
         Self::Exists { .. } => "imports::exists", Class::Conflict,
-            "give another name, or `untrack` it first";
+            "choose another name, or `untrack` it first";
         Self::NotAnImport { .. } => "imports::not_an_import", Class::User,
-            "`add` records changes of files that were added; `status --imports` lists the imports";
+            "use `add` for files that were added; `status --imports` lists the imports";
         Self::OnlyDvc { .. } => "imports::only_dvc", Class::User,
             "run `dvc update` on it";
         Self::Git { .. } => "imports::git", Class::Environment,
             "check that `git ls-remote URL` works here; credentials are those of git";
         Self::NotInRepository { .. } => "imports::not_in_repository", Class::NotFound,
-            "give a path as it is in the repository; content that DVC tracks there counts";
+            "use a path as it is in the repository; content tracked by DVC there is included";
         Self::NoRelease { .. } => "imports::no_release", Class::NotFound,
-            "check the name and the version, and that this is the repo that has it; a pre-release is taken only with `==`";
+            "check the name, the version and the repo; a pre-release is selected only with `==`";
         Self::NotInRelease { .. } => "imports::not_in_release", Class::NotFound,
-            "give a path as it is inside of the package; `show NAME==VERSION` lists the tracked ones";
+            "use a path as it is inside the package; `show NAME==VERSION` lists the tracked ones";
         Self::OtherRelease { .. } => "imports::other_release", Class::Integrity,
-            "ask who runs the repo: a release never changes; what was imported before is as it was";
+            "ask the administrator of the repo: a release must never change; the files imported before are unchanged";
         Self::BadUpdate { .. } => "imports::bad_update", Class::User,
             "`update NAME` is for inputs, `update PATH.dvc` for imports";
         Self::Several { .. } => "imports::several", Class::Environment,
-            "those that are not named were updated; run it again for the others";
+            "imports that are not listed were updated; run it again for the others";
     }
 }

@@ -142,7 +142,7 @@ fn find(user: &RemoteUser) -> std::result::Result<Repo, String> {
     let repo = Repo::open_folder(folder).map_err(text)?;
     match repo.identity().map_err(text)? {
         Some(found) if found.is(user.identity.as_deref()) => Ok(repo),
-        _ => Err("it is not there".to_owned()),
+        _ => Err("it does not exist".to_owned()),
     }
 }
 

@@ -319,7 +319,7 @@ fn check_address(url: &str) -> Result<(), ImportError> {
         return Err(bad("it is not an address"));
     }
     if url::Url::parse(url).is_ok_and(|url| url.password().is_some()) {
-        return Err(bad("credentials do not belong in a URL"));
+        return Err(bad("it contains credentials"));
     }
     Ok(())
 }

@@ -392,7 +392,7 @@ impl Opened {
 /// An error for a URL that would put a secret into the pointer, and so into every release.
 fn check_public(text: &str, url: &Url) -> Result<(), ImportError> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(text, "credentials do not belong in a URL"));
+        return Err(bad(text, "it contains credentials"));
     }
     let signed = url
         .query_pairs()

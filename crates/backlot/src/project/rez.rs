@@ -262,7 +262,7 @@ fn requirement(rez: &str) -> Result<String, String> {
         .unwrap_or(text.len());
     let (name, range) = text.split_at(end);
     if name.is_empty() {
-        return Err("it names no package".to_owned());
+        return Err("it has no package name".to_owned());
     }
     if name == "python" {
         return Err("the Python; set `requires-python` in pyproject.toml".to_owned());

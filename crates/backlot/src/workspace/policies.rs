@@ -204,9 +204,9 @@ fn wrong(item: &Item, place: &str, words: &[&str]) -> String {
     let given = item.as_str().unwrap_or_default();
     let nearest = text::nearest(given, words.iter().copied());
     let hint = nearest
-        .map(|word| format!("; is it `{word}`?"))
+        .map(|word| format!("; did you mean `{word}`?"))
         .unwrap_or_default();
-    format!("`{place}` is none of {}{hint}", words.join(", "))
+    format!("`{place}` is not one of {}{hint}", words.join(", "))
 }
 
 /// A table in a table, made if it is not there.
@@ -259,7 +259,7 @@ mod tests {
         let reason = policies("[policy]\nstatus = \"aproved\"\n").expect_err("refused");
         assert_eq!(
             reason,
-            "`policy.status` is none of any, approved; is it `approved`?"
+            "`policy.status` is not one of any, approved; did you mean `approved`?"
         );
         let reason = policies("[policy.assets.Table]\nprereleases = 3\n").expect_err("refused");
         assert!(

@@ -160,7 +160,7 @@ impl Aside {
     /// Where an output is set aside: in the folder of the record, or beside its place.
     fn asides(&self, at: usize, out: &RecordedOut) -> Result<[PathBuf; 2]> {
         if !crate::names::is_temporary(&out.beside) {
-            return Err(self.unreadable(&"it has a foreign name"));
+            return Err(self.unreadable(&"it has an unexpected name"));
         }
         let place = self.place(out)?;
         let beside = place.parent().unwrap_or(&self.root).join(&out.beside);

@@ -34,7 +34,7 @@ fn hold(project: &Project<'_>, patience: Duration, context: &Context) -> Result<
 fn tell(recovered: &[Recovered], context: &Context) {
     for stage in recovered.iter().filter(|stage| stage.put_back) {
         let message = format!(
-            "a run of `{}` was interrupted; its outputs of before are back",
+            "a run of `{}` was interrupted; its previous outputs were restored",
             stage.stage
         );
         context.warn("pipeline::recovered", message);

@@ -334,7 +334,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Entry> {
         return Err(refuse(format!("unsupported version {}", entry.version)).into());
     }
     if entry.digest() != name {
-        return Err(refuse("its name is not that of its content".to_owned()).into());
+        return Err(refuse("its name does not match its content".to_owned()).into());
     }
     Ok(entry)
 }
@@ -413,7 +413,7 @@ impl<'a> RunCache<'a> {
             name: name.to_owned(),
             reason: reason.to_owned(),
         };
-        let (key, value) = check_name(name).ok_or_else(|| refuse("its name is not one of an entry"))?;
+        let (key, value) = check_name(name).ok_or_else(|| refuse("its name is not a valid entry name"))?;
         if bytes.len() > MAX_BYTES {
             return Err(refuse("it is larger than 16 MiB").into());
         }
@@ -428,7 +428,7 @@ impl<'a> RunCache<'a> {
                 let found = (run_cache::key(&entry), run_cache::value(&entry));
                 let hex = |digest: Option<Sha256>| digest.map(|digest| digest.to_hex());
                 if (hex(found.0).as_deref(), hex(found.1).as_deref()) != (Some(key), Some(value)) {
-                    return Err(refuse("its name is not that of its content").into());
+                    return Err(refuse("its name does not match its content").into());
                 }
                 let outs = entry.outs.into_iter();
                 Ok(outs.filter_map(|out| Some((out.path, out.id?))).collect())

@@ -430,7 +430,7 @@ impl Maker<'_> {
             Ok(()) => {
                 for kept in aside.finish()? {
                     let message = format!(
-                        "an output of `{}` was edited by hand; the edit is kept as `{}`",
+                        "an output of `{}` was edited manually; the edit was saved as `{}`",
                         report.stage,
                         kept.display()
                     );

@@ -161,7 +161,7 @@ impl Blocks {
         coder: &mut Coder,
         bytes: &mut Vec<u8>,
     ) -> std::result::Result<(), Malformed> {
-        let stored = self.stored(pack, entry).ok_or("it ends too early")?;
+        let stored = self.stored(pack, entry).ok_or("it is truncated")?;
         coder.decode(stored, entry.scheme, entry.raw as usize, bytes)
     }
 

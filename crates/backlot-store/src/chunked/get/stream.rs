@@ -162,7 +162,7 @@ impl FileStream {
             Some(object) => Err(damaged(
                 &*self.site.blobs,
                 object.clone(),
-                "what it held cannot be found",
+                "its contents cannot be found",
             )),
             None => Err(Error::Missing { objects, place }),
         }

@@ -281,7 +281,7 @@ impl Config {
                 }
                 if !known.contains(&key) {
                     let hint = text::nearest(key, known.iter().copied())
-                        .map(|k| format!("; is it `{k}`?"))
+                        .map(|k| format!("; did you mean `{k}`?"))
                         .unwrap_or_default();
                     if let Some(context) = context {
                         context.warn(
