@@ -114,7 +114,7 @@ pub fn open(
     }
     if is_sftp {
         if !options.is_plain() {
-            return Err(bad("an endpoint, a region and `anonymous` are for buckets"));
+            return Err(bad("an endpoint, a region and `anonymous` require a bucket"));
         }
         #[cfg(feature = "sftp")]
         return Ok(Arc::new(crate::sftp::Sftp::open(network, place, &parsed)?));

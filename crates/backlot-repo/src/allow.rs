@@ -33,7 +33,7 @@ impl AllowedName {
             None => (text, false),
         };
         if name.contains('*') {
-            return Err(bad("`*` stands for the end of a name, or alone"));
+            return Err(bad("`*` is only allowed at the end of a name or alone"));
         }
         if name.is_empty() && wildcard {
             return Ok(Self {
@@ -43,9 +43,9 @@ impl AllowedName {
         }
         let word = name.trim_end_matches(['-', '_', '.']);
         if word != name && !wildcard {
-            return Err(bad("it is not the name of a package"));
+            return Err(bad("it is not a package name"));
         }
-        let parsed = PackageName::parse(word).map_err(|_| bad("it is not the name of a package"))?;
+        let parsed = PackageName::parse(word).map_err(|_| bad("it is not a package name"))?;
         let dash = if word == name { "" } else { "-" };
         Ok(Self {
             text: format!("{parsed}{dash}"),

@@ -92,7 +92,7 @@ pub(crate) fn read_marker(bytes: &[u8], place: &Location, root: &Location) -> Re
     let marker: Marker = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     match marker.format {
         FORMAT => Ok(marker),
-        0 => Err(bad("there is no format 0".to_owned())),
+        0 => Err(bad("format 0 does not exist".to_owned())),
         found => Err(Error::NewerFormat {
             place: root.clone(),
             found,

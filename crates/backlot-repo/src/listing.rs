@@ -119,7 +119,7 @@ impl Listing {
 }
 
 /// What is said of packages of other kinds.
-pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distribution in `.tar.gz`";
+pub(crate) const UNSUPPORTED: &str = "it is not a wheel or a `.tar.gz` source distribution";
 
 /// The name of a wheel of this package; the reason if it is not one. In a shared place the wheels of others are passed over.
 pub(crate) fn named(file: &str, package: &PackageName, shared: bool) -> Result<Option<WheelName>, String> {

@@ -401,7 +401,7 @@ impl Repo {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);
                     let message = format!(
-                        "what was said of {package} {version} stays behind: `{}` keeps no such facts",
+                        "the status of {package} {version} was not copied: `{}` does not support status events",
                         repo.place()
                     );
                     context.warn("index::facts_left_behind", message);

@@ -71,7 +71,7 @@ pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Co
             let twice = next.kind == kept.kind && next.name == kept.name;
             if twice {
                 let message = format!(
-                    "`{}` is `{}` again, and is passed over",
+                    "`{}` is a duplicate of `{}` and was skipped",
                     next.place(),
                     kept.place()
                 );

@@ -121,7 +121,7 @@ impl Trial<'_> {
     fn named_urls(&self) -> Vec<String> {
         let good = self.facts.foreign.keys().filter(|(_, foreign)| foreign.good);
         let name = |(_, foreign): &(crate::provider::Node, crate::urls::Foreign)| {
-            format!("ask for `{}` yourself, if you trust it", foreign.needed)
+            format!("require `{}` in the workspace, if you trust it", foreign.needed)
         };
         good.map(name).collect()
     }
@@ -208,7 +208,7 @@ impl Trial<'_> {
                     asked_by: String::new(),
                 });
                 if self.attempt(&problem, None).is_some() {
-                    return Some(format!("ask for the yanked `{pin}` exactly, if you must have it"));
+                    return Some(format!("require the yanked `{pin}` exactly, if you must use it"));
                 }
             }
         }
@@ -237,11 +237,11 @@ impl Trial<'_> {
             Some(latest) => {
                 let latest = Timestamp(latest.0.div_ceil(1000) * 1000);
                 Some(format!(
-                    "admit what was published up to {latest} (`--exclude-newer {latest}`)"
+                    "allow releases up to {latest} (`--exclude-newer {latest}`)"
                 ))
             }
             None => {
-                Some("leave out `--exclude-newer`: not all releases say when they were published".to_owned())
+                Some("omit `--exclude-newer`: not all releases have a publication date".to_owned())
             }
         }
     }
@@ -323,7 +323,7 @@ impl Trial<'_> {
                 if let Some(version) = version_of(self.attempt(&problem, None), &replacement) {
                     let name = replacement.written_name();
                     found.push(format!(
-                        "override what others ask of {name} (`--override \"{}\"`), if you know that it works: that chooses {name} {version}",
+                        "override the requirements on {name} (`--override \"{}\"`), if you know that it works: that chooses {name} {version}",
                         replacement.told()
                     ));
                     break;

@@ -168,7 +168,7 @@ impl<'a> CandidateCache<'a> {
         for ((package, version), (code, reason)) in &*self.passed_over.borrow() {
             let chosen = resolution.packages.iter().find(|p| &p.name == package);
             if chosen.is_some_and(|chosen| &chosen.version < version) {
-                context.warn(code, format!("{package} {version} is passed over: {reason}"));
+                context.warn(code, format!("{package} {version} is skipped: {reason}"));
             }
         }
     }

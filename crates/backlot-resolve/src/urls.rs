@@ -141,7 +141,7 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
                 explanation: [
                     line(first),
                     line(other),
-                    format!("  {package} can only be one of these files"),
+                    format!("  {package} can only come from one of these files"),
                 ]
                 .join("\n"),
                 proposals: vec![format!(

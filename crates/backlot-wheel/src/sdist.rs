@@ -378,7 +378,7 @@ impl Names {
         let mut above = inner.parent();
         while let Some(folder) = above {
             if self.files.contains(&folder) {
-                return Err(format!("`{folder}` is a file and a folder"));
+                return Err(format!("`{folder}` is both a file and a folder"));
             }
             above = folder.parent();
             self.held += folder.as_str().len();

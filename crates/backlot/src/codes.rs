@@ -359,7 +359,7 @@ codes! {
     PROJECT_INVALID = "project::invalid", "An error, user: `pyproject.toml` or `asset.toml` is wrong.";
     PROJECT_NO_MODULE = "project::no_module", "An error, user: nothing to package.";
     PUBLISH_CANNOT_BE_INSTALLED = "publish::cannot_be_installed", "An error, conflict: a release that is to be published or copied could not be installed from there by the Python of this workspace, with all that is needed in turn; with `--force` a warning.";
-    PUBLISH_DIRECT_URL = "publish::direct_url", "A warning: a published asset needs a URL: every workspace that installs it must name that URL as well, and public indexes refuse it.";
+    PUBLISH_DIRECT_URL = "publish::direct_url", "A warning: a published asset needs a URL: every workspace that installs it has to specify that URL as well, and public indexes reject it.";
     PUBLISH_DIVERGED = "publish::diverged", "An error, conflict: a release is newer than the one that the output was edited from.";
     PUBLISH_FILES_IN_PUBLIC = "publish::files_in_public", "An error, config: a release with tracked files would get into a public repo, where no collection looks.";
     PUBLISH_LOCAL_URL = "publish::local_url", "An error, user: an asset to be published needs a `file://` URL.";

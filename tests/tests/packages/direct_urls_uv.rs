@@ -142,7 +142,7 @@ fn cases(server: &Server) -> Vec<Case> {
         refused(
             &[&table],
             &[&other],
-            &[&other, &table, "can only be one of these files"],
+            &[&other, &table, "can only come from one of these files"],
         ),
         refused(&["shot", &other], &[], &["and here it comes from"]),
     ]
@@ -198,7 +198,7 @@ fn a_url_of_a_package_is_passed_over(studio: &Studio, server: &Server, table: &s
     workspace(studio, "older");
     let run = studio.run(&["-w", "older", "install", "shot"]).ok();
     assert!(
-        run.stderr().contains("shot 2.0 is passed over"),
+        run.stderr().contains("shot 2.0 is skipped"),
         "{}",
         run.stderr()
     );

@@ -273,7 +273,7 @@ impl Given<'_> {
         if self.options.is_plain() {
             return Ok(());
         }
-        Err(self.bad("an endpoint, a region and `anonymous` are for buckets"))
+        Err(self.bad("an endpoint, a region and `anonymous` require a bucket"))
     }
 
     /// `scheme://host:port`

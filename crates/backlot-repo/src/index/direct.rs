@@ -77,10 +77,10 @@ impl Fetcher<'_> {
         };
         let (sha256, metadata) = found;
         if &metadata.package() != fetch.package {
-            return Err(fetch.bad(format!("its metadata is of {}", metadata.name)));
+            return Err(fetch.bad(format!("its metadata is for {}", metadata.name)));
         }
         if metadata.version != name.version {
-            return Err(fetch.bad(format!("its metadata is of version {}", metadata.version)));
+            return Err(fetch.bad(format!("its metadata is for version {}", metadata.version)));
         }
         Ok(DirectFile {
             kind,
@@ -109,7 +109,7 @@ impl Fetcher<'_> {
                     let found = self.0.block(self.download(fetch, kind, None, &progress))?;
                     let sha256 = found.map(|(sha256, _)| sha256).or(expected);
                     let path = sha256.and_then(|sha256| self.kept_file(fetch, sha256));
-                    path.ok_or_else(|| fetch.bad("it went away while it was looked at".to_owned()))?
+                    path.ok_or_else(|| fetch.bad("it disappeared while being read".to_owned()))?
                 }
             };
             // It is unpacked next and kept in that form.
@@ -332,10 +332,10 @@ fn kind_of(fetch: &DirectFetch<'_>) -> Result<(ReleaseKind, WheelName)> {
     };
     match found {
         Some((_, name)) if &name.package != fetch.package => {
-            Err(fetch.bad(format!("by its name it is of {}", name.package)))
+            Err(fetch.bad(format!("its file name is for {}", name.package)))
         }
         Some(found) => Ok(found),
-        None => Err(fetch.bad("by its name it is neither a wheel nor a source distribution".to_owned())),
+        None => Err(fetch.bad("its file name is not that of a wheel or source distribution".to_owned())),
     }
 }
 

@@ -224,7 +224,7 @@ fn index_url(text: &str) -> Result<Url> {
     // A text that is no URL may still hold a password, so it is not repeated.
     let mut url = Url::parse(text).map_err(|e| bad("…".to_owned(), &e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(bad(shown(&url), "only http and https are spoken").into());
+        return Err(bad(shown(&url), "only http and https are supported").into());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(bad(shown(&url), "it contains a user or password").into());

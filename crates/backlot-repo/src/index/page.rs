@@ -132,7 +132,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             match check(&file, name, &base, url) {
                 Ok(_) if !seen.insert(file.file.clone()) => listing.broken.push(BrokenRelease::new(
                     place_of(&base, &file),
-                    "the page has it twice; the first is used",
+                    "duplicate entry; the first is used",
                 )),
                 Ok(release) if release.is_sdist() => listing.sources.push(release),
                 Ok(release) => listing.releases.push(release),
@@ -152,7 +152,7 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
             let name = WheelName::parse_likely(&file.file, package);
-            let name = name.map_err(|_| "its name is not that of a wheel".to_owned())?;
+            let name = name.map_err(|_| "invalid wheel file name".to_owned())?;
             (ReleaseKind::Wheel, name)
         }
     };
@@ -161,11 +161,11 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
     }
     let url = base
         .join(&file.url)
-        .map_err(|e| format!("its link is no URL: {e}"))?;
+        .map_err(|e| format!("invalid link URL: {e}"))?;
     let (sha256, strong) = file.hashes.read()?;
     check_link(&url, page, sha256.is_some() || strong.is_some())?;
     if file.size.is_some_and(|size| size > MAX_WHEEL) {
-        return Err(format!("it says that it has {} bytes", file.size.unwrap_or(0)));
+        return Err(format!("it declares {} bytes", file.size.unwrap_or(0)));
     }
     let (has_metadata, metadata) = match file.core_metadata {
         CoreMetadata::Absent => (false, MetadataHashes::default()),
@@ -211,7 +211,7 @@ fn check_link(url: &Url, page: &Url, has_digest: bool) -> Result<(), String> {
         (_, scheme) => return Err(format!("its link is `{}:`, not http or https", tame(scheme, 20))),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("its link has a user or a password in it".to_owned());
+        return Err("its link contains a user or password".to_owned());
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ impl IndexRepo {
                         Ok(_) if !path.is_empty() || is_simple || is_index(&kept) => {
                             return Ok(candidate.into());
                         }
-                        Ok(_) => "a page of another kind".to_owned(),
+                        Ok(_) => "a page of a different kind".to_owned(),
                         Err(error) => error.to_string(),
                     },
                     Err(error) => error.to_string(),

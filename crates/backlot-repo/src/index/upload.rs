@@ -134,7 +134,7 @@ impl IndexRepo {
         });
         if let Some(hidden) = hidden {
             let message = format!(
-                "`{}` hides `{}`, which `{}` inherits and which has other bytes",
+                "`{}` hides `{}`, which `{}` inherits and which has different contents",
                 offer.file,
                 hidden.place(),
                 self.place()
@@ -196,7 +196,7 @@ impl IndexRepo {
                 to: backlot_net::follow(url, &response)
                     .map(|u| shown(&u))
                     .map_err(Error::from)?,
-                reason: "an upload is not redirected".to_owned(),
+                reason: "redirects are not followed for uploads".to_owned(),
             }));
         }
         if response.status().is_success() {

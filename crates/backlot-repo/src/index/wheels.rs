@@ -177,7 +177,7 @@ impl IndexRepo {
         match answer.status {
             200 => Ok(Some(bytes)),
             404 | 410 => {
-                let message = format!("`{}` is promised by its index and not there", shown(&url));
+                let message = format!("`{}` is listed by its index but missing", shown(&url));
                 self.warn_once("index::no_metadata", message);
                 Ok(None)
             }
@@ -304,7 +304,7 @@ impl IndexRepo {
         file::rename(staged.path(), &arrived)?;
         check_sound(release, &arrived)?;
         let message = format!(
-            "`{}` has no digest on its index; what arrived has {found}",
+            "`{}` has no digest on its index; the downloaded file has {found}",
             shown(&url)
         );
         self.warn_once("index::no_digest", message);
@@ -357,7 +357,7 @@ pub(crate) fn parse(release: &ReleaseFile, bytes: &[u8]) -> Result<Metadata> {
     };
     let metadata = Metadata::parse(&String::from_utf8_lossy(bytes)).map_err(|e| wrong(e.to_string()))?;
     if metadata.package() != release.package || metadata.version != release.version {
-        return Err(wrong(format!("it is of {} {}", metadata.name, metadata.version)).into());
+        return Err(wrong(format!("it is for {} {}", metadata.name, metadata.version)).into());
     }
     Ok(metadata)
 }

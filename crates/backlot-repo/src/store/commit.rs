@@ -186,7 +186,7 @@ impl ReleaseStore {
                 Ok(RenameOutcome::Exists) => {
                     return Err(self.in_the_way(
                         target,
-                        "something that is not a wheel has this name",
+                        "a file that is not a wheel has this name",
                         false,
                     ));
                 }

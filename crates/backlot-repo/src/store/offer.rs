@@ -131,7 +131,7 @@ impl ReleaseStore {
             Ok(healed) => (healed, late),
             Err(error) => {
                 let message = format!(
-                    "{} {} is published, but its index is not: {error}",
+                    "{} {} is published, but its index could not be updated: {error}",
                     offer.name.package, offer.name.version
                 );
                 context.warn("repo::unfinished_index", message);
@@ -222,7 +222,7 @@ impl ReleaseStore {
             .find(|(file, version)| *version == offer.name.version && *file != offer.file);
         if let Some((other, _)) = other {
             let message = format!(
-                "`{other}` was published at the same moment as `{}`: the version has two wheels",
+                "`{other}` was published at the same time as `{}`: the version has two wheels",
                 offer.file
             );
             context.warn("repo::several_wheels", message);

@@ -200,7 +200,7 @@ impl ReleaseStore {
             }
             any = true;
         }
-        let message = format!("the index of {name} was still changing; those who change it will finish it");
+        let message = format!("the index of {name} is being changed by other writers, who will complete it");
         context.warn("repo::busy_index", message);
         Ok(any)
     }
@@ -260,7 +260,7 @@ impl ReleaseStore {
                 return Ok(changed.into_iter().collect());
             }
         }
-        let message = "the root index was still changing; those who change it will finish it";
+        let message = "the root index is being changed by other writers, who will complete it";
         context.warn("repo::busy_index", message);
         Ok(changed.into_iter().collect())
     }

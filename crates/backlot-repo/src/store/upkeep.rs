@@ -182,7 +182,7 @@ impl ReleaseStore {
             }
         };
         if !is_placed {
-            return Err(self.in_the_way(&key, "somebody else changed it meanwhile", true));
+            return Err(self.in_the_way(&key, "it was changed concurrently", true));
         }
         objects.forget(&key);
         Ok(true)

@@ -165,7 +165,7 @@ impl BundleManifest {
                 return Err(format!("`{path}` is listed twice"));
             }
             if file.md5.is_some() != file.blake3.is_some() {
-                return Err(format!("`{path}` has one digest of two"));
+                return Err(format!("`{path}` has only one of two digests"));
             }
         }
         if !self.files.is_sorted_by(|a, b| a.path.as_str() < b.path.as_str()) {
@@ -175,7 +175,7 @@ impl BundleManifest {
             let path = file.path.as_str();
             let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
             if let Some(folder) = above.find(|folder| by_path.contains_key(folder)) {
-                return Err(format!("`{folder}` is a file and a folder"));
+                return Err(format!("`{folder}` is both a file and a folder"));
             }
         }
         let mut names = BTreeSet::new();

@@ -346,7 +346,7 @@ impl Opened {
         let wrong = |file: &BundleFile| BundleError::Damaged {
             path: import.bundle.path.clone(),
             file: file.path.to_string(),
-            reason: "is not the content that its manifest says".to_owned(),
+            reason: "does not match its manifest".to_owned(),
         };
         let objects = import.bundle.manifest.objects();
         let (trees, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(id, _)| id.tree);
@@ -375,7 +375,7 @@ impl Opened {
         for release in &import.tree.tracked {
             let pointers: Vec<TrackedPointer> = release.files.pointers.iter().map(promised).collect();
             if !backlot_dvc::all_cached(&pointers.iter().collect::<Vec<_>>(), &cache)? {
-                let reason = format!("it lacks files of {}", release.label);
+                let reason = format!("files of {} are missing", release.label);
                 return Err(import.bundle.invalid(reason));
             }
         }

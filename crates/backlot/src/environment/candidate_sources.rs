@@ -34,7 +34,7 @@ const PURE: Fit = (601, 0);
 const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 
 /// What is said of source distributions of public indexes.
-const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
+const FOREIGN_SOURCE: &str = "is a source distribution; from a public index only wheels are used";
 
 /// What is said of a release that a policy keeps from being chosen.
 pub(crate) const NOT_APPROVED: &str = "there but not approved";
@@ -496,7 +496,7 @@ fn check_requires(metadata: &Metadata) -> Result<()> {
     };
     Err(backlot_wheel::Error::BadMetadata {
         of: format!("{} {}", metadata.name, metadata.version),
-        reason: format!("its `Requires-Dist: {}` is not a requirement", printable(text)),
+        reason: format!("invalid requirement `Requires-Dist: {}`", printable(text)),
     }
     .into())
 }
@@ -582,12 +582,12 @@ impl CandidateSources<'_> {
             }
             let verb = if names.len() == 1 { "is" } else { "are" };
             facts.push(format!(
-                "{} {verb} not on the list of what may come from `{repo}`",
+                "{} {verb} not on the allowlist of `{repo}`",
                 names.join(", ")
             ));
             let them = if names.len() == 1 { "it" } else { "them" };
             helps.push(format!(
-                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]` with `repo allow {repo} {}`",
+                "to allow {them}, run `repo allow {repo} {}`, which changes `allow` in `[repos.{repo}]`",
                 names.join(" ")
             ));
         }

@@ -61,7 +61,7 @@ impl Opened {
                 && outputs.iter().all(|output| output.package() != package.name)
             {
                 let reason = format!(
-                    "it has {} as the output in `{path}`, which is not there",
+                    "it has {} as the output in `{path}`, which does not exist",
                     package.name
                 );
                 return Err(WorkspaceError::StaleLock { reason }.into());

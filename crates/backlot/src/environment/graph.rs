@@ -87,7 +87,7 @@ pub struct WhyReport {
 impl Opened {
     pub(crate) fn tree(&self, name: Option<&str>, invert: bool) -> Result<TreeReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
-            reason: "there is no backlot.lock".to_owned(),
+            reason: "backlot.lock does not exist".to_owned(),
         })?;
         let packages = self.nodes(&lock)?;
         self.warn_used(&lock, true)?;

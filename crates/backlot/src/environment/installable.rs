@@ -55,7 +55,7 @@ impl Opened {
         let env = self.marker_env()?;
         let python = metadata.requires_python.as_ref();
         if let Some(range) = python.filter(|range| !range.starts_at_most_at(env.python())) {
-            let reason = format!("it needs Python {range}, and this workspace has {}", env.python());
+            let reason = format!("it needs Python {range}, but this workspace has {}", env.python());
             return self.refuse_uninstallable(what, repo, reason, force);
         }
         if metadata.requires_dist.is_empty() {

@@ -256,7 +256,7 @@ impl Lock {
     pub(crate) fn load_to_replace(root: &Path, context: &Context) -> Result<Option<Self>> {
         match Self::load(root) {
             Err(error @ Error::Workspace(WorkspaceError::DamagedLock { .. })) => {
-                context.warn("lock::rewritten", format!("{error}; all of it is chosen again"));
+                context.warn("lock::rewritten", format!("{error}; resolving everything again"));
                 Ok(None)
             }
             loaded => loaded,

@@ -48,7 +48,7 @@ impl Opened {
                 Some((promised, found)) if fits => {
                     let of = &release.file;
                     let reason = format!(
-                        "one of its digests of `{of}` is right, and another is {promised} instead of {found}"
+                        "one digest of `{of}` matches, but another is {promised} instead of {found}"
                     );
                     return Err(contradiction(reason));
                 }

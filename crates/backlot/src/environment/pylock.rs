@@ -184,7 +184,7 @@ impl Pylock {
         let version = Version::parse(&pylock.lock_version).map_err(|e| bad(e.to_string()))?;
         let known = Specifiers::parse(">=1,<2").expect("a range");
         if !known.contains(&version) {
-            return Err(bad(format!("its lock-version is {version}; known is 1")));
+            return Err(bad(format!("unsupported lock-version {version}; expected 1")));
         }
         Ok(pylock)
     }
@@ -375,7 +375,7 @@ impl Opened {
             let output = output.ok_or_else(|| {
                 reader.refused(
                     &locked.name,
-                    "a folder, and no output of this workspace is its package",
+                    "a folder that is not an output of this workspace",
                 )
             })?;
             locked.version = output.project.metadata.version.clone();
@@ -386,9 +386,9 @@ impl Opened {
         } else {
             let what = match (&entry.vcs, &entry.sdist) {
                 _ if !entry.wheels.is_empty() && entry.version.is_some() => None,
-                (Some(_), _) => Some("a checkout of version control"),
+                (Some(_), _) => Some("a version control checkout"),
                 (_, Some(_)) if entry.version.is_some() => None,
-                _ => Some("nothing that could be installed, or no version"),
+                _ => Some("no installable file, or no version"),
             };
             if let Some(what) = what {
                 return Err(reader.refused(&locked.name, what));
@@ -415,7 +415,7 @@ impl Opened {
     ) -> Result<backlot_wheel::Metadata> {
         let name = locked.name.clone();
         if archive.subdirectory.is_some() {
-            return Err(reader.refused(&name, "a folder of an archive"));
+            return Err(reader.refused(&name, "a subfolder of an archive"));
         }
         let (sha256, strong) = archive.hashes.read();
         if sha256.is_none() && strong.is_empty() {
@@ -575,7 +575,7 @@ impl<'a> Reader<'a> {
         for package in packages {
             if let Some(other) = seen.insert(&package.name, &package.version) {
                 let name = &package.name;
-                let reason = format!("{name} has two entries here, {other} and {}", package.version);
+                let reason = format!("{name} has two entries, {other} and {}", package.version);
                 return Err(self.bad(reason));
             }
         }
@@ -596,7 +596,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let python = self.env.python();
-        Err(self.elsewhere(format!("{who} needs Python {range}, and here is {python}")))
+        Err(self.elsewhere(format!("{who} needs Python {range}, but this environment has {python}")))
     }
 
     fn elsewhere(&self, reason: String) -> Error {

@@ -30,7 +30,7 @@ impl Opened {
             return self.report(&EnvironmentPlan::default(), false, dry_run);
         }
         let lock = lock.ok_or_else(|| WorkspaceError::StaleLock {
-            reason: "there is no backlot.lock".to_owned(),
+            reason: "backlot.lock does not exist".to_owned(),
         })?;
         self.warn_used(&lock, true)?;
         let mut plan = self.plan_environment(Some(&lock), &lock, &outputs)?;

@@ -74,7 +74,7 @@ impl Opened {
                 moved => moved?,
             }
             let message =
-                format!("{name} in the cache was damaged and is removed; what needs it unpacks it again");
+                format!("{name} in the cache was damaged and has been removed; it is unpacked again when needed");
             self.context().warn("install::damaged_wheel", message);
             Ok(())
         };
@@ -122,7 +122,7 @@ impl Opened {
             if backlot_wheel::is_intact(&folder)? {
                 return Ok(folder);
             }
-            let message = format!("`{}` was damaged and is unpacked again", folder.display());
+            let message = format!("`{}` was damaged; unpacking it again", folder.display());
             self.context().warn("install::damaged_wheel", message);
             move_aside(&folder, &wheels)?;
         }
@@ -194,7 +194,7 @@ fn move_aside(folder: &Path, wheels: &Path) -> Result<()> {
 
 fn no_release(package: &LockedPackage) -> Error {
     let what = format!(
-        "{} {} with the digest that was chosen",
+        "{} {} with the locked digest",
         package.name, package.version
     );
     WorkspaceError::NoSuchRelease { what, nearest: None }.into()

@@ -79,7 +79,7 @@ impl Opened {
                     let why = found.first().map(|item| item.message.clone());
                     return Err(not_taken(
                         hook,
-                        why.unwrap_or_else(|| "it ended with 1".to_owned()),
+                        why.unwrap_or_else(|| "it exited with 1".to_owned()),
                     ));
                 }
             }

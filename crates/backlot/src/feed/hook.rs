@@ -66,7 +66,7 @@ impl Hook {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(is_plain) {
             return Err(format!(
-                "the name `{name}` is not made of letters, digits, `-` and `_`"
+                "the name `{name}` has characters other than letters, digits, `-` and `_`"
             ));
         }
         let target = match (section.command, section.url) {
@@ -75,7 +75,7 @@ impl Hook {
                 let url = Url::parse(&url).map_err(|error| format!("`url` of `{name}`: {error}"))?;
                 if !matches!(url.scheme(), "http" | "https") || url.password().is_some() {
                     return Err(format!(
-                        "`url` of `{name}` is not that of a web server, without a password"
+                        "`url` of `{name}` is not an HTTP URL without a password"
                     ));
                 }
                 let secret = section
@@ -90,7 +90,7 @@ impl Hook {
             Some(seconds) if seconds > 0.0 && seconds <= MAX_TIMEOUT => Duration::from_secs_f64(seconds),
             Some(_) => {
                 return Err(format!(
-                    "`timeout` of `{name}` is a number of seconds, up to 3600"
+                    "`timeout` of `{name}` has to be a number of seconds, up to 3600"
                 ));
             }
         };
@@ -131,7 +131,7 @@ fn own_program(words: Vec<String>, hook: &str) -> Result<Vec<String>, String> {
     match words.first() {
         None => Err(format!("a command of `{hook}` has no program")),
         Some(program) if program.contains('/') && !Path::new(program).is_absolute() => Err(format!(
-            "the program `{program}` of `{hook}` is neither an absolute path nor a name to be found in PATH"
+            "the program `{program}` of `{hook}` is not an absolute path or a name on PATH"
         )),
         Some(_) => Ok(words),
     }
@@ -151,7 +151,7 @@ impl Opened {
         for section in UserFile::load(path.as_deref())?.hook.unwrap_or_default() {
             let hook = Hook::of(section).map_err(bad)?;
             if hooks.iter().any(|known| known.name == hook.name) {
-                return Err(bad(format!("the name `{}` is there twice", hook.name)));
+                return Err(bad(format!("duplicate name `{}`", hook.name)));
             }
             hooks.push(hook);
         }

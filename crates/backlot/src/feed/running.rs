@@ -144,7 +144,7 @@ impl Opened {
             match failed {
                 Some(error) => {
                     self.context()
-                        .warn("hooks::repo_not_read", format!("it is tried again: {error}"));
+                        .warn("hooks::repo_not_read", format!("it will be retried: {error}"));
                     rest(pauses.next(None).unwrap_or(FIRST_PAUSE), self.context())?;
                 }
                 None => {

@@ -229,7 +229,7 @@ impl Opened {
                     .parse()
                     .map_err(|_| WorkspaceError::UnreadableRelease {
                         place: PathBuf::from(&output.name).into(),
-                        reason: format!("`{}` is not the name of tracked content", record.md5),
+                        reason: format!("invalid object name `{}`", record.md5),
                     })?,
             );
             out.size = Some(record.size);

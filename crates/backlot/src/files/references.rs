@@ -25,7 +25,7 @@ use crate::project::provenance::{PROVENANCE_FILE, made_pointers};
 use crate::workspace::Opened;
 
 /// What is wrong with a file that a record or a page names and that is gone.
-pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
+pub(crate) const NOT_THERE: &str = "it is missing, although the repo lists it";
 
 /// How many releases are asked for their pointers at once.
 const RELEASES: usize = 64;
@@ -166,7 +166,7 @@ impl Opened {
             if repo.is_public() {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),
-                    reason: "it is public, and no release with tracked files goes there".to_owned(),
+                    reason: "it is public, and cannot have releases with tracked files".to_owned(),
                 });
             } else {
                 repos.push(repo);

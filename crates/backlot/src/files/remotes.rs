@@ -171,7 +171,7 @@ impl Opened {
                     self.context().warn(
                         "gc::workspace_skipped",
                         format!(
-                            "`{}` does not use this remote and is passed over: {error}",
+                            "`{}` does not use this remote and was skipped: {error}",
                             root.display()
                         ),
                     );
@@ -272,18 +272,18 @@ impl Opened {
             condemned.into_iter().partition(|id| wanted.contains(id));
         let (name, place) = (source.name, source.remote.place());
         let way_out =
-            format!("`gc --remote {name} --restore` takes back what is condemned while it is there");
+            format!("`gc --remote {name} --restore` restores condemned objects while they still exist");
         if !condemned.is_empty() {
             let condemned = count(&condemned);
             let message = format!(
-                "a collection of {place} deletes {condemned} that are needed, and copied now: {way_out}"
+                "a collection of {place} is deleting {condemned} that are needed and being copied: {way_out}"
             );
             self.context().warn("store::condemned", message);
         }
         if all && !left.is_empty() {
             let left = count(&left);
             let message = format!(
-                "a collection of {place} deletes {left} that nothing here needs, and that are not copied: {way_out}"
+                "a collection of {place} is deleting {left} that are not needed here and not copied: {way_out}"
             );
             self.context().warn("store::condemned", message);
         }

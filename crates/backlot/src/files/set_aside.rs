@@ -198,7 +198,7 @@ impl Opened {
             Err(Error::Edit(EditError::DamagedRecord { reason, .. })) => {
                 let damaged = damaged_place(self);
                 let message = format!(
-                    "`{}` cannot be read ({reason}) and is `{}` now: what earlier pulls set aside is in the cache, under names that only it has",
+                    "`{}` cannot be read ({reason}) and was renamed to `{}`: files set aside by earlier pulls remain in the cache, but only this record has their names",
                     path.display(),
                     damaged.display()
                 );

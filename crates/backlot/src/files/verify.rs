@@ -169,7 +169,7 @@ impl VerifyReport {
         let mut ways = Vec::new();
         if self.cache.iter().any(ObjectReport::has_damage) {
             ways.push(
-                "`pull` fetches again what the cache lost, `add` stores again what outputs have".to_owned(),
+                "run `pull` to fetch files missing in the cache again, or `add` to store those of outputs again".to_owned(),
             );
         }
         for remote in self
@@ -180,7 +180,7 @@ impl VerifyReport {
         {
             let named = remote.name.iter().map(|name| format!(" --remote {name}"));
             ways.push(format!(
-                "`repair{}` stores again what is wrong on the remote",
+                "run `repair{}` to replace damaged or missing objects on the remote",
                 named.collect::<String>()
             ));
         }
@@ -188,22 +188,22 @@ impl VerifyReport {
             ways.push("`install --repair` mends inputs".to_owned());
         }
         if files_of(self.tracked.as_ref()) > 0 {
-            ways.push("`pull --force` places the tracked files of inputs anew".to_owned());
+            ways.push("run `pull --force` to replace the tracked files of inputs".to_owned());
         }
         for repo in &self.repos {
             if !repo.damaged.is_empty() {
-                ways.push(format!("`repair --repo {}` brings back its files", repo.repo));
+                ways.push(format!("run `repair --repo {}` to restore its files", repo.repo));
             }
             if !repo.stale.is_empty() {
                 ways.push(format!(
-                    "`repo reindex {}` makes its pages and sidecars again",
+                    "run `repo reindex {}` to rebuild its pages and sidecars",
                     repo.repo
                 ));
             }
         }
         if self.unpacked.iter().any(|unpacked| !unpacked.damaged.is_empty()) {
             ways.push(
-                "`install --repair` removes damaged unpacked wheels from the cache, and what needs one unpacks it again"
+                "run `install --repair` to remove damaged unpacked wheels from the cache; they are unpacked again when needed"
                     .to_owned(),
             );
         }

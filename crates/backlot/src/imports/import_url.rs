@@ -62,7 +62,7 @@ fn name_of(source: &NamedSource) -> Result<String, ImportError> {
     name.filter(|name| !name.is_empty())
         .ok_or_else(|| ImportError::BadSource {
             source_url: source.shown(),
-            reason: "it has no name at its end: name the path that it gets".to_owned(),
+            reason: "it does not end in a file name: specify the target path".to_owned(),
         })
 }
 

@@ -248,7 +248,7 @@ pub(crate) fn compare_source(
         return Ok(match sizes {
             Some(sizes) => Compared::Differs(sizes),
             None if now.seen.is_some() && now.seen == notes.seen => Compared::Same,
-            None => Compared::Unsure("it was written since, with the same size".to_owned()),
+            None => Compared::Unsure("it was modified since, with the same size".to_owned()),
         });
     };
     if state == before.state {
@@ -257,7 +257,7 @@ pub(crate) fn compare_source(
     Ok(match (&before.state, &state) {
         // What was compared by content before has a tag now, or the other way round: the content tells.
         (SourceState::Content { id, .. }, SourceState::Etag(_)) if !id.tree && sizes.is_none() => {
-            Compared::Unsure("it has a tag now, and had none".to_owned())
+            Compared::Unsure("it has an ETag now, but had none before".to_owned())
         }
         (
             SourceState::Content {

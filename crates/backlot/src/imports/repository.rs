@@ -243,7 +243,7 @@ impl Opened {
                 None => Err(ImportError::Git {
                     repository: pointer.path.display().to_string(),
                     reason: format!(
-                        "`{path}` is tracked by DVC, and the repository names no remote that has it"
+                        "`{path}` is tracked by DVC, but no remote of the repository has it"
                     ),
                 }
                 .into()),
@@ -316,7 +316,7 @@ fn check_address(url: &str) -> Result<(), ImportError> {
         reason: reason.to_owned(),
     };
     if url.starts_with('-') {
-        return Err(bad("it is not an address"));
+        return Err(bad("it is not a URL"));
     }
     if url::Url::parse(url).is_ok_and(|url| url.password().is_some()) {
         return Err(bad("it contains credentials"));
@@ -375,7 +375,7 @@ fn check_proof(path: &RelPath, out: &Out, cache: &Cache) -> Result<()> {
     match judge(id, proof, manifest.as_ref(), &digests) {
         Some(false) => Err(ImportError::Damaged {
             source_url: path.to_string(),
-            found: "content with another BLAKE3".to_owned(),
+            found: "content with a different BLAKE3".to_owned(),
             announced: proof.to_hex(),
         }
         .into()),

@@ -288,7 +288,7 @@ impl Opened {
             let from = match spellings(&address) {
                 Some((ours, _)) => self.in_store(&ours, &StoreOptions::default())?,
                 None if address.contains("://") => {
-                    return Err(bad(text, "that remote is only read as one").into());
+                    return Err(bad(text, "that remote can only be used as a remote").into());
                 }
                 None => ImportFrom::Local(plain(Path::new(&address))),
             };
@@ -299,7 +299,7 @@ impl Opened {
             });
         }
         let (ours, written) =
-            spellings(text).ok_or_else(|| bad(text, "it is of no kind that is known here"))?;
+            spellings(text).ok_or_else(|| bad(text, "unsupported scheme"))?;
         Ok(NamedSource {
             from: self.in_store(&ours, &options_of(fs_config.as_ref()))?,
             text: written.trim_end_matches('/').to_owned(),
@@ -400,7 +400,7 @@ fn check_public(text: &str, url: &Url) -> Result<(), ImportError> {
     if signed {
         return Err(bad(
             text,
-            "its query is a signature or a key, which would be in the pointer and in every release",
+            "its query contains a signature or key, which would be stored in the pointer and in every release",
         ));
     }
     Ok(())

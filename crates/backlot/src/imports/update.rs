@@ -410,7 +410,7 @@ pub(crate) fn importing_of(pointer: TrackedPointer, asset: &str) -> Importing {
 
 fn weakness(known: &KnownState) -> Option<String> {
     let state = known.state.as_ref().and_then(SourceState::weakness);
-    let dated = "the server gives no checksum of it, so only size and date are compared";
+    let dated = "the server sends no checksum, so only size and date are compared";
     state
         .or_else(|| known.seen.is_some().then_some(dated))
         .map(ToOwned::to_owned)

@@ -77,7 +77,7 @@ impl PullFrom {
                 Err(backlot_dvc::Error::Pipeline(error)) => {
                     context.warn(
                         error.code(),
-                        format!("{error}; it is on the remote {name} and passed over"),
+                        format!("{error}; skipped on the remote {name}"),
                     );
                 }
                 Err(error) => return Err(error),

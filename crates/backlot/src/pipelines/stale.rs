@@ -42,7 +42,7 @@ impl StageState {
         match self {
             Self::UpToDate => "up to date",
             Self::Stale => "stale",
-            Self::NeedsStale => "needs a stale stage",
+            Self::NeedsStale => "depends on a stale stage",
             Self::Restorable => "restorable",
             Self::Unrecorded => "not recorded",
             Self::Blocked => "blocked",
@@ -142,7 +142,7 @@ fn described(one: &StageStatus) -> String {
     let name = one.stage.rsplit(':').next().unwrap_or(&one.stage);
     let why = match (one.why.first(), one.because.first()) {
         (Some(why), _) => why.clone(),
-        (None, Some(because)) => format!("it needs {because}, which is stale"),
+        (None, Some(because)) => format!("it depends on {because}, which is stale"),
         (None, None) => one.state.as_str().to_owned(),
     };
     format!("{name} ({why})")
@@ -181,7 +181,7 @@ fn states(plan: &Plan, found: &Found, graph: &Graph) -> Vec<StageStatus> {
         let why = if is_made {
             planned.why.clone()
         } else {
-            vec!["it was never run".to_owned()]
+            vec!["never run".to_owned()]
         };
         let is_settled = state.is_settled();
         rows.push(StageStatus {

@@ -185,7 +185,7 @@ impl Opened {
                     listing,
                 }),
                 Err(error) => {
-                    let message = format!("whether releases are in `{}` is not known: {error}", entry.name);
+                    let message = format!("cannot determine which releases are in `{}`: {error}", entry.name);
                     self.context().warn(error.code(), message);
                     unread.insert(entry.name.clone());
                 }
@@ -237,7 +237,7 @@ impl Opened {
     fn base_record(&self, output: &Output) -> Result<BaseFile> {
         read(&output.project.root, &mut |path, reason| {
             let message = format!(
-                "`{}` cannot be read, so which release {} was edited from is not known: {reason}",
+                "cannot read `{}`, so the release that {} was edited from is unknown: {reason}",
                 path.display(),
                 output.name
             );

@@ -159,7 +159,7 @@ impl Opened {
                     .any(|folder| backlot_wheel::has_module(folder, module))
         };
         for script in backlot_wheel::broken_scripts(&project.entry_points, &has) {
-            let message = format!("the script `{}` cannot work: {}", script.name, script.reason);
+            let message = format!("the script `{}` is unusable: {}", script.name, script.reason);
             self.context().warn("build::broken_script", message);
         }
     }

@@ -197,7 +197,7 @@ impl Opened {
                 Fit::Differs(_) => self.context().warn(
                     "copy::other_bytes",
                     format!(
-                        "{package} {version} in {} has other bytes than in {}; it stays as it is",
+                        "{package} {version} in {} has different contents than in {}; it was left unchanged",
                         options.to, options.from
                     ),
                 ),
@@ -258,7 +258,7 @@ impl Opened {
             .into_iter()
             .max_by_key(|r| (!r.version.is_prerelease(), r.version.clone()));
         best.ok_or_else(|| {
-            let what = format!("`{requirement}` (looked in `{name}`)");
+            let what = format!("`{requirement}` (searched `{name}`)");
             WorkspaceError::NoSuchRelease { what, nearest: None }.into()
         })
     }

@@ -254,7 +254,7 @@ impl Opened {
     ) {
         if let Err(error) = self.try_note_parts(used, (package, version), repo, remote) {
             let message = format!(
-                "{package} {version} is published, but that could not be noted beside its parts, which are kept until they are too old; publishing again notes it: {error}"
+                "{package} {version} is published, but its parts could not be marked as released and are kept until they expire; publish again to mark them: {error}"
             );
             self.context().warn("parts::not_noted", message);
         }
@@ -280,7 +280,7 @@ impl Opened {
         for part in &found.parts {
             if state_of(part, &found) == PartState::Late {
                 let message = format!(
-                    "the part {} of {} came too late for {package} {version}, which does not have it",
+                    "the part {} of {} arrived too late for {package} {version}, which does not contain it",
                     part.name, part.head.node
                 );
                 self.context().warn("parts::late", message);

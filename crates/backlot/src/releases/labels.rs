@@ -69,7 +69,7 @@ pub struct LabelReport {
 fn check_own(label: &str) -> Result<()> {
     let checked = match check_label(label) {
         Ok(()) if label == LATEST_APPROVED => {
-            Err("it is always at the newest approved release, and not moved by hand")
+            Err("it always follows the newest approved release and cannot be moved manually")
         }
         checked => checked,
     };

@@ -80,7 +80,7 @@ pub struct MirrorConflict {
 
 /// The two repos say different things under one name; the report tells which.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{to} has {} with other bytes than {from}", backlot_core::text::count(*count as u64, "release"))]
+#[error("{to} has {} with different contents than {from}", backlot_core::text::count(*count as u64, "release"))]
 pub struct ReposDiffer {
     /// The repo that was read.
     pub from: String,
@@ -99,7 +99,7 @@ impl Diagnostic for ReposDiffer {
     }
     fn help(&self) -> Option<String> {
         Some(
-            "a release is never replaced: find out which is right, and publish it under a new version"
+            "a release is never replaced: determine which one is correct, and publish it under a new version"
                 .to_owned(),
         )
     }

@@ -339,7 +339,7 @@ impl Parts {
         (pushed.objects, pushed.sent) = (stored.report.objects, stored.report.sent);
         if let Some(release) = stored.late.first() {
             let message = format!(
-                "{} {} was released from the job `{}` before; it does not have this part",
+                "{} {} was already released from the job `{}`, without this part",
                 release.package, release.version, head.job
             );
             context.warn("parts::late", message);

@@ -391,7 +391,7 @@ impl Opened {
             self.context().warn(
                 "publish::direct_url",
                 format!(
-                    "{} needs `{told}`: every workspace that installs it must name that URL as well, and public indexes refuse it",
+                    "{} needs `{told}`: every workspace that installs it has to specify that URL as well, and public indexes reject it",
                     output.name
                 ),
             );

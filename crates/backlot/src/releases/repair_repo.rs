@@ -120,12 +120,12 @@ impl Opened {
         };
         let known = damaged.expected.as_ref();
         let Some((expected, sha256)) = known.and_then(|expected| Some((expected, expected.digest()?))) else {
-            report.lost.push(lost("its digest is not known"));
+            report.lost.push(lost("its digest is unknown"));
             return Ok(());
         };
         let (found, problems) = self.find_file(expected, sha256, entry, from, stage)?;
         let Some((copy, source)) = found else {
-            let why = format!("the file with the SHA-256 {sha256} is nowhere else");
+            let why = format!("no other copy of the file with SHA-256 {sha256} was found");
             let why = std::iter::once(why)
                 .chain(problems)
                 .collect::<Vec<_>>()

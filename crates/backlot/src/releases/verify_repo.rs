@@ -74,7 +74,7 @@ impl Opened {
             if matches!(repo, Repo::Index(_)) {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),
-                    reason: "it is an index over HTTP, whose files are checked at each download".to_owned(),
+                    reason: "it is an HTTP index, whose files are verified on download".to_owned(),
                 });
             } else {
                 reports.push(self.verify_repo(entry, &repo)?);
@@ -176,7 +176,7 @@ impl Opened {
     ) -> Result<(u64, Option<String>)> {
         let other = |found: Sha256| {
             let is_other = expected.is_some_and(|expected| !expected.admits(found));
-            is_other.then(|| format!("it has the SHA-256 {found}, and was published with another"))
+            is_other.then(|| format!("it has SHA-256 {found}, but was published with a different one"))
         };
         if release.is_sdist()
             && release.sha256.is_none()

@@ -223,7 +223,7 @@ impl Opened {
             Some(lock) if fits => lock.conda.clone(),
             _ if locked => {
                 return Err(WorkspaceError::StaleLock {
-                    reason: "the external packages changed since it was written, or it is of another kind of machine"
+                    reason: "the external packages changed since it was written, or it is for another platform"
                         .to_owned(),
                 }
                 .into());

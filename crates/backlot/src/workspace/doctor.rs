@@ -74,7 +74,7 @@ impl Diagnostic for ProblemsFound {
         Class::Environment
     }
     fn help(&self) -> Option<String> {
-        Some("do what the report says of each, then run `doctor` again".to_owned())
+        Some("follow the advice in the report, then run `doctor` again".to_owned())
     }
 }
 
@@ -182,9 +182,9 @@ impl Opened {
             Some(LinkMode::Copy) if links.len() > 1 => HealthCheck::warning(
                 name,
                 format!(
-                    "of {wanted}, only copying works between the cache and this workspace: files take their space twice"
+                    "of {wanted}, only copying works between the cache and this workspace: files use twice the space"
                 ),
-                "put the cache on a disk that has reflinks and on which the workspace is, or allow hard links with `config set links reflink hardlink copy`",
+                "put the cache on the disk of the workspace, with a file system that supports reflinks, or allow hard links with `config set links reflink hardlink copy`",
             ),
             Some(mode) => HealthCheck::ok(name, format!("files are placed by {mode}")),
             None => HealthCheck {
@@ -212,14 +212,14 @@ impl Opened {
                 .unwrap_or_default())
         };
         match tried() {
-            Ok(skew) if skew <= SKEW => HealthCheck::ok(name, "that of the workspace's disk is the same"),
+            Ok(skew) if skew <= SKEW => HealthCheck::ok(name, "in sync with the workspace's disk"),
             Ok(skew) => HealthCheck::warning(
                 name,
                 format!(
-                    "it is {} s away from that of the workspace's disk",
+                    "it differs by {} s from that of the workspace's disk",
                     skew.as_secs()
                 ),
-                "set the clocks of both by NTP: the order of releases and events goes by them",
+                "synchronise both clocks with NTP: releases and events are ordered by time",
             ),
             Err(error) => HealthCheck::problem(name, &error),
         }
@@ -305,14 +305,14 @@ fn join(links: &[LinkMode]) -> String {
 fn check_folder(name: &str, folder: &Path) -> HealthCheck {
     let place = folder.display();
     if !folder.is_dir() {
-        return HealthCheck::ok(name, format!("`{place}` is made when it is needed"));
+        return HealthCheck::ok(name, format!("`{place}` is created when needed"));
     }
     if file::is_writable(folder) {
         return HealthCheck::ok(name, format!("`{place}`"));
     }
     HealthCheck::warning(
         name,
-        format!("`{place}` cannot be written to"),
+        format!("`{place}` is not writable"),
         "ask its owner for write access, or use another folder",
     )
 }
@@ -330,7 +330,7 @@ fn check_disk(name: &str, folder: &Path) -> HealthCheck {
                 text::bytes(space.free),
                 text::bytes(space.all)
             ),
-            "`cache clean` makes room where the cache is",
+            "`cache clean` frees space on the disk of the cache",
         ),
         Ok(space) => HealthCheck::ok(name, format!("{} free", text::bytes(space.free))),
         Err(error) => HealthCheck::problem(name, &error.into()),
@@ -344,7 +344,7 @@ fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
     let mode = fs::metadata(folder).ok()?.permissions().mode();
     let place = folder.display();
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-        let message = format!("everybody may write to `{place}`, and remove what others made there");
+        let message = format!("everyone can write to `{place}` and remove files of others");
         return Some(HealthCheck::warning(
             name,
             message,
@@ -353,7 +353,7 @@ fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
     }
     if mode & 0o020 != 0 && mode & 0o2000 == 0 {
         let message = format!(
-            "what is made in `{place}` belongs to the group of its creator, not to that of the folder"
+            "new files in `{place}` get the group of their creator, not that of the folder"
         );
         return Some(HealthCheck::warning(
             name,

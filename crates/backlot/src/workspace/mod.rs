@@ -280,7 +280,7 @@ impl Opened {
             if !own.is_dir() {
                 let (configured, own) = (configured.display(), own.display());
                 let message = format!(
-                    "the cache `{configured}` cannot be written to: it is read, and new files go to `{own}`"
+                    "the cache `{configured}` is not writable: it is only read, and new files go to `{own}`"
                 );
                 self.context.warn("cache::read_only", message);
             }

@@ -165,7 +165,7 @@ impl Opened {
         if !ReleaseStore::knows(place) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_repo::Error::BadStore {
                 url: name.to_owned(),
-                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                reason: "an endpoint, a region, `anonymous` and a site cache require a store with a URL"
                     .to_owned(),
             }));
         }
@@ -223,7 +223,7 @@ impl Opened {
             }
             let (url, made) = IndexRepo::create(&network, name, place, bases)?;
             if !made {
-                let message = format!("`{url}` is there already and stays as it is");
+                let message = format!("`{url}` already exists and is unchanged");
                 self.context().warn("index::exists", message);
             }
             return Ok(url);
@@ -345,7 +345,7 @@ impl Opened {
         if !is_store_url(url) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_store::Error::BadRemote {
                 url: name.to_owned(),
-                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                reason: "an endpoint, a region, `anonymous` and a site cache require a store with a URL"
                     .to_owned(),
             }));
         }

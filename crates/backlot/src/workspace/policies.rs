@@ -147,7 +147,7 @@ pub(crate) fn check_label(label: &str) -> Result<(), &'static str> {
         return Err("a label has 1 to 64 lower-case letters, digits, `-`, `_` and `.`");
     }
     if !label.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Err("a label begins with a letter");
+        return Err("a label starts with a letter");
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ impl Diagnostic for AssetsLeftOut {
         self.class
     }
     fn help(&self) -> Option<String> {
-        Some("everything else was done; the report says what is wrong with each".to_owned())
+        Some("everything else was done; the report lists the problem of each".to_owned())
     }
 }
 
@@ -94,7 +94,7 @@ impl Opened {
     /// Warn of assets that could not be read, so that what they need is not known.
     pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
         for one in problems {
-            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            let message = format!("`{}` is skipped: {}", one.asset, one.message);
             self.context().warn("output::left_out", message);
         }
     }

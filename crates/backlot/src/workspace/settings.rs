@@ -164,7 +164,7 @@ fn check_caches(root: &Path, config: &Config, user: &UserFile, user_path: &Path)
         .as_ref()
         .is_some_and(|cache| cache.as_os_str().is_empty())
     {
-        return Err(bad(user_path, "`cache` is empty; name a folder, or leave it out"));
+        return Err(bad(user_path, "`cache` is empty; set a folder, or omit it"));
     }
     Ok(())
 }

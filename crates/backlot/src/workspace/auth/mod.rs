@@ -184,7 +184,7 @@ impl AuthTarget {
             reason: reason.to_owned(),
         };
         if !self.url.contains("://") {
-            return Err(bad("it is neither a URL nor the name of a repo or remote of this workspace").into());
+            return Err(bad("it is not a URL or the name of a repo or remote of this workspace").into());
         }
         let url = Url::parse(&self.url).map_err(|e| bad(&e.to_string()))?;
         let address = credentials_url(&url, &self.options);

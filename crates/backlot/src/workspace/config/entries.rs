@@ -203,15 +203,15 @@ fn list_of(name: &str, table: &dyn TableLike) -> Result<Option<Vec<AllowedName>>
     };
     let wrong = |what: &str| Err(format!("`repos.{name}.allow` {what}"));
     if !public {
-        return wrong("is for a repo that has `public = true`; everything in this one may be used");
+        return wrong("requires a repo with `public = true`; other repos have no allowlist");
     }
     let Some(array) = item.as_array() else {
-        return wrong("is not a list of names of packages");
+        return wrong("is not a list of package names");
     };
     let mut list = Vec::with_capacity(array.len());
     for name_of_package in array {
         let Some(text) = name_of_package.as_str() else {
-            return wrong("is not a list of names of packages");
+            return wrong("is not a list of package names");
         };
         match AllowedName::parse(text) {
             Ok(allowed) => list.push(allowed),
@@ -233,7 +233,7 @@ pub(super) fn read_lists(repos: &mut [RepoEntry], all: Option<&dyn TableLike>) -
         entry.public = list_of(&entry.name, table)?;
         if entry.public.is_some() && !is_url(&entry.place) {
             return Err(format!(
-                "`[repos.{}]` is a folder, and `public` is for what lies behind a URL",
+                "`[repos.{}]` is a folder, and `public` requires a URL",
                 entry.name
             ));
         }

@@ -31,12 +31,12 @@ fn check_policies(document: &DocumentMut) -> Result<(), String> {
     let is_wrong = |table: &dyn TableLike| table.get("policy").is_some_and(|item| !item.is_str());
     let workspace = document.get("workspace").and_then(Item::as_table_like);
     if workspace.is_some_and(is_wrong) {
-        return Err("`workspace.policy` is not the name of an asset".to_owned());
+        return Err("`workspace.policy` is not an asset name".to_owned());
     }
     let repos = document.get("repos").and_then(Item::as_table_like);
     let mut repos = repos.into_iter().flat_map(TableLike::iter);
     match repos.find(|(_, repo)| repo.as_table_like().is_some_and(is_wrong)) {
-        Some((name, _)) => Err(format!("`repos.{name}.policy` is not the name of an asset")),
+        Some((name, _)) => Err(format!("`repos.{name}.policy` is not an asset name")),
         None => Ok(()),
     }
 }
@@ -256,11 +256,11 @@ impl Config {
     fn check_sources(&self) -> Result<(), String> {
         let known = |repo: &String| self.repos.iter().any(|r| &r.name == repo);
         if let Some(repo) = self.policies.repos.keys().find(|repo| !known(repo)) {
-            return Err(format!("`policy.repos.{repo}` names a repo which is not there"));
+            return Err(format!("`policy.repos.{repo}` refers to an unknown repo"));
         }
         match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
             Some((package, repo)) => Err(format!(
-                "`sources.{package}` names the repo `{repo}`, which is not there"
+                "`sources.{package}` refers to the unknown repo `{repo}`"
             )),
             None => Ok(()),
         }

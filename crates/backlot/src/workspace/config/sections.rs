@@ -41,7 +41,7 @@ pub(super) fn read_localize(document: &DocumentMut) -> Result<BTreeMap<PackageNa
                 Some("always") => Ok((package, Localize::Always)),
                 Some("on-demand") => Ok((package, Localize::OnDemand)),
                 _ => Err(format!(
-                    "`localize.{name}` is neither \"always\" nor \"on-demand\""
+                    "`localize.{name}` is not \"always\" or \"on-demand\""
                 )),
             }
         })
@@ -84,14 +84,14 @@ impl PublishLimits {
             Some(item) => item
                 .as_integer()
                 .and_then(|bytes| u64::try_from(bytes).ok())
-                .ok_or_else(|| format!("`publish.{key}` is a number of bytes")),
+                .ok_or_else(|| format!("`publish.{key}` has to be a number of bytes")),
         };
         limits.largest_file = bytes(table, "largest-file", limits.largest_file)?;
         limits.largest_wheel = bytes(table, "largest-wheel", limits.largest_wheel)?;
         if let Some(item) = table.get("media") {
             limits.media = item
                 .as_bool()
-                .ok_or_else(|| "`publish.media` is true or false".to_owned())?;
+                .ok_or_else(|| "`publish.media` has to be true or false".to_owned())?;
         }
         Ok(limits)
     }
@@ -125,7 +125,7 @@ pub(super) fn rules(document: &DocumentMut) -> Result<Rules, String> {
         let package = PackageName::of_asset(name).map_err(|e| format!("`sources`: {e}"))?;
         let repo = item
             .as_str()
-            .ok_or_else(|| format!("`sources.{name}` is not the name of a repo"))?;
+            .ok_or_else(|| format!("`sources.{name}` is not a repo name"))?;
         rules.sources.insert(package, repo.to_owned());
     }
     Ok(rules)

@@ -98,14 +98,14 @@ impl Opened {
                 CacheUserState::Missing => {}
                 CacheUserState::Damaged => {
                     let message = format!(
-                        "`{}` is damaged and names no workspace: what only that one needs counts as not needed",
+                        "`{}` is damaged and does not name a workspace: files that only that workspace needs count as unneeded",
                         path.display()
                     );
                     self.context().warn("gc::unreadable_workspace", message);
                 }
                 CacheUserState::Unreadable => {
                     let message = format!(
-                        "`{}` uses this cache and cannot be read: what only it needs counts as not needed",
+                        "`{}` uses this cache but cannot be read: files that only it needs count as unneeded",
                         path.display()
                     );
                     self.context().warn("gc::unreadable_workspace", message);
