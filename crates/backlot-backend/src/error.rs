@@ -1,7 +1,7 @@
-//! What can go wrong between us and a store of objects.
+//! Errors of object stores.
 //!
-//! Invariant: nothing in a message is secret, and every text that a server said is cut and stripped of control characters.
-//! Deliberately absent: what a missing object means, which is an answer and no error.
+//! Invariant: nothing in a message is secret, and every text from a server is cut and stripped of control characters.
+//! Deliberately absent: missing objects, which are a result and not an error.
 
 use backlot_core::{Cancelled, Class, FileError};
 
@@ -14,7 +14,7 @@ use self::NoNetwork as NetworkError;
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a store did not do what it was asked.
+/// Why an operation on a store failed.
 ///
 /// ```
 /// use backlot_backend::{Error, StoreOptions, open};
@@ -38,7 +38,7 @@ pub enum Error {
     BadStore {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// It refused, or did not answer.
@@ -46,7 +46,7 @@ pub enum Error {
     Store {
         /// The object or folder it was asked about.
         place: String,
-        /// What happened, without anything secret.
+        /// The reason, without secrets.
         reason: String,
         /// Whether the same may work later.
         temporary: bool,
@@ -56,7 +56,7 @@ pub enum Error {
     NoExclusiveCreate {
         /// The store.
         place: String,
-        /// What it lacks, or did when it was tried.
+        /// The missing feature, or the result of the test.
         reason: String,
     },
     /// An SSH server whose host key is in no file of known hosts.
@@ -76,7 +76,7 @@ pub enum Error {
         host: String,
         /// The kind and the fingerprint of the key that it showed.
         shown: String,
-        /// What speaks against it.
+        /// The reason for the refusal.
         reason: String,
     },
     /// An SSH server that does not let us in.
@@ -84,11 +84,11 @@ pub enum Error {
     SignIn {
         /// The server.
         host: String,
-        /// Who we are to it.
+        /// The user.
         user: String,
-        /// What was tried, without anything secret.
+        /// The methods tried, without secrets.
         tried: String,
-        /// What the variables that could hold credentials begin with.
+        /// The prefix of the variables that could contain credentials.
         variables: String,
     },
     /// The network could not be used.
@@ -102,7 +102,7 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
 }
 
-/// In place of the errors of the network where no kind of service is built in: there is none.
+/// Stands in for network errors if no kind of service is built in.
 #[cfg(not(feature = "services"))]
 #[derive(Clone, Copy, Debug)]
 pub enum NoNetwork {}

@@ -1,6 +1,6 @@
-//! What the system refused: file operations, with the path they were about.
+//! Failed file operations, with their paths.
 //!
-//! Invariant: a message names no temporary, which is gone when somebody reads it. Deliberately absent: the operations.
+//! Invariant: a message names no temporary, which no longer exists when it is read. Deliberately absent: the operations.
 
 use std::error::Error;
 use std::fmt;

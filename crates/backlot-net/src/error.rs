@@ -1,7 +1,7 @@
-//! What can go wrong between us and a server.
+//! Errors of network requests.
 //!
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
-//! said is cut and stripped of control characters. Deliberately absent: what an answer means to whoever asked.
+//! said is cut and stripped of control characters. Deliberately absent: the meaning of a response to the caller.
 
 use std::path::PathBuf;
 
@@ -30,9 +30,9 @@ pub enum Error {
     /// No answer, or one that broke off, however often it was asked.
     #[error("no response from `{url}`: {reason} (after {attempts} {})", if *attempts == 1 { "attempt" } else { "attempts" })]
     Unreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// What happened last.
+        /// The last failure.
         reason: String,
         /// How often it was asked.
         attempts: u32,
@@ -40,29 +40,29 @@ pub enum Error {
     /// An answer that is neither the thing nor a reason to believe it is not there.
     #[error("`{url}` answered {status}{}", said(reason))]
     Refused {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// 401 or 403.
     #[error("`{url}` {} (HTTP status {status})", if *sent { "rejected the credentials" } else { "requires credentials" })]
     Denied {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
         /// Whether credentials were sent.
         sent: bool,
-        /// What the variables that could hold credentials begin with; empty where none could.
+        /// The prefix of the variables that could contain credentials; empty if there are none.
         variables: String,
     },
     /// A redirect that is not followed.
     #[error("`{url}` redirects to `{to}`: {reason}")]
     Redirect {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// Where it leads.
         to: String,
@@ -72,7 +72,7 @@ pub enum Error {
     /// An answer larger than anything of its kind.
     #[error("`{url}` sent more than {limit} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The most that is taken.
         limit: u64,
@@ -114,7 +114,7 @@ pub enum Error {
         command: String,
         /// The server, with its port if that is not the usual one.
         host: String,
-        /// What happened; nothing that the helper said.
+        /// The reason, without any output of the helper.
         reason: String,
     },
     /// A file of credentials that others than its owner can read.
@@ -130,7 +130,7 @@ pub enum Error {
     BadFile {
         /// The file.
         path: PathBuf,
-        /// Why not; nothing of what is in it.
+        /// The reason, without any contents of the file.
         reason: String,
     },
     /// A URL that no credential can be for.

@@ -76,7 +76,7 @@ impl DirectUrl {
     /// Read a URL.
     pub fn parse(text: &str) -> Result<Self, DirectUrlError> {
         let mut url = Url::parse(text).map_err(|e| DirectUrlError::Invalid {
-            // A text that is no URL may still hold a password, so it is not repeated.
+            // A text that is not a URL may still contain a password, so it is not repeated.
             url: "…".to_owned(),
             reason: e.to_string(),
         })?;
@@ -152,7 +152,7 @@ impl DirectUrl {
             ..self
         }
     }
-    /// What its fragment promises, for messages: `SHA-256 ab12...`; empty if nothing.
+    /// The digest in its fragment, for messages: `SHA-256 ab12...`; empty if nothing.
     pub fn shown_digest(&self) -> String {
         match (self.sha256, self.strong) {
             (Some(sha256), _) => format!("SHA-256 {sha256}"),
@@ -164,7 +164,7 @@ impl DirectUrl {
     pub fn file(&self) -> &str {
         &self.file
     }
-    /// The file, if it lies on this machine.
+    /// The path, if it is a local file.
     pub fn path(&self) -> Option<PathBuf> {
         (self.url.scheme() == "file")
             .then(|| self.url.to_file_path().ok())
@@ -211,7 +211,7 @@ fn digests(fragment: &str) -> Result<(Option<Sha256>, Option<StrongDigest>), Str
                     "it gives its {name}, but only sha256, sha384 and sha512 are supported"
                 ));
             }
-            // `egg=`, and what nobody knows, says nothing of the file.
+            // `egg=` and unknown keys do not describe the file.
             _ => {}
         }
     }

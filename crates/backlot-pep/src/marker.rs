@@ -16,7 +16,7 @@ pub struct MarkerEnv {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid Python version `{python}`")]
 pub struct MarkerEnvError {
-    /// What was given.
+    /// The given text.
     pub python: String,
     /// Why.
     #[source]

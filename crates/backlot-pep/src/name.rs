@@ -18,7 +18,7 @@ pub enum NameError {
     /// Not a package or group name.
     #[error("invalid {what} name `{name}`")]
     Invalid {
-        /// What was given.
+        /// The given text.
         name: String,
         /// `package` or `group`.
         what: &'static str,
@@ -26,7 +26,7 @@ pub enum NameError {
     /// An asset name that gives no Python identifier.
     #[error("`{name}` cannot name an asset: its module `{module}` is not a Python identifier")]
     NoIdentifier {
-        /// What was given.
+        /// The given text.
         name: String,
         /// The module name it would have.
         module: String,
@@ -34,7 +34,7 @@ pub enum NameError {
     /// An asset name whose module would be a Python keyword.
     #[error("`{name}` cannot name an asset: `{module}` is a Python keyword")]
     Keyword {
-        /// What was given.
+        /// The given text.
         name: String,
         /// The keyword.
         module: String,

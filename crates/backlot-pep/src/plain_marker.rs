@@ -1,7 +1,7 @@
 //! Whether a marker means the same to every installer.
 //!
-//! PEP 508 lets anything be compared with anything; what is not a version is then compared as text by some installers and
-//! dropped by others (uv's parser, which is ours, takes it for always or never). Invariant: a marker that is accepted here is
+//! PEP 508 lets anything be compared with anything; values that are not versions are then compared as text by some installers and
+//! dropped by others (uv's parser, used here, treats it as always true or false). Invariant: a marker that is accepted here is
 //! evaluated alike by pip and by us. Deliberately absent: evaluating, and judging markers of packages that others published.
 
 use crate::version::{Specifiers, Version};

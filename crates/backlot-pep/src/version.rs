@@ -20,13 +20,13 @@ pub struct Version(pub(crate) uv_pep440::Version);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Specifiers(pub(crate) uv_pep440::VersionSpecifiers);
 
-/// A text that is no version.
+/// A text that is not a valid version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid version `{text}`: {reason}")]
 pub struct VersionError {
-    /// What was given.
+    /// The given text.
     pub text: String,
-    /// What the parser says.
+    /// The parser's message.
     pub reason: String,
 }
 
@@ -110,7 +110,7 @@ impl Specifiers {
                 reason: e.to_string(),
             })
     }
-    /// Parse what a package's metadata or page has: PEP 440, and the mistakes of old packages that can mean one thing only.
+    /// Parse a version in package metadata or on an index page: PEP 440, and unambiguous mistakes of old packages.
     pub fn parse_repaired(text: &str) -> Result<Self, VersionError> {
         Self::parse(text).or_else(|error| {
             let repaired = crate::lenient::repair_range(text.trim()).map(|repaired| Self::parse(&repaired));

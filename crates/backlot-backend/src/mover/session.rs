@@ -1,6 +1,6 @@
-//! What is said to a mover: a line of JSON a transfer, and lines of JSON back. The protocol is in `docs/format/mover.md`.
+//! The protocol with a mover: one line of JSON per transfer, and lines of JSON back. The protocol is in `docs/format/mover.md`.
 //!
-//! Invariants: a mover that says nothing for [`SILENCE`] is ended; what it says is bounded, and is cut and cleaned where it is
+//! Invariants: a mover without output for [`SILENCE`] is stopped; its output is bounded, and is cut and cleaned where it is
 //! shown. Deliberately absent: believing it; see `mover/mod.rs`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,7 +25,7 @@ const LINE: u64 = 64 * 1024;
 /// The version of the protocol.
 const VERSION: u32 = 1;
 
-/// What is to be done with an object.
+/// The operation on an object.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verb {
@@ -48,7 +48,7 @@ pub(super) struct Request<'a> {
     pub(super) file: &'a Path,
     /// Bytes.
     pub(super) size: u64,
-    /// The digest of what is put.
+    /// The digest of the file to put.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) blake3: Option<String>,
 }
@@ -139,7 +139,7 @@ impl Session {
         })
     }
 
-    /// Have a transfer made, and wait for what the mover says of it.
+    /// Run a transfer, and wait for its result.
     pub(super) fn transfer(&mut self, request: &Request<'_>, context: &Context) -> Result<(), NotMoved> {
         self.asked += 1;
         let numbered = Numbered {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::open::{StoreOptions, unsupported};
 use crate::store::{CommitBy, Traits};
 
-/// What is good for a store that answers many at once.
+/// Settings for a store with many concurrent requests.
 const OBJECTS: Traits = Traits {
     concurrency: 64,
     gap: 1 << 20,
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     pub(super) instead: Option<Url>,
 }
 
-/// What was given to reach a store.
+/// The options of a store.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a> {
     pub(super) url: &'a Url,
@@ -268,7 +268,7 @@ impl Given<'_> {
         })
     }
 
-    /// Fine if nothing was said that only buckets have.
+    /// Succeeds if no bucket options are set.
     fn takes_no_options(self) -> Result<()> {
         if self.options.is_plain() {
             return Ok(());

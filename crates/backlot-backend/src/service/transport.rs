@@ -37,7 +37,7 @@ pub(super) fn through(
     }))
 }
 
-/// What all requests to a store share, with any credential.
+/// State shared by all requests to a store, with any credential.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) gate: Arc<Gate>,
@@ -98,7 +98,7 @@ impl Transport {
         };
         let response = response.inspect_err(|_| turn.refused())?;
         if is_part && response.status() == http::StatusCode::OK {
-            // Bytes from its beginning would be taken for those that were asked for.
+            // Bytes from its start would be mistaken for the requested range.
             return Err(unexpected(
                 "the server ignored a range request and sent the whole object",
             ));
@@ -109,7 +109,7 @@ impl Transport {
         }
         if matches!(response.status().as_u16(), 429 | 500 | 502 | 503 | 504) {
             turn.refused();
-            // Who asks again does so after this.
+            // A retry is sent after this.
             tokio::time::sleep(asked_to_wait(&response)).await;
             let message = format!("the server responded with {}", response.status());
             return Err(opendal::Error::new(ErrorKind::Unexpected, message).set_temporary());

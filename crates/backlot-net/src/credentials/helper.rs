@@ -6,8 +6,8 @@
 //! `password_expiry_utc=` (seconds since the Unix epoch), or a JSON object with these keys. A program named
 //! `docker-credential-*` is given the server's URL, and answers `{"Username": ..., "Secret": ...}`.
 //!
-//! Invariants: a helper is asked once for a server, and again only when what it said has expired or was refused; it has a time
-//! limit, after which it is killed with what it started; its output is bounded and never in a message, nor are options of its
+//! Invariants: a helper is run once for a server, and again only when its credential has expired or was rejected; it has a time
+//! limit, after which it is killed with its child processes; its output is bounded and never in a message, nor are options of its
 //! command line. An answer for another host is refused. Deliberately absent: `store` and `erase`; a helper is only read.
 
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ impl CommandHelper {
             .is_none_or(|prefix| prefix.covers(request.url))
     }
 
-    /// What is written to it.
+    /// The input written to it.
     fn question(&self, request: &CredentialRequest<'_>) -> String {
         if self.is_docker() {
             return match &self.prefix {
@@ -153,7 +153,7 @@ impl CommandHelper {
         }))
     }
 
-    /// Run it; returns what it said, and whether it succeeded.
+    /// Run it; returns its output, and whether it succeeded.
     fn run(
         &self,
         question: &str,
@@ -178,7 +178,7 @@ impl CommandHelper {
         let until = Instant::now() + limit;
         let late = || failed(format!("no answer within {} seconds", limit.as_secs_f32()));
         if let Some(mut stdin) = running.process().stdin.take() {
-            // One that does not read what it is asked may still answer.
+            // A helper that does not read its input may still answer.
             stdin.write_all(question.as_bytes()).ok();
         }
         let (send, said) = channel();
@@ -220,7 +220,7 @@ fn server(request: &CredentialRequest<'_>) -> String {
     format!("{}{}", request.host(), port.unwrap_or_default())
 }
 
-/// What a helper said.
+/// The answer of a helper.
 #[derive(Default)]
 struct Said {
     host: Option<String>,
@@ -292,7 +292,7 @@ fn seconds(text: &str) -> Result<Timestamp, &'static str> {
     Ok(Timestamp(seconds.saturating_mul(1000)))
 }
 
-/// What a server was answered, by the helper and the question.
+/// Cached answers, by helper and question.
 type Answers = BTreeMap<(usize, String), Option<FoundCredential>>;
 
 /// The helpers of a user's configuration.
@@ -555,7 +555,7 @@ mod tests {
             "{error}"
         );
         assert!(started.elapsed() < Duration::from_secs(2));
-        // What it started is gone, too.
+        // Its child processes are killed, too.
         std::thread::sleep(Duration::from_millis(3200).saturating_sub(started.elapsed()));
         assert!(!mark.exists());
     }
