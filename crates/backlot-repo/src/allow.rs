@@ -1,8 +1,8 @@
-//! What may come from a repo outside the studio.
+//! The allowlist of a repo outside the studio.
 //!
 //! Invariant: **a name that is not on the list of a gated repo is never part of a request to it**, neither to read nor to
 //! publish; it is as if the repo had no such package. The gate stands before the pages of an index and the listings of a
-//! store, so nobody who holds a repo can go around it. Deliberately absent: which repos have a gate.
+//! store, so users of a repo cannot bypass it. Deliberately absent: which repos have an allowlist.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// A package's name, the beginning of names with `*`, or `*` alone: normalised as PEP 503 says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AllowedName {
-    /// The whole name, or what it begins with.
+    /// The whole name, or a prefix.
     text: String,
     wildcard: bool,
 }
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for AllowedName {
     }
 }
 
-/// Who may pass to a repo outside the studio.
+/// The packages allowed for a repo outside the studio.
 #[derive(Clone, Debug, Default)]
 pub struct Allowlist {
     /// The repo's name, for messages.
@@ -114,7 +114,7 @@ impl Allowlist {
         })
     }
 
-    /// All names that pass, if they are so few that they can be told, sorted.
+    /// All allowed names, if they can be listed, sorted.
     pub(crate) fn names(&self) -> Option<Vec<PackageName>> {
         let mut names = self.pinned.clone();
         for allowed in &self.allow {

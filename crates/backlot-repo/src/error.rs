@@ -1,7 +1,7 @@
-//! What can go wrong with a repo, each with its code, class and way out.
+//! Errors of repos, each with its code, class and help.
 //!
 //! Invariant: a conflict never means that anything of the winner was touched. Deliberately absent: broken releases found
-//! while listing; those are reported beside the good ones and stop nobody.
+//! while listing; those are reported with the good ones and do not block anything.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The version is published already, or somebody else was first in a race.
+    /// The version is already published, or another publisher was first in a race.
     #[error("{package} {version} is already in the repo `{repo}`{}{}", published(author.as_deref(), *at), other(files, *identical))]
     ReleaseExists {
         /// The package.
@@ -28,11 +28,11 @@ pub enum Error {
         repo: Location,
         /// Of a release that was copied, the files there that are not those of the source.
         files: Box<[String]>,
-        /// Who published it, if its fact says so.
+        /// Its author, if recorded.
         author: Option<Box<str>>,
         /// When it was published, if its fact says so.
         at: Option<Timestamp>,
-        /// Whether what is there has the same bytes as what was to be published.
+        /// Whether the existing release has the same contents as the one to publish.
         identical: bool,
         /// Whether its derived files are all right now.
         complete: bool,
@@ -74,7 +74,7 @@ pub enum Error {
     BadMarker {
         /// The marker.
         place: Location,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The repo was made by a later Backlot with a layout this one does not know.
@@ -87,7 +87,7 @@ pub enum Error {
         /// The newest format known here.
         known: u64,
     },
-    /// Somebody wrote to the wheel while it was being published.
+    /// The wheel was modified while being published.
     #[error("`{}` changed while it was being published", path.display())]
     WheelChanged {
         /// The wheel.
@@ -140,12 +140,12 @@ pub enum Error {
     /// Something on such a list that stands for no package.
     #[error("invalid allowlist entry `{text}`: {reason}")]
     BadAllowedName {
-        /// What is there.
+        /// Its path.
         text: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A file that is read whole is too big to be what it should be.
+    /// A file that is read whole is too large for its kind.
     #[error("`{place}` is larger than {limit} bytes, too large for a file of its kind")]
     TooLarge {
         /// The file or object.
@@ -158,7 +158,7 @@ pub enum Error {
     BadStore {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A repo whose releases are committed in another way than this one would.

@@ -1,6 +1,6 @@
-//! What can go wrong with choosing versions.
+//! Errors of version resolution.
 //!
-//! Invariant: a conflict carries its explanation in sentences; whoever asked for what is named.
+//! Invariant: a conflict has an explanation in sentences, which names the origin of each requirement.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,27 +22,27 @@ pub enum Error {
     Conflict {
         /// Sentences, one a line.
         explanation: String,
-        /// What would help, each proven by a search, the smallest change first.
+        /// Suggested changes, each verified by a search, the smallest first.
         proposals: Vec<String>,
     },
-    /// A package that nobody has.
+    /// A package that no source has.
     #[error("there is no package `{name}`, which {asked_by}{looked_in}{}", fact(remark.as_deref()))]
     UnknownPackage {
         /// The package.
         name: PackageName,
-        /// Who asks for it, as a clause: `the workspace asks for`.
+        /// The origin of the requirement, as a clause: `the workspace asks for`.
         asked_by: String,
         /// Where it was looked for, in brackets; may be empty.
         looked_in: String,
         /// Names like it.
         near: Vec<String>,
-        /// What the sources say of it, and of the others that are missing.
+        /// Remarks of the sources about it, and about the other missing packages.
         remark: Option<Box<Remark>>,
     },
     /// A requirement by a URL that cannot be followed.
     #[error("{asked_by} `{requirement}`: {source}")]
     DirectUrl {
-        /// Who asks for it, as a clause: `the workspace asks for`.
+        /// The origin of the requirement, as a clause: `the workspace asks for`.
         asked_by: String,
         /// The requirement, without its URL.
         requirement: String,
@@ -70,7 +70,7 @@ fn fact(remark: Option<&Remark>) -> String {
         .unwrap_or_default()
 }
 
-/// An error of whoever provides the candidates, passed through.
+/// An error of the candidate provider, passed through.
 #[derive(Debug)]
 pub struct Cause(pub Box<dyn Diagnostic>);
 

@@ -1,4 +1,4 @@
-//! Reading a wheel: its parts, and whether it is what it says.
+//! Reading a wheel: its files, and whether they match its metadata.
 //!
 //! On `async_zip`'s seeking reader over a standard file (its tokio file reader is fifty times slower). Everything in the
 //! archive is hostile until checked: names, sizes, digests. Memory: the list of entries and one small file at a time.
@@ -250,7 +250,7 @@ impl WheelArchive {
         Some(write_record(&entries.collect::<Vec<_>>()))
     }
 
-    /// Stream a file out, proven against RECORD: an error after the last byte means the bytes are worth nothing. Returns its
+    /// Stream a file out, verified against RECORD: an error after the last byte means the data must not be used. Returns its
     /// SHA-256.
     pub(crate) fn copy_entry(&self, entry: &WheelEntry, target: &mut dyn std::io::Write) -> Result<Sha256> {
         let bad = |reason: String| Error::BadWheel {
@@ -292,7 +292,7 @@ impl WheelArchive {
         Ok(digest)
     }
 
-    /// `is_right` is what a longer digest says, where RECORD has one.
+    /// `is_right` is the result of comparing a longer digest, if RECORD has one.
     fn check_digest(
         &self,
         entry: &WheelEntry,
@@ -397,7 +397,7 @@ pub(crate) fn offset_of(record: &CDR) -> Option<u64> {
     }
 }
 
-/// Why a file that RECORD names is not proven by it: by what it has for a digest.
+/// Why RECORD cannot verify a file, by the kind of its digest.
 fn no_proof(path: &RelPath, written: &str) -> String {
     let Some((algorithm, _)) = written.split_once('=') else {
         return format!("RECORD has no digest of `{path}`");

@@ -1,8 +1,8 @@
-//! What of a project is packaged.
+//! The packaged files of a project.
 //!
 //! Invariant: only regular files are opened, and only those inside the project: a link that leaves it would package what
-//! lies on one machine, and a pipe would wait for ever. Links to folders are not followed, as by all that looks for tracked
-//! files: else a folder would be tracked under one name and packaged under the other. What is left out is warned about. Deliberately absent: tracked files,
+//! lies on one machine, and a pipe would block forever. Links to folders are not followed, as by all that looks for tracked
+//! files: else a folder would be tracked under one name and packaged under the other. Excluded files cause a warning. Deliberately absent: tracked files,
 //! which the caller excludes, and patterns.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::build::BuildOptions;
 use crate::error::{Error, Result};
 use crate::project::Project;
 
-/// What a path is to the builder.
+/// The type of a path for the builder.
 enum Found {
     Folder,
     File,
@@ -30,7 +30,7 @@ struct Pending {
     target: RelPath,
 }
 
-/// The files that are packaged: wheel paths with their files, sorted. What is left out is warned about.
+/// The files that are packaged: wheel paths with their files, sorted. Excluded files cause a warning.
 pub fn packaged_files(
     project: &Project,
     options: &BuildOptions<'_>,
@@ -188,7 +188,7 @@ fn is_packaged(name: &str) -> bool {
         && !starts.iter().any(|start| lower.starts_with(start))
 }
 
-/// What Blender keeps of versions before: `scene.blend1`.
+/// Backups of earlier versions by Blender: `scene.blend1`.
 fn is_numbered_backup(name: &str) -> bool {
     let number = name.rsplit_once(".blend").map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

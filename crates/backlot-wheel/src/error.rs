@@ -1,6 +1,6 @@
-//! What can go wrong with wheels, projects and environments.
+//! Errors of wheels, projects and environments.
 //!
-//! Invariant: an error names the file and what is wrong with it. Deliberately absent: repos and workspaces.
+//! Invariant: an error names the file and the reason. Deliberately absent: repos and workspaces.
 
 use std::path::PathBuf;
 
@@ -21,18 +21,18 @@ pub enum Error {
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// A file name that is no wheel's.
+    /// An invalid wheel file name.
     #[error("invalid wheel file name `{name}`")]
     BadFileName {
         /// The name.
         name: String,
     },
-    /// An archive that is no wheel, or a damaged one.
+    /// An archive that is not a wheel, or a damaged one.
     #[error("`{}` is not a valid wheel: {reason}", shown_path(path))]
     BadWheel {
         /// The wheel.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// An archive with an entry that leads outside.
@@ -44,12 +44,12 @@ pub enum Error {
         #[source]
         source: HostilePath,
     },
-    /// A file that is no source distribution, or a damaged or hostile one.
+    /// A file that is not a source distribution, or a damaged or malicious one.
     #[error("`{}` is not a valid source distribution: {reason}", shown_path(path))]
     BadSdist {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A source distribution that would need code to be run.
@@ -57,7 +57,7 @@ pub enum Error {
     UnsupportedSdist {
         /// Its file name.
         file: String,
-        /// What it needs.
+        /// Its unsupported requirement.
         reason: String,
     },
     /// Core metadata that cannot be read.
@@ -65,7 +65,7 @@ pub enum Error {
     BadMetadata {
         /// Whose.
         of: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A project file that cannot be used.
@@ -73,7 +73,7 @@ pub enum Error {
     BadProject {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A project without anything to package.
@@ -84,7 +84,7 @@ pub enum Error {
     NoModule {
         /// The project.
         root: PathBuf,
-        /// What was looked for.
+        /// The expected module.
         module: String,
     },
     /// An interpreter that is none.

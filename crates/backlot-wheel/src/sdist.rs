@@ -1,9 +1,9 @@
 //! Source distributions (`name-version.tar.gz`): read, and built where that needs none of their code.
 //!
-//! The original engine publishes nothing else: pure projects of hatchling, whose wheels follow from what lies in the
+//! The original engine publishes nothing else: pure projects of hatchling, whose wheels follow from the files in the
 //! archive. Invariants: nothing of a package is ever run; an archive is read within stated bounds and has plain files and
 //! folders below one folder only, or it is refused; the wheel's METADATA is the PKG-INFO, byte for byte, where that says
-//! all. Deliberately absent: other build backends; see [`crate::hatchling`] for what is followed. Source: PEP 517, 625,
+//! all. Deliberately absent: other build backends; see [`crate::hatchling`] for what is supported. Source: PEP 517, 625,
 //! 643, 721.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,7 @@ pub struct Sdist {
     /// Files that the metadata names as licences.
     licenses: Vec<RelPath>,
     pyproject: Option<String>,
-    /// What it would need to be built.
+    /// Its unsupported requirement.
     needs: Option<String>,
 }
 
@@ -137,7 +137,7 @@ impl Sdist {
         Ok(())
     }
 
-    /// Its PKG-INFO, as it lies there.
+    /// Its PKG-INFO, as in the archive.
     pub fn pkg_info(&self) -> &[u8] {
         &self.pkg_info
     }
@@ -147,7 +147,7 @@ impl Sdist {
         &self.metadata
     }
 
-    /// The asset it is a release of, if it is one that can be built here.
+    /// The asset that it is a release of, if it can be built here.
     pub fn asset_info(&self) -> Option<AssetInfo> {
         let text = self.pyproject.as_deref()?;
         let points = crate::project::declared_entry_points(text)?;
@@ -271,7 +271,7 @@ fn read_texts(path: &Path, wanted: &dyn Fn(&RelPath) -> bool) -> Result<BTreeMap
     Ok(found)
 }
 
-/// Look at every file and folder of an archive, in its order. What an archive may be is decided here.
+/// Check every file and folder of an archive, in its order. The rules for archives are enforced here.
 fn walk(
     path: &Path,
     context: &Context,
@@ -400,7 +400,7 @@ impl Names {
     }
 }
 
-/// What a PAX header says of the next entry's name. A size beyond what a plain header holds, and files with holes, are
+/// The next entry's name in a PAX header. A size beyond what a plain header holds, and files with holes, are
 /// refused: no package needs them.
 fn pax_path(header: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut path = None;

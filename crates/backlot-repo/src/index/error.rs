@@ -1,4 +1,4 @@
-//! What can go wrong between us and an index.
+//! Errors of package indexes.
 //!
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
@@ -6,7 +6,7 @@
 use backlot_core::Class;
 use backlot_pep::PackageName;
 
-/// Who says which digest a file should have.
+/// The source of an expected digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// The requirement that names it.
@@ -31,12 +31,12 @@ impl Promise {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// A page that is not one of a package index.
+    /// A response that is not a package index page.
     #[error("`{url}` is not a package index page: {reason}")]
     BadPage {
         /// The page.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A page of a later API.
@@ -44,7 +44,7 @@ pub enum IndexError {
     NewerApi {
         /// The page.
         url: String,
-        /// What it says.
+        /// Its version.
         version: String,
     },
     /// A file that is not what its page says.
@@ -54,9 +54,9 @@ pub enum IndexError {
         file: String,
         /// Where it came from.
         url: String,
-        /// What it should be.
+        /// The expected digest.
         expected: String,
-        /// What it is.
+        /// The actual digest.
         found: String,
     },
     /// A file of another length than its page says.
@@ -66,9 +66,9 @@ pub enum IndexError {
         file: String,
         /// Where it came from.
         url: String,
-        /// What it should have.
+        /// The expected size.
         expected: u64,
-        /// What it has, or one more than it should have.
+        /// The actual size, or one more than expected.
         found: u64,
     },
     /// Metadata that is not that of the release.
@@ -78,7 +78,7 @@ pub enum IndexError {
         file: String,
         /// Where the metadata came from.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// Nothing like an index behind a URL.
@@ -86,7 +86,7 @@ pub enum IndexError {
     NotAnIndex {
         /// As given.
         url: String,
-        /// What was asked, with the answer.
+        /// The requests, with their responses.
         tried: Vec<String>,
     },
     /// The index does not say which packages it has.
@@ -97,7 +97,7 @@ pub enum IndexError {
         /// The HTTP status.
         status: u16,
     },
-    /// An index has no place for what we say of releases.
+    /// An index cannot store the status of releases.
     #[error("`{url}` is a package index, which does not support approvals, deprecations or yanks from Backlot")]
     NoFacts {
         /// The index.
@@ -118,7 +118,7 @@ pub enum IndexError {
         file: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// An upload to an index of devpi that is not there.
@@ -128,7 +128,7 @@ pub enum IndexError {
         url: String,
         /// Its user and name.
         index: String,
-        /// What was to be uploaded.
+        /// The file to upload.
         file: String,
     },
     /// 403 of devpi to an upload with credentials: they are right, and are not enough.
@@ -136,11 +136,11 @@ pub enum IndexError {
     MayNotUpload {
         /// Where it was sent.
         url: String,
-        /// Who we are there.
+        /// The user.
         user: String,
         /// Its user and name.
         index: String,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// An index that a server did not make.
@@ -150,7 +150,7 @@ pub enum IndexError {
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// A file named by its URL that is not of the package, or nothing that could be installed.
@@ -160,7 +160,7 @@ pub enum IndexError {
         package: PackageName,
         /// The file.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A file named by its URL that has another digest than it should have.
@@ -170,11 +170,11 @@ pub enum IndexError {
         package: PackageName,
         /// The file.
         url: String,
-        /// What it should be.
+        /// The expected digest.
         expected: String,
-        /// What it is.
+        /// The actual digest.
         found: String,
-        /// Who says what it should be.
+        /// The source of the expected digest.
         by: Promise,
     },
     /// A folder named by its URL.

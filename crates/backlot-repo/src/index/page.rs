@@ -1,7 +1,7 @@
-//! What an index page says, checked line by line: nothing on it is believed that need not be.
+//! Validation of an index page, entry by entry.
 //!
 //! Invariants: a file that is kept is named as a wheel or source distribution of the package that was asked for and has a link over HTTP without
-//! user or password; all others are named with the reason, and stop nobody. Deliberately absent: how pages are written;
+//! user or password; all others are reported with the reason, and do not block anything. Deliberately absent: how pages are written;
 //! see [`super::json`] and [`super::html`]. Sources: PEP 503, 592, 629, 658, 691, 700, 714.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub fn read_package_page(
     releases(read(Some(content_type), body, &url)?, package, &url)
 }
 
-/// Read a page by what it says it is.
+/// Read a page by its content type.
 pub(crate) fn read(content_type: Option<&str>, body: &[u8], url: &Url) -> Result<RawPage, IndexError> {
     let kind = content_type
         .and_then(|t| t.split(';').next())
@@ -86,7 +86,7 @@ pub(crate) fn packages(page: &RawPage, url: &Url) -> Result<Vec<PackageName>, In
     Ok(names.into_iter().collect())
 }
 
-/// An answer that says nothing of what was asked for, which is not the same as that there is none.
+/// A response without the requested list, which differs from an empty list.
 fn no_list(of: &str, url: &Url) -> IndexError {
     IndexError::BadPage {
         url: shown(url),

@@ -1,6 +1,6 @@
-//! Seeing that a store honours what a commit relies on, before relying on it.
+//! Testing that a store guarantees what a commit relies on.
 //!
-//! Invariant: what a service's documentation or OpenDAL's table of capabilities says decides nothing. Deliberately absent:
+//! Invariant: neither documentation nor OpenDAL's capabilities decide. Deliberately absent:
 //! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
 //! and was measured for those named in `docs/decisions`.
 
@@ -11,7 +11,7 @@ use super::{ReleaseStore, WHEEL};
 use crate::error::{Error, Result};
 
 impl ReleaseStore {
-    /// Try it out with objects of names of our own, once a process.
+    /// Test it with objects of unique names, once per process.
     pub(super) fn prove(&self) -> Result<()> {
         if self.0.proven.get().is_some() {
             return Ok(());
@@ -23,7 +23,7 @@ impl ReleaseStore {
             CommitBy::Move => self.prove_move(&names),
         };
         for key in &names {
-            // Left behind, it harms nobody.
+            // If left behind, it is harmless.
             self.0.objects.delete(key).ok();
         }
         if let Some(reason) = outcome? {
