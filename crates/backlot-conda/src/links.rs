@@ -31,7 +31,9 @@ pub(crate) fn read_links(folder: &Path, paths: &PathsJson) -> Result<Result<Link
             && !inside.contains(parent)
         {
             if fs::canonicalize(parent).is_ok_and(|parent| !parent.starts_with(&real)) {
-                return Ok(Err(format!("`{shown}` is reached through a link that leads outside")));
+                return Ok(Err(format!(
+                    "`{shown}` is reached through a link that leads outside"
+                )));
             }
             inside.insert(parent.to_path_buf());
         }

@@ -42,11 +42,15 @@ impl Spec {
             reason,
         };
         if text.contains("://") || text.contains("::") {
-            return Err(bad("it specifies a channel; channels are configured separately".to_owned()));
+            return Err(bad(
+                "it specifies a channel; channels are configured separately".to_owned()
+            ));
         }
         let spec = MatchSpec::from_str(&text, ParseMatchSpecOptions::strict()).map_err(|e| bad(chain(&e)))?;
         if spec.url.is_some() || spec.channel.is_some() {
-            return Err(bad("it specifies a channel; channels are configured separately".to_owned()));
+            return Err(bad(
+                "it specifies a channel; channels are configured separately".to_owned()
+            ));
         }
         let name = spec
             .name

@@ -220,7 +220,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
 
 fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
     if !found.is_text {
-        return Err(untrackable(&found.full, "named in bytes that are not valid UTF-8"));
+        return Err(untrackable(
+            &found.full,
+            "named in bytes that are not valid UTF-8",
+        ));
     }
     let path = match inside {
         Some(inside) => RelPath::parse(&format!("{inside}/{}", found.name)),

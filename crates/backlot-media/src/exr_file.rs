@@ -153,9 +153,7 @@ pub(crate) fn check(path: &Path, memory: &Memory) -> Result<Vec<NotFinite>, Trou
             .get_block_data_indices(&chunk.compressed_block)
             .map_err(trouble)?;
         if !seen.insert((layer, place)) {
-            return Err(Trouble::Damaged(
-                "a part of the picture occurs twice".to_owned(),
-            ));
+            return Err(Trouble::Damaged("a part of the picture occurs twice".to_owned()));
         }
         let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;
         scan(&block, &chunks.headers()[layer], parts > 1, &mut found[layer]);

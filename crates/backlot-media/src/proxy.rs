@@ -125,9 +125,7 @@ pub(crate) fn warn_of_primaries(context: &Context, path: &Path) {
     let path = text::printable(&path.to_string_lossy());
     context.warn(
         "media::other_primaries",
-        format!(
-            "`{path}` declares primaries other than sRGB; its colours are not converted"
-        ),
+        format!("`{path}` declares primaries other than sRGB; its colours are not converted"),
     );
 }
 

@@ -91,7 +91,9 @@ impl Blocks for FileBlocks {
         let mut block = vec![0; usize::try_from(self.left).unwrap_or(BLOCK).min(BLOCK)];
         let read = self.file.read(&mut block)?;
         if read == 0 {
-            return Err(std::io::Error::other("the file was truncated while it was being sent"));
+            return Err(std::io::Error::other(
+                "the file was truncated while it was being sent",
+            ));
         }
         block.truncate(read);
         self.left -= read as u64;

@@ -319,9 +319,7 @@ impl Network {
                 }
                 Err(e) => {
                     let (size, reason) = (part.size(), reason(e));
-                    return Err(again(format!(
-                        "the response ended after {size} bytes: {reason}"
-                    )));
+                    return Err(again(format!("the response ended after {size} bytes: {reason}")));
                 }
             }
         }

@@ -90,10 +90,7 @@ impl DirectUrl {
             "http" | "https" => {}
             "file" if url.host_str().is_none_or(str::is_empty) => {}
             "file" => {
-                return Err(invalid(
-                    &url,
-                    "a file URL has no host".to_owned(),
-                ));
+                return Err(invalid(&url, "a file URL has no host".to_owned()));
             }
             scheme if is_version_control(scheme) => {
                 return Err(DirectUrlError::VersionControl { url: shown(&url) });

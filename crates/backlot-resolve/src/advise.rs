@@ -240,9 +240,7 @@ impl Trial<'_> {
                     "allow releases up to {latest} (`--exclude-newer {latest}`)"
                 ))
             }
-            None => {
-                Some("omit `--exclude-newer`: not all releases have a publication date".to_owned())
-            }
+            None => Some("omit `--exclude-newer`: not all releases have a publication date".to_owned()),
         }
     }
 

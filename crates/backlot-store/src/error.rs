@@ -1,4 +1,4 @@
-//! What can go wrong with stored files.
+//! Errors of stored files.
 //!
 //! Invariant: an error names the object or file it is about. Deliberately absent: the words of the asset above it.
 
@@ -36,11 +36,11 @@ pub enum Error {
     /// Content with the MD5 of other content: one name for two files.
     #[error("{what} has the same MD5 {md5} as {other}, but different content")]
     SameMd5 {
-        /// What was to be stored.
+        /// The content to store.
         what: String,
         /// The name that both would have.
         md5: Md5,
-        /// What has the name already.
+        /// The existing content of that name.
         other: String,
     },
     /// Objects that are not there.
@@ -51,7 +51,7 @@ pub enum Error {
         /// The cache or remote.
         place: String,
     },
-    /// A file that somebody writes to while it is read.
+    /// A file modified while it was read.
     #[error("`{}` changed while it was read", path.display())]
     Changing {
         /// The file.
@@ -80,7 +80,7 @@ pub enum Error {
         manifest: String,
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// Something in a folder that cannot be stored.
@@ -88,7 +88,7 @@ pub enum Error {
     NotStorable {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// Its type.
         what: &'static str,
     },
     /// A range of a file on a remote that proves whole files only.
@@ -126,7 +126,7 @@ pub enum Error {
     /// A text that cannot be the ID of a job.
     #[error("invalid job ID `{}`: expected up to 100 letters, digits, `.`, `-` and `_`, starting with a letter or digit", id.escape_debug())]
     BadJobId {
-        /// What was given.
+        /// The given text.
         id: String,
     },
     /// A part of a job that cannot be read.
@@ -136,7 +136,7 @@ pub enum Error {
         place: String,
         /// Its key.
         object: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A part with more files than one part can have.
@@ -148,7 +148,7 @@ pub enum Error {
     /// A word that names no layout.
     #[error("unknown remote layout `{text}`")]
     UnknownLayout {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// A store of objects refused, or did not answer.
@@ -161,16 +161,16 @@ pub enum Error {
         place: String,
         /// Its key.
         object: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// Collectors took what was pushed faster than it could be pushed again.
+    /// Collections removed pushed objects faster than they could be pushed again.
     #[error("a collection of {place} keeps overtaking this push")]
     Contended {
         /// The remote.
         place: String,
     },
-    /// A collection that would take most of what a remote holds.
+    /// A collection that would remove most of a remote.
     #[error("{bytes} of {of} bytes of files in {place} are not referenced by any given repo or workspace")]
     CollectsMost {
         /// The remote.
@@ -180,12 +180,12 @@ pub enum Error {
         /// Bytes of all files.
         of: u64,
     },
-    /// The stat cache cannot be used or made anew.
+    /// The stat cache cannot be used or recreated.
     #[error("cannot use the state database `{}`", path.display())]
     State {
         /// The database.
         path: PathBuf,
-        /// What SQLite says.
+        /// The message of SQLite.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

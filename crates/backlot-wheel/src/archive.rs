@@ -275,7 +275,10 @@ impl WheelArchive {
             }
             size += read as u64;
             if size > entry.size {
-                return Err(bad(format!("`{}` is longer than the archive declares", entry.path)));
+                return Err(bad(format!(
+                    "`{}` is longer than the archive declares",
+                    entry.path
+                )));
             }
             hasher.update(&buffer[..read]);
             if let Some((_, hasher)) = &mut strong {
@@ -284,7 +287,10 @@ impl WheelArchive {
             target.write_all(&buffer[..read])?;
         }
         if size != entry.size {
-            return Err(bad(format!("`{}` is shorter than the archive declares", entry.path)));
+            return Err(bad(format!(
+                "`{}` is shorter than the archive declares",
+                entry.path
+            )));
         }
         let digest = Sha256::from_bytes(hasher.finalize().into());
         let is_right = strong.map(|(digest, hasher)| hasher.digest() == *digest);
@@ -406,9 +412,7 @@ fn no_proof(path: &RelPath, written: &str) -> String {
     if ["sha256", "sha384", "sha512"].contains(&algorithm.as_str()) {
         return format!("RECORD has a malformed {algorithm} of `{path}`");
     }
-    format!(
-        "RECORD has a digest of `{path}` by `{algorithm}`; only sha256, sha384 and sha512 are supported"
-    )
+    format!("RECORD has a digest of `{path}` by `{algorithm}`; only sha256, sha384 and sha512 are supported")
 }
 
 /// Why a path is too long to be in a wheel, if it is.

@@ -197,11 +197,7 @@ fn a_url_of_a_package_is_passed_over(studio: &Studio, server: &Server, table: &s
     put(studio, "drop", "shot", "1.0", "");
     workspace(studio, "older");
     let run = studio.run(&["-w", "older", "install", "shot"]).ok();
-    assert!(
-        run.stderr().contains("shot 2.0 is skipped"),
-        "{}",
-        run.stderr()
-    );
+    assert!(run.stderr().contains("shot 2.0 is skipped"), "{}", run.stderr());
     assert_eq!(locked(studio, "older", "shot")["version"].as_str(), Some("1.0"));
     assert!(uvs(studio, &["shot".to_owned()], &[]).is_err());
     studio

@@ -597,7 +597,11 @@ fn configuration_faults_name_the_file_and_secrets_are_refused() {
         good.replace("blessed = ", "blesed = ").as_bytes(),
     );
     let run = studio.ws(&["status"]).ok();
-    assert!(run.stderr().contains("did you mean `blessed`?"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("did you mean `blessed`?"),
+        "{}",
+        run.stderr()
+    );
     studio.write("ws/backlot.toml", good.as_bytes());
     studio.ws(&["new", "Table"]).ok();
     studio.write("ws/outputs/table/pyproject.toml", b"[project]\nname = 5\n");

@@ -166,10 +166,7 @@ impl Session {
                 }
                 Err(RecvTimeoutError::Timeout) if since.elapsed() > SILENCE => {
                     let seconds = SILENCE.as_secs();
-                    return Err(NotMoved::broken(
-                        format!("no output for {seconds} seconds"),
-                        true,
-                    ));
+                    return Err(NotMoved::broken(format!("no output for {seconds} seconds"), true));
                 }
                 Err(RecvTimeoutError::Timeout) => continue,
             };

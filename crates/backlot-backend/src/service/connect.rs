@@ -200,9 +200,8 @@ impl Given<'_> {
             Some(token) if token.is_token() => service.access_token(&token.password),
             Some(client) => {
                 let Some((secret, refresh)) = client.password.split_once(' ') else {
-                    return Err(
-                        self.bad("its password has to be the client's secret, a space, and the refresh token")
-                    );
+                    return Err(self
+                        .bad("its password has to be the client's secret, a space, and the refresh token"));
                 };
                 service
                     .client_id(&client.user)
@@ -210,9 +209,7 @@ impl Given<'_> {
                     .refresh_token(refresh)
             }
             None => {
-                return Err(
-                    self.bad("it needs a token, or a client ID with its secret and a refresh token")
-                );
+                return Err(self.bad("it needs a token, or a client ID with its secret and a refresh token"));
             }
         };
         Ok(Connection {

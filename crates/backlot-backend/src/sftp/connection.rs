@@ -158,9 +158,7 @@ impl Connection {
             channel.request_subsystem(true, "sftp").await?;
             Ok::<_, russh::Error>(tokio::io::split(channel.into_stream()))
         });
-        let begun = begun
-            .await
-            .map_err(|_| lost("no SFTP", "timed out".to_owned()))?;
+        let begun = begun.await.map_err(|_| lost("no SFTP", "timed out".to_owned()))?;
         let (mut from, mut to) = begun.map_err(|e| lost("no SFTP", e.to_string()))?;
         let offers = timeout(HANDSHAKE_PATIENCE, greet(&mut from, &mut to)).await;
         let offers = offers.map_err(|_| lost("no SFTP", "timed out".to_owned()))??;

@@ -412,17 +412,11 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
         let placed = format!("{}{} placed{removed}", would(dry_run), asset.placed);
         rows.push(vec![asset.name.clone(), text::count(asset.files, "file"), placed]);
         for overwritten in &asset.set_aside {
-            let line = format!(
-                "{}set aside {overwritten}: it was modified",
-                would(dry_run)
-            );
+            let line = format!("{}set aside {overwritten}: it was modified", would(dry_run));
             rows.push(vec![String::new(), line]);
         }
         for kept in &asset.kept {
-            rows.push(vec![
-                String::new(),
-                format!("kept {kept}: it was modified"),
-            ]);
+            rows.push(vec![String::new(), format!("kept {kept}: it was modified")]);
         }
     }
     lines.push_str(&columns(&rows));

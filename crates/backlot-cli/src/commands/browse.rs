@@ -177,7 +177,9 @@ fn describe(out: &OutStatus, installed: bool) -> String {
         Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
         Change::Missing => "missing; `backlot pull` fetches it".to_owned(),
         Change::NoContent => "its pointer has no content; run `backlot add` to record it".to_owned(),
-        Change::NoManifest => "its previous content is unknown here; run `backlot pull` to fetch it".to_owned(),
+        Change::NoManifest => {
+            "its previous content is unknown here; run `backlot pull` to fetch it".to_owned()
+        }
         Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
         Change::Modified {
             added,

@@ -88,7 +88,8 @@ fn describe_rewritten(report: &CollectReport) -> String {
         });
     }
     if report.takes_most {
-        lines.push_str("this would remove most of the remote's files and is refused without `--allow-most`\n");
+        lines
+            .push_str("this would remove most of the remote's files and is refused without `--allow-most`\n");
     }
     lines
 }
@@ -225,7 +226,10 @@ fn ways_out_of_loss(lost: &[backlot::LostObject]) -> Vec<String> {
             )
         }
     };
-    vec![add, "use `--from REMOTE` to restore from another remote".to_owned()]
+    vec![
+        add,
+        "use `--from REMOTE` to restore from another remote".to_owned(),
+    ]
 }
 
 pub(super) fn repair_repo(

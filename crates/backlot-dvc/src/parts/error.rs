@@ -86,7 +86,9 @@ pub enum PartsError {
         outer: String,
     },
     /// Names of two nodes that some disks take for one.
-    #[error("{one} and {other} are the same name on Windows and macOS, so the release could not be pulled there")]
+    #[error(
+        "{one} and {other} are the same name on Windows and macOS, so the release could not be pulled there"
+    )]
     TwinNames {
         /// A file or folder and whose it is.
         one: String,

@@ -289,7 +289,9 @@ fn push_arguments(
                     if position == 0 || style.repeated_lists {
                         words.push(format!("--{name}"));
                     }
-                    words.push(argument(item).ok_or_else(|| format!("whose `{name}` contains a nested list"))?);
+                    words.push(
+                        argument(item).ok_or_else(|| format!("whose `{name}` contains a nested list"))?,
+                    );
                 }
             }
             value => {

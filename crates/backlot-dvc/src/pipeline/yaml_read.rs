@@ -103,8 +103,7 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => {
                 // Inside of itself, an anchor is not known yet.
                 let known = self.anchors.get(&anchor).cloned();
-                let (value, size) =
-                    known.ok_or_else(|| Problem::new(line, "alias of an unknown anchor"))?;
+                let (value, size) = known.ok_or_else(|| Problem::new(line, "alias of an unknown anchor"))?;
                 // Lists and mappings are shared; a text is a copy.
                 let text = value.as_str().map_or(0, str::len);
                 self.copied = self.copied.saturating_add(text / TEXT_OF_A_VALUE);

@@ -515,11 +515,7 @@ mod tests {
                 "printf 'host=evil\\npassword=hunter2\\n'",
                 "another host",
             ),
-            (
-                "endless",
-                "while :; do echo password=hunter2; done",
-                "too long",
-            ),
+            ("endless", "while :; do echo password=hunter2; done", "too long"),
         ] {
             let error = ask(
                 &one(script(folder.path(), name, text)),

@@ -98,7 +98,9 @@ pub enum IndexError {
         status: u16,
     },
     /// An index cannot store the status of releases.
-    #[error("`{url}` is a package index, which does not support approvals, deprecations or yanks from Backlot")]
+    #[error(
+        "`{url}` is a package index, which does not support approvals, deprecations or yanks from Backlot"
+    )]
     NoFacts {
         /// The index.
         url: String,
@@ -110,7 +112,10 @@ pub enum IndexError {
         url: String,
     },
     /// An upload that was not taken.
-    #[error("`{url}` rejected the upload of `{file}`: HTTP status {status}{}", said(reason))]
+    #[error(
+        "`{url}` rejected the upload of `{file}`: HTTP status {status}{}",
+        said(reason)
+    )]
     UploadRefused {
         /// Where it was sent.
         url: String,

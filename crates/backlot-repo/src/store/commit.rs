@@ -184,11 +184,7 @@ impl ReleaseStore {
                 Ok(RenameOutcome::Gone) => *mine = None,
                 Ok(RenameOutcome::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
                 Ok(RenameOutcome::Exists) => {
-                    return Err(self.in_the_way(
-                        target,
-                        "a file that is not a wheel has this name",
-                        false,
-                    ));
+                    return Err(self.in_the_way(target, "a file that is not a wheel has this name", false));
                 }
                 Err(error) => lost.another(error)?,
             }

@@ -87,7 +87,10 @@ impl ReleaseStore {
     /// The same for a publish, telling people if there was none.
     pub(super) fn ensure(&self, context: &Context) -> Result<()> {
         if self.make()? {
-            context.warn("repo::created", format!("created a new repo in `{}`", self.place()));
+            context.warn(
+                "repo::created",
+                format!("created a new repo in `{}`", self.place()),
+            );
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Verifying a chunked remote: packs are read again, chunk by chunk, and what is wrong is told by pack and by file.
+//! Verifying a chunked remote: packs are read again, chunk by chunk, and damage is reported by pack and by file.
 //!
 //! Memory: a step of [`super::chunks`] for each request in flight. Deliberately absent: putting it right; that is a push that relies
 //! on nothing in the damaged packs.
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId};
 use crate::parallel::each;
 
-/// What is wrong with one pack.
+/// The damage of one pack.
 #[derive(Debug, Default)]
 struct Health {
     /// Positions of chunks that are not what they should be; all of them if the table is lost.

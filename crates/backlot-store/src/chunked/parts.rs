@@ -1,4 +1,4 @@
-//! Parts on a remote: put, listed, dropped, and what they keep from being collected.
+//! Parts on a remote: put, list, drop, and their protection from collections.
 //!
 //! Invariants: a part is written after everything it names can be pulled, so a node that dies leaves none; after it is
 //! written the tombs are read once more, and what a collector took meanwhile is stored again before success is reported;
@@ -48,7 +48,7 @@ pub struct StoredPart {
     pub name: StoredName,
     /// Its files, in the order of the sources.
     pub files: Vec<PartFile>,
-    /// What was sent.
+    /// The result of a put.
     pub report: TransferReport,
     /// Releases that were made from the job before: they do not have this part.
     pub late: Vec<JobRelease>,
@@ -70,7 +70,7 @@ pub struct JobParts {
     pub parts: Vec<Part>,
     /// The releases that were made from them.
     pub releases: Vec<JobRelease>,
-    /// What cannot be read.
+    /// Unreadable parts.
     pub damaged: Vec<DamagedPart>,
 }
 
@@ -326,7 +326,7 @@ impl ChunkedRepository {
     }
 }
 
-/// What parts keep during a collection. A part is read once, since it never changes; which of them are there is listed
+/// The objects that parts protect during a collection. A part is read once, since it never changes; the existing ones are listed
 /// each time.
 #[derive(Debug, Default)]
 pub(super) struct KeptParts {
@@ -335,7 +335,7 @@ pub(super) struct KeptParts {
     pub(super) files: HashSet<ObjectId>,
     /// How many those are.
     pub(super) count: u64,
-    /// Keys of what is older than the stated age.
+    /// Keys older than the given age.
     pub(super) expired: Vec<String>,
 }
 

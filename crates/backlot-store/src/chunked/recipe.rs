@@ -1,4 +1,4 @@
-//! Recipe segments: which chunks make which file. They are what a remote holds; packs without them are nobody's.
+//! Recipe segments: the chunks of each file. They are the contents of a remote; packs without them are garbage.
 //!
 //! A file is runs of chunks of packs, in order. Invariants: a segment is written once, whole, after the packs it names;
 //! the newest segment that has a file counts. Format in `docs/format/remote-chunked.md`.

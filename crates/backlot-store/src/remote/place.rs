@@ -16,7 +16,7 @@ use crate::chunked::{ChunkedRemote, FileStream};
 use crate::error::{Error, Result};
 use crate::object::Transfer;
 
-/// What the URL of a remote names.
+/// The kind of location of a remote URL.
 enum Place {
     Folder(PathBuf),
     Store(Arc<dyn ObjectStore>),
@@ -154,7 +154,7 @@ impl Remote {
         self
     }
 
-    /// The layout of what lies at a place: what its identity says, else DVC's if DVC put it there, else ours.
+    /// The layout of a location: from its identity, else DVC's if written by DVC, else Backlot's.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
         match Place::of(url)? {
             Place::Store(store) => Self::detect_layout_in(store),

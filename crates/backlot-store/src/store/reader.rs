@@ -80,7 +80,7 @@ impl FileReader {
         }
     }
 
-    /// What the whole file must have, as the remote says.
+    /// The expected size and digest of the whole file, from the remote.
     pub(super) fn expected(&self) -> Option<Blake3> {
         match &self.source {
             Source::Cached(_) => None,

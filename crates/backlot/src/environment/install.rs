@@ -240,7 +240,10 @@ impl Opened {
         for package in lock.into_iter().flat_map(|lock| &lock.packages) {
             let followed = self.config().policies.label_of(&package.name);
             if package.repo.is_some() && package.label.as_ref() != followed {
-                let reason = format!("`{}` follows a different label since it was written", package.name);
+                let reason = format!(
+                    "`{}` follows a different label since it was written",
+                    package.name
+                );
                 return Err(WorkspaceError::StaleLock { reason }.into());
             }
         }

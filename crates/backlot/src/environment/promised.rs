@@ -47,9 +47,8 @@ impl Opened {
             match wrong {
                 Some((promised, found)) if fits => {
                     let of = &release.file;
-                    let reason = format!(
-                        "one digest of `{of}` matches, but another is {promised} instead of {found}"
-                    );
+                    let reason =
+                        format!("one digest of `{of}` matches, but another is {promised} instead of {found}");
                     return Err(contradiction(reason));
                 }
                 _ if fits => return Ok(true),

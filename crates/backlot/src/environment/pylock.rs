@@ -373,10 +373,7 @@ impl Opened {
         let metadata = if entry.directory.is_some() {
             let output = reader.outputs.iter().find(|o| o.package() == locked.name);
             let output = output.ok_or_else(|| {
-                reader.refused(
-                    &locked.name,
-                    "a folder that is not an output of this workspace",
-                )
+                reader.refused(&locked.name, "a folder that is not an output of this workspace")
             })?;
             locked.version = output.project.metadata.version.clone();
             locked.editable = Some(self.display_path(&output.project.root));
@@ -596,7 +593,9 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let python = self.env.python();
-        Err(self.elsewhere(format!("{who} needs Python {range}, but this environment has {python}")))
+        Err(self.elsewhere(format!(
+            "{who} needs Python {range}, but this environment has {python}"
+        )))
     }
 
     fn elsewhere(&self, reason: String) -> Error {

@@ -73,8 +73,9 @@ impl Opened {
                 Err(Error::File(error)) if error.is_not_found() => return Ok(()),
                 moved => moved?,
             }
-            let message =
-                format!("{name} in the cache was damaged and has been removed; it is unpacked again when needed");
+            let message = format!(
+                "{name} in the cache was damaged and has been removed; it is unpacked again when needed"
+            );
             self.context().warn("install::damaged_wheel", message);
             Ok(())
         };
@@ -193,10 +194,7 @@ fn move_aside(folder: &Path, wheels: &Path) -> Result<()> {
 }
 
 fn no_release(package: &LockedPackage) -> Error {
-    let what = format!(
-        "{} {} with the locked digest",
-        package.name, package.version
-    );
+    let what = format!("{} {} with the locked digest", package.name, package.version);
     WorkspaceError::NoSuchRelease { what, nearest: None }.into()
 }
 

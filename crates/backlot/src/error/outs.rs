@@ -80,10 +80,7 @@ pub enum OutsError {
         release: String,
     },
     /// Files that are here, were changed since they were added, and would be replaced.
-    #[error(
-        "`{path}` has local changes that are not in `{source_path}`: {}",
-        some(files)
-    )]
+    #[error("`{path}` has local changes that are not in `{source_path}`: {}", some(files))]
     ChangedHere {
         /// The tracked file or folder, relative to the workspace.
         path: String,

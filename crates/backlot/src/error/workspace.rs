@@ -133,9 +133,7 @@ pub enum WorkspaceError {
         action: String,
     },
     /// A collection that others might write to meanwhile has graces shorter than their pushes may take.
-    #[error(
-        "a collection with {what} under an hour could remove files that are being pushed to `{remote}`"
-    )]
+    #[error("a collection with {what} under an hour could remove files that are being pushed to `{remote}`")]
     OtherWriters {
         /// `--young` or `--grace`.
         what: &'static str,
@@ -471,7 +469,9 @@ impl WorkspaceError {
 }
 
 fn near(nearest: Option<&str>) -> String {
-    nearest.map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default()
+    nearest
+        .map(|n| format!(" (did you mean `{n}`?)"))
+        .unwrap_or_default()
 }
 
 backlot_core::coded! {

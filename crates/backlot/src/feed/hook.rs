@@ -74,9 +74,7 @@ impl Hook {
             (None, Some(url)) => {
                 let url = Url::parse(&url).map_err(|error| format!("`url` of `{name}`: {error}"))?;
                 if !matches!(url.scheme(), "http" | "https") || url.password().is_some() {
-                    return Err(format!(
-                        "`url` of `{name}` is not an HTTP URL without a password"
-                    ));
+                    return Err(format!("`url` of `{name}` is not an HTTP URL without a password"));
                 }
                 let secret = section
                     .secret_command

@@ -192,7 +192,9 @@ impl Opened {
 /// What an answer without the file means.
 pub(crate) fn refused_by_web(source: &NamedSource, status: u16) -> Result<Inquired> {
     match status {
-        404 | 410 => Ok(Inquired::Gone(Some(format!("the server responded with {status}")))),
+        404 | 410 => Ok(Inquired::Gone(Some(format!(
+            "the server responded with {status}"
+        )))),
         _ => Err(backlot_net::Error::Refused {
             url: source.shown(),
             status,

@@ -242,9 +242,7 @@ impl Opened {
                 None if ids.iter().all(|id| cache.has(id).unwrap_or(false)) => Ok(0),
                 None => Err(ImportError::Git {
                     repository: pointer.path.display().to_string(),
-                    reason: format!(
-                        "`{path}` is tracked by DVC, but no remote of the repository has it"
-                    ),
+                    reason: format!("`{path}` is tracked by DVC, but no remote of the repository has it"),
                 }
                 .into()),
             }

@@ -298,8 +298,7 @@ impl Opened {
                 fs_config: None,
             });
         }
-        let (ours, written) =
-            spellings(text).ok_or_else(|| bad(text, "unsupported scheme"))?;
+        let (ours, written) = spellings(text).ok_or_else(|| bad(text, "unsupported scheme"))?;
         Ok(NamedSource {
             from: self.in_store(&ours, &options_of(fs_config.as_ref()))?,
             text: written.trim_end_matches('/').to_owned(),

@@ -75,10 +75,7 @@ impl PullFrom {
             match taken {
                 Ok(taken) => new += u64::from(taken),
                 Err(backlot_dvc::Error::Pipeline(error)) => {
-                    context.warn(
-                        error.code(),
-                        format!("{error}; skipped on the remote {name}"),
-                    );
+                    context.warn(error.code(), format!("{error}; skipped on the remote {name}"));
                 }
                 Err(error) => return Err(error),
             }

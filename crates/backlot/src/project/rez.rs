@@ -183,7 +183,9 @@ impl Package {
                 self.summary = Some(line.trim().to_owned()).filter(|line| !line.is_empty());
             }
             (key, _) if IGNORED.contains(&key) => {}
-            ("tools", _) => self.leave("tools: declare them as `[project.scripts]` in pyproject.toml".to_owned()),
+            ("tools", _) => {
+                self.leave("tools: declare them as `[project.scripts]` in pyproject.toml".to_owned())
+            }
             ("variants", _) => self.leave(
                 "variants: an asset has one set of requirements; create one asset per variant, or use groups"
                     .to_owned(),

@@ -352,9 +352,8 @@ fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
         ));
     }
     if mode & 0o020 != 0 && mode & 0o2000 == 0 {
-        let message = format!(
-            "new files in `{place}` get the group of their creator, not that of the folder"
-        );
+        let message =
+            format!("new files in `{place}` get the group of their creator, not that of the folder");
         return Some(HealthCheck::warning(
             name,
             message,

@@ -259,9 +259,7 @@ impl Config {
             return Err(format!("`policy.repos.{repo}` refers to an unknown repo"));
         }
         match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
-            Some((package, repo)) => Err(format!(
-                "`sources.{package}` refers to the unknown repo `{repo}`"
-            )),
+            Some((package, repo)) => Err(format!("`sources.{package}` refers to the unknown repo `{repo}`")),
             None => Ok(()),
         }
     }

@@ -40,9 +40,7 @@ pub(super) fn read_localize(document: &DocumentMut) -> Result<BTreeMap<PackageNa
             match item.as_str() {
                 Some("always") => Ok((package, Localize::Always)),
                 Some("on-demand") => Ok((package, Localize::OnDemand)),
-                _ => Err(format!(
-                    "`localize.{name}` is not \"always\" or \"on-demand\""
-                )),
+                _ => Err(format!("`localize.{name}` is not \"always\" or \"on-demand\"")),
             }
         })
         .collect()
