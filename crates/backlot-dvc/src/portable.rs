@@ -21,7 +21,7 @@ use crate::scan::{self, ScannedFile};
 /// Longest name that Linux, macOS and Windows hold, in bytes (and so in UTF-16 units).
 const MAX_NAME: usize = 255;
 
-/// What names have in common that some disks take for one.
+/// The common form of names that some disks cannot distinguish.
 fn fold(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
@@ -60,7 +60,7 @@ pub(crate) fn twins<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Vec<(RelPat
     found
 }
 
-/// What keeps Windows or macOS from holding a name.
+/// The reason why Windows or macOS cannot store a name.
 fn unportable(name: &str) -> Option<&'static str> {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
     let stem = name
@@ -99,7 +99,7 @@ pub(crate) fn tells_apart(folder: &Path, one: &str, other: &str) -> Result<bool>
             .open(trial.path().join(name));
         match new {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-            // A name that cannot be is told when it is placed.
+            // An impossible name is reported when it is placed.
             _ => {}
         }
     }

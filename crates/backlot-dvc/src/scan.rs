@@ -28,7 +28,7 @@ pub struct ScannedFile {
     pub executable: bool,
 }
 
-/// What a tracked path is on disk.
+/// The state of a tracked path on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scanned {
     /// Nothing is there.
@@ -184,7 +184,7 @@ impl Scan<'_> {
 /// An entry of a folder.
 pub(crate) struct Found {
     pub(crate) full: PathBuf,
-    /// Its name; an approximation if that is no text.
+    /// Its name; an approximation if not valid UTF-8.
     pub(crate) name: String,
     is_text: bool,
     pub(crate) kind: std::fs::FileType,
@@ -246,7 +246,7 @@ fn follow(link: &Path) -> Result<std::fs::Metadata> {
     }
 }
 
-/// Whether an error is that of a link that leads to itself; its kind is not stable yet.
+/// Whether an error is that of a link to itself; its kind is not stable yet.
 fn is_loop(error: &std::io::Error) -> bool {
     // ELOOP; elsewhere than on Linux as BSD has it.
     const LOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };

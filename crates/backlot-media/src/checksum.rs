@@ -2,7 +2,7 @@
 //!
 //! Three kinds: JSON with size, BLAKE3 and MD5; lines that `b3sum --check` reads; lines that `md5sum --check` reads. Names are relative to the
 //! folder of the manifest, with `/`, sorted by their bytes. Invariants: the same files give the same manifest; every file is read once and in
-//! pieces. MD5 tells damage, not malice. Deliberately absent: links to folders are not followed, which is told.
+//! pieces. MD5 tells damage, not malice. Deliberately absent: links to folders are not followed, with a warning.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -61,7 +61,7 @@ const FORMAT: u32 = 1;
 pub struct ChecksumOptions {
     /// The file; without one, the manifest is only in the report.
     pub output: Option<PathBuf>,
-    /// The folder that names are relative to where there is no file.
+    /// The base folder of names if there is no file.
     pub base: PathBuf,
     /// The kind of manifest.
     pub format: ManifestFormat,
@@ -91,7 +91,7 @@ pub struct ChecksumReport {
     pub text: String,
 }
 
-/// What is wrong with a file of a manifest.
+/// The problem with a file of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SumProblem {
@@ -106,7 +106,7 @@ pub enum SumProblem {
 pub struct WrongFile {
     /// Its name in the manifest.
     pub path: String,
-    /// What is wrong.
+    /// The reason.
     pub problem: SumProblem,
 }
 
@@ -154,7 +154,7 @@ impl VerifyReport {
     }
 }
 
-/// What a manifest says of a file.
+/// An entry of a manifest.
 #[derive(Debug)]
 struct Promise {
     path: String,
@@ -319,7 +319,7 @@ fn write(sums: &[FileSum], format: ManifestFormat) -> Result<String> {
     })
 }
 
-/// What a manifest of any of the kinds says.
+/// The contents of a manifest of any kind.
 fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
     let bad = |line: usize, reason| Error::BadManifest {
         path: path.to_path_buf(),

@@ -46,7 +46,7 @@ pub struct SheetOptions {
     pub dry_run: bool,
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SheetReport {
     /// The sequences.

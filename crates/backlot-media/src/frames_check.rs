@@ -50,7 +50,7 @@ pub struct Finding {
     /// Its whole path.
     #[serde(skip)]
     pub path: Option<PathBuf>,
-    /// What was found: lower case, no full stop.
+    /// The finding: lower case, no full stop.
     pub message: String,
     /// What to do about it.
     pub help: &'static str,
@@ -59,7 +59,7 @@ pub struct Finding {
     pub values: Option<NotFinite>,
 }
 
-/// What is checked, and against what.
+/// The options of a check.
 #[derive(Clone, Debug, Default)]
 pub struct CheckOptions {
     /// The frames that each sequence must have, no more and no less.
@@ -72,7 +72,7 @@ pub struct CheckOptions {
     pub limits: Limits,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     /// The sequences.
@@ -95,7 +95,7 @@ pub struct CheckedSequence {
     /// Its name and numbers.
     #[serde(flatten)]
     pub summary: SequenceSummary,
-    /// What most of its frames are, unless none can be read.
+    /// The properties of most of its frames, unless none can be read.
     pub facts: Option<ImageFacts>,
 }
 
@@ -112,7 +112,7 @@ pub enum FileProblem {
 }
 
 impl FileProblem {
-    /// What is wrong with a file; the words of the system where it refused to read it.
+    /// The problem with a file; the system's message if it refused to read it.
     pub(crate) fn of(trouble: Trouble) -> std::result::Result<Self, String> {
         match trouble {
             Trouble::TooLarge(reason) => Ok(Self::TooLarge(reason)),
@@ -131,10 +131,10 @@ impl FileProblem {
     }
 }
 
-/// What was read of a frame. It follows from the bytes of the file and [`Limits`] alone.
+/// The result of reading a frame. It depends only on the bytes of the file and [`Limits`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameRead {
-    /// What its header says.
+    /// The data in its header.
     pub facts: Option<ImageFacts>,
     /// Why no more was read.
     pub problem: Option<FileProblem>,
@@ -145,7 +145,7 @@ pub struct FrameRead {
 }
 
 impl FrameRead {
-    /// What reading the header alone tells.
+    /// The data from reading the header alone.
     fn of_header(self) -> Self {
         Self {
             problem: self.problem.filter(|_| self.facts.is_none()),
@@ -157,9 +157,9 @@ impl FrameRead {
 
 /// Results of earlier reads of frames, kept by a caller that can tell whether a file is unchanged.
 pub trait KnownFrames: Sync {
-    /// What was read of a file.
+    /// The result of reading a file.
     fn find(&self, path: &Path) -> Option<FrameRead>;
-    /// Take note of what was read of a file.
+    /// Record the result of reading a file.
     fn keep(&self, path: &Path, read: &FrameRead);
 }
 
@@ -174,7 +174,7 @@ impl KnownFrames for NoKnownFrames {
     fn keep(&self, _path: &Path, _read: &FrameRead) {}
 }
 
-/// Check sequences. What is found is in the report.
+/// Check sequences. Findings are in the report.
 pub fn check_frames(
     context: &Context,
     sequences: &[Sequence],
@@ -183,7 +183,7 @@ pub fn check_frames(
     check_known_frames(context, sequences, options, &NoKnownFrames)
 }
 
-/// The same, without reading again what is known.
+/// The same, without reading known frames again.
 pub fn check_known_frames(
     context: &Context,
     sequences: &[Sequence],
@@ -314,7 +314,7 @@ impl Finder<'_> {
     }
 }
 
-/// What the names of the files tell.
+/// Findings from the names of the files.
 fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     let finder = Finder { sequence };
     let mut findings = Vec::new();
@@ -391,7 +391,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     findings
 }
 
-/// What the frames themselves tell, and what most of them are.
+/// Findings from the frames, and the properties of most of them.
 fn contents(sequence: &Sequence, read: Vec<FrameRead>, findings: &mut Vec<Finding>) -> Option<ImageFacts> {
     let finder = Finder { sequence };
     let mut facts = Vec::new();

@@ -23,7 +23,7 @@ use crate::limits::{Limits, Memory};
 use crate::resample::{Pixels, resize};
 use crate::work::guarded;
 
-/// What becomes of transparency.
+/// The handling of transparency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Alpha {
@@ -41,7 +41,7 @@ pub enum Alpha {
 pub struct Look {
     /// In stops: 1 is twice as bright.
     pub exposure: f64,
-    /// What becomes of transparency.
+    /// The handling of transparency.
     pub alpha: Alpha,
     /// The layer of an EXR file; the first one with colours if not given.
     pub layer: Option<String>,
@@ -53,9 +53,9 @@ pub enum Size {
     /// As it is.
     #[default]
     Original,
-    /// So many columns, rows by the ratio of the picture.
+    /// This many columns, rows by the aspect ratio.
     Width(u32),
-    /// So many rows, columns by the ratio of the picture.
+    /// This many rows, columns by the aspect ratio.
     Height(u32),
     /// The largest size that fits into a number of columns and rows.
     Within(u32, u32),
@@ -119,7 +119,7 @@ impl Look {
 }
 
 impl Size {
-    /// Refuse what is not a size.
+    /// Reject invalid sizes.
     pub(crate) fn check(self) -> Result<()> {
         let is_right = match self {
             Self::Original => true,
@@ -162,7 +162,7 @@ impl Size {
     }
 }
 
-/// What reads and shows frames: tables and limits, shared by all threads.
+/// The shared state for reading and converting frames: tables and limits, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     pub(crate) limits: Limits,

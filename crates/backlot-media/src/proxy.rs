@@ -32,7 +32,7 @@ pub struct ProxyOptions {
     pub dry_run: bool,
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProxyReport {
     /// The sequences.

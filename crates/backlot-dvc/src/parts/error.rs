@@ -7,7 +7,7 @@ use backlot_store::JobId;
 
 use super::MissingFrames;
 
-/// Parts that do not fit together, or not what is expected.
+/// Parts that do not fit together, or are not as expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
@@ -20,7 +20,7 @@ pub enum PartsError {
     /// A text that says nothing that could be expected.
     #[error("`{}` is not a folder with its frames", text.escape_debug())]
     BadExpectation {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// Two nodes that have other bytes under one name.
@@ -69,7 +69,7 @@ pub enum PartsError {
         /// Another.
         other: String,
     },
-    /// Files of parts that nobody could pull.
+    /// Files of parts that could not be pulled.
     #[error("{} of the parts {} no longer on the remote, or pending collection: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
     NotOnRemote {
         /// Some of the files, with their nodes.
@@ -98,7 +98,7 @@ pub enum PartsError {
     /// A pointer that leaves its files to git.
     #[error("`{}` is tracked with `cache: false`, so its files are not on a remote, and those of parts would be lost", path.display())]
     NotCached {
-        /// What is tracked.
+        /// Its type.
         path: PathBuf,
         /// Its pointer.
         pointer: PathBuf,

@@ -1,7 +1,7 @@
 //! Edits of `dvc.yaml` by lines: stages added, removed, frozen.
 //!
 //! Invariants: only lines of the stage that is meant change, so that comments, order and spelling of all others stay; what comes of an edit is
-//! read again and must say just what was asked for, else nothing is changed. Deliberately absent: stages in braces (`{cmd: ...}`) and edits of a
+//! read again and must match the request exactly, else nothing is changed. Deliberately absent: stages in braces (`{cmd: ...}`) and edits of a
 //! single dependency, which are refused or left to an editor.
 
 use super::error::{PipelineError, Result, Spot};
@@ -79,7 +79,7 @@ pub fn edit_stage(file: &str, text: &str, name: &str, edit: &StageEdit) -> Resul
     Ok(text)
 }
 
-/// What the file should say after an edit.
+/// The expected contents of the file after an edit.
 fn wanted(document: &Map, stages: &Map, name: &str, edit: &StageEdit) -> Value {
     let mut stages = stages.clone();
     match edit {

@@ -1,4 +1,4 @@
-//! What can be wrong with pipelines.
+//! Errors of pipelines.
 //!
 //! Invariant: an error names the file, the line where it is known, and the stage or key. Deliberately absent: commands
 //! that fail, which are found out when stages run.
@@ -48,15 +48,15 @@ pub enum PipelineError {
     Unreadable {
         /// The file.
         file: String,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
-    /// A file that is no valid YAML, JSON, TOML or Python.
+    /// A file that is not valid YAML, JSON, TOML or Python.
     #[error("{spot}: {reason}")]
     Syntax {
         /// Where.
         spot: Spot,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
     /// A `dvc.yaml` with a key or value that DVC refuses.
@@ -66,7 +66,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A `${...}` that cannot be used.
@@ -76,7 +76,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A `${...}` with a name that nothing defines.
@@ -98,7 +98,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A lock that DVC did not write so.
@@ -106,7 +106,7 @@ pub enum PipelineError {
     Lock {
         /// Where.
         spot: Spot,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A lock with both sides of a merge in it.
@@ -170,7 +170,7 @@ pub enum PipelineError {
         stage: String,
         /// The output as the file has it.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// A path that means different things on different platforms.
@@ -182,7 +182,7 @@ pub enum PipelineError {
         key: String,
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// A target that is nothing.
@@ -212,15 +212,15 @@ pub enum PipelineError {
         file: String,
         /// The key.
         key: String,
-        /// What it is, with its article.
+        /// Its type, with its article.
         kind: &'static str,
     },
-    /// A file of parameters whose content is no mapping.
+    /// A parameter file that is not a mapping.
     #[error("the parameter file `{file}` contains {kind}, not a mapping")]
     NoParameters {
         /// The file.
         file: String,
-        /// What it is, with its article.
+        /// Its type, with its article.
         kind: &'static str,
     },
     /// Stages that failed.
@@ -244,7 +244,7 @@ pub enum PipelineError {
     CannotStart {
         /// The stage.
         stage: String,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
     /// A shell that takes other commands than DVC's pipelines have.
@@ -282,7 +282,7 @@ pub enum PipelineError {
     RunRecord {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A stage that is to be added and is there.
@@ -308,15 +308,15 @@ pub enum PipelineError {
     Plot {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// An entry of the run cache that is not one.
+    /// An invalid entry of the run cache.
     #[error("`{name}` is not a valid entry of the run cache: {reason}")]
     RunCacheEntry {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,8 +1,8 @@
-//! `dvc.lock`: what each stage was made of, byte for byte as DVC writes it.
+//! `dvc.lock`: the inputs and outputs of each stage, byte for byte as DVC writes it.
 //!
 //! Invariants: entries that are not set keep their place, values and aliases; a new entry comes last; inside an entry
 //! everything is in DVC's order, whatever order it was given in. Deliberately absent: comments, which DVC does not write
-//! into locks, and the MD5 of DVC 2 (`hash` missing), which stands for other content and is never taken for equal.
+//! into locks, and the MD5 of DVC 2 (`hash` missing), which stands for other content and never counts as equal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Lock {
     entries: HashMap<String, LockEntry>,
 }
 
-/// What a stage was made of when it last ran.
+/// The inputs of a stage when it last ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LockEntry {
     /// The command: a text or a list.
@@ -51,7 +51,7 @@ pub struct LockEntry {
     pub deps: Vec<LockedPath>,
     /// Its parameters: files, and the values of their keys.
     pub params: Vec<FileValues>,
-    /// What it made.
+    /// Its outputs.
     pub outs: Vec<LockedPath>,
 }
 
@@ -232,7 +232,7 @@ impl Lock {
         self.stages.iter().filter_map(|entry| entry.key.as_str())
     }
 
-    /// Whether there is no entry.
+    /// Whether it has no entries.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }

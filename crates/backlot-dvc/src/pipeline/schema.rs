@@ -10,7 +10,7 @@ use backlot_core::text;
 use super::error::{PipelineError, Result, Spot};
 use super::value::{Entry, Map, Value};
 
-/// What a value may be.
+/// The allowed types of a value.
 #[derive(Clone, Copy)]
 enum Shape {
     Text,

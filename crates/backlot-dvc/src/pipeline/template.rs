@@ -1,4 +1,4 @@
-//! `${...}` in `dvc.yaml`: which expressions there are, and what they become.
+//! `${...}` in `dvc.yaml`: the expressions and their values.
 //!
 //! Invariants: a string that is one expression becomes the value itself, any other string stays a string; `\${` is kept as
 //! `${`; a mapping becomes arguments in `cmd` and is refused elsewhere; what a file makes of its expressions has a bound.
@@ -40,7 +40,7 @@ pub(crate) struct Budget(Cell<usize>);
 impl Budget {
     /// Bytes.
     const MOST: usize = 128 << 20;
-    /// What a value costs beside its text.
+    /// The cost of a value beside its text.
     const VALUE: usize = 16;
 
     /// Count values and bytes of text.
@@ -58,7 +58,7 @@ impl Budget {
     }
 }
 
-/// What expressions can name: variables, and the item and key of a generated stage.
+/// The names available to expressions: variables, and the item and key of a generated stage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) variables: &'a Map,
@@ -113,7 +113,7 @@ fn item_at(items: &[Value], index: i64) -> Option<&Value> {
     }
 }
 
-/// An expression in a text: its bytes with `${` and `}`, and what is between.
+/// An expression in a text: its bytes with `${` and `}`, and its inner text.
 struct Expression<'t> {
     start: usize,
     end: usize,
@@ -147,7 +147,7 @@ pub(crate) fn has_expression(text: &str) -> bool {
     !expressions(text).is_empty()
 }
 
-/// The names of `a.b[c]`; `Err` says what is wrong.
+/// The names of `a.b[c]`; `Err` has the reason.
 fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
     let word = |rest: &str| rest.find(['.', '[', ']']).unwrap_or(rest.len());
     let length = word(inner);

@@ -46,7 +46,7 @@ impl Ratio {
     }
 }
 
-/// What the header of a movie says of its first track of pictures.
+/// The metadata of the first video track in the header of a movie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovieFacts {
     /// Columns.

@@ -1,4 +1,4 @@
-//! A layer of USD, as text or binary, told by its first bytes.
+//! A layer of USD, as text or binary, detected by its first bytes.
 
 use super::bytes::Source;
 use super::scene::SceneReference;

@@ -16,7 +16,7 @@ const MOST_FILES: usize = 100_000;
 /// The end of the directory, with the longest comment.
 const END: u64 = 22 + 0xffff;
 
-/// What is wrong inside.
+/// The problems inside.
 pub(super) fn read(source: &mut Source) -> Result<Vec<String>, Trouble> {
     let files = directory(source)?;
     let (mut problems, mut by_name) = (Vec::new(), BTreeMap::new());

@@ -63,7 +63,7 @@ impl Job<'_> {
     }
 }
 
-/// What a running stage tells.
+/// The output of a running stage.
 pub trait Output: Sync {
     /// A command is started.
     fn started(&self, command: &str);
