@@ -20,7 +20,7 @@ use tar::{Builder, EntryType, Header};
 use super::manifest::{BundleFile, BundleManifest, FILE_NAME, MAX_MANIFEST, MAX_PATH};
 use crate::error::{BundleError, Error, Result};
 
-/// What the name of an archive ends in.
+/// The suffix of the name of an archive.
 pub(crate) const ENDING: &str = ".tar.zst";
 /// Fast, and within a few percent of the next levels on wheels; frames hardly compress at any.
 const LEVEL: i32 = 3;

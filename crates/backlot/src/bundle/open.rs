@@ -21,7 +21,7 @@ pub(crate) struct OpenBundle {
     pub(crate) path: PathBuf,
     /// The copy.
     folder: PathBuf,
-    /// What it has.
+    /// Its contents.
     pub(crate) manifest: BundleManifest,
 }
 

@@ -39,7 +39,7 @@ options! {
     }
 }
 
-/// What was exported.
+/// The result of an export.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExportReport {

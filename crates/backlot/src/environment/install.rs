@@ -42,17 +42,17 @@ options! {
 }
 
 impl InstallRequest {
-    /// Whether it only wants what is locked to be installed.
+    /// Whether to only install what is locked.
     fn asks_nothing_new(&self) -> bool {
         self.from.is_none() && self.upgrade == Upgrade::None && !self.prereleases && self.rules.is_empty()
     }
 }
 
-/// What an install, uninstall or lock did.
+/// The result of an install, uninstall or lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InstallReport {
-    /// What changed in the environment, sorted by package.
+    /// The changes to the environment, sorted by package.
     pub changes: Vec<PackageChange>,
     /// How many packages were right already.
     pub unchanged: usize,

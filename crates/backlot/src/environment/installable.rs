@@ -1,4 +1,4 @@
-//! Whether what is about to be required, published or copied can be installed at all.
+//! Whether a release about to be required, published or copied can be installed at all.
 //!
 //! Invariant: a release is for ever, so what nobody could install is refused before it is made; a person may insist, with a
 //! reason that is recorded. The judgement is the solver's, the one that an install makes. Deliberately absent: groups other
@@ -95,7 +95,7 @@ impl Opened {
     }
 }
 
-/// Whether an error of the solver says that there is no solution.
+/// Whether an error of the solver means that there is no solution.
 pub(crate) fn is_refusal(error: &backlot_resolve::Error) -> bool {
     matches!(error.class(), Class::Conflict | Class::NotFound)
 }

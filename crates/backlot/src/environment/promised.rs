@@ -9,7 +9,7 @@ use backlot_repo::{ReleaseFile, Repo};
 use crate::error::{Error, Result};
 use crate::workspace::Opened;
 
-/// What is promised of a file.
+/// The expected digests of a file.
 pub(crate) struct Promised<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) sha256: Option<Sha256>,

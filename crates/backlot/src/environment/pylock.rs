@@ -150,14 +150,14 @@ impl Hashes {
     }
 }
 
-/// The `[tool.backlot]` tables, passed over by other tools.
+/// The `[tool.backlot]` tables, ignored by other tools.
 #[derive(Debug, Serialize, Deserialize)]
 struct Tool<T> {
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     backlot: Option<T>,
 }
 
-/// What the workspace asked for.
+/// The requirements of the workspace.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct WorkspaceTable {
     #[serde(default)]
@@ -224,14 +224,14 @@ impl Pylock {
         Self::of(lock, packages.collect())
     }
 
-    /// The text, without what is not used.
+    /// The text, without unused parts.
     pub fn to_text(&self) -> String {
         toml::to_string(self).expect("a lock is plain data")
     }
 }
 
 impl Opened {
-    /// The lock as the text of a `pylock.toml` that lies in `folder`.
+    /// The lock as the text of a `pylock.toml` in `folder`.
     pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
         let mut packages = Vec::new();
         for package in &lock.packages {

@@ -1,4 +1,4 @@
-//! Mending `inputs/`: what is damaged is installed anew, the rest is left alone.
+//! Repairing `inputs/`: damaged packages are reinstalled, the rest is unchanged.
 //!
 //! Invariant: what is put back comes from bytes that were proven again, so damage that reached the cache through a hard link
 //! is not put back with it. Damaged unpacked wheels leave the cache, also those that nothing here uses. Deliberately absent: tracked files, which `pull` brings.

@@ -235,7 +235,7 @@ fn explained(error: backlot_resolve::Error, wish: &ResolveRequest) -> backlot_re
         return error;
     };
     if wish.frozen {
-        // Those of the search are about constraints that nobody wrote.
+        // Those of the search are about constraints that the user did not write.
         proposals = vec!["update other packages as well: `update NAME` without --only".to_owned()];
     }
     if explanation.contains(NOT_APPROVED) {

@@ -198,7 +198,7 @@ fn no_release(package: &LockedPackage) -> Error {
     WorkspaceError::NoSuchRelease { what, nearest: None }.into()
 }
 
-/// What people call an unpacked wheel.
+/// The name of an unpacked wheel for display.
 fn name_of(folder: &Path) -> String {
     let digest = folder.file_name().unwrap_or_default().to_string_lossy();
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();

@@ -1,4 +1,4 @@
-//! What can go wrong when credentials are stored, removed or tested.
+//! Errors of storing, removing or testing credentials.
 //!
 //! Invariant: no secret is in a message.
 
@@ -13,16 +13,16 @@ pub enum AuthError {
     /// The server does not let us in.
     #[error("`{url}` denied access{}: {answer}", as_whom(user.as_deref(), from.as_deref()))]
     Refused {
-        /// What was asked.
+        /// The tested URL.
         url: String,
-        /// Who we said to be; `None` without credentials.
+        /// The user; `None` without credentials.
         user: Option<String>,
         /// Where the credential came from.
         from: Option<String>,
-        /// What it answered.
+        /// The server's response.
         answer: String,
     },
-    /// There is no credential to remove.
+    /// No credential to remove.
     #[error("no credential is stored for `{prefix}` in `{}`", file.display())]
     NotStored {
         /// The prefix.
@@ -35,7 +35,7 @@ pub enum AuthError {
     /// A password or token that is empty, or has control characters in it.
     #[error("the password is empty or contains control characters")]
     BadSecret,
-    /// The address is that of another user.
+    /// The URL has a different user.
     #[error("`{prefix}` names a different user than `{user}`")]
     OtherUser {
         /// The prefix, with a user.
@@ -43,10 +43,10 @@ pub enum AuthError {
         /// The user that was given.
         user: String,
     },
-    /// There is nobody to ask for a password.
+    /// No terminal to prompt for a password.
     #[error("cannot prompt for {what}: not a terminal")]
     NoTerminal {
-        /// What is missing.
+        /// The missing value.
         what: &'static str,
     },
     /// The program has no file for credentials.

@@ -7,7 +7,7 @@ use backlot_pep::PackageName;
 
 use crate::error::Error;
 
-/// What can go wrong with a bundle.
+/// Errors of bundles.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
@@ -47,7 +47,7 @@ pub enum BundleError {
         #[source]
         source: Box<Error>,
     },
-    /// The manifest would be larger than what an import reads.
+    /// The manifest would exceed the limit of an import.
     #[error("the bundle would have {}, more than its manifest can list", text::count(*files, "file"))]
     TooManyFiles {
         /// How many.
@@ -58,7 +58,7 @@ pub enum BundleError {
     Invalid {
         /// The bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// Made by a newer Backlot.
@@ -78,7 +78,7 @@ pub enum BundleError {
         path: PathBuf,
         /// The file in it.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A small archive that unpacks to far more than real files would.
@@ -86,7 +86,7 @@ pub enum BundleError {
     Expands {
         /// The archive.
         path: PathBuf,
-        /// What its manifest claims, or how much was read until it was stopped.
+        /// The size in its manifest, or the bytes read until it was stopped.
         bytes: u64,
         /// The limit.
         limit: u64,

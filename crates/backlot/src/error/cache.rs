@@ -1,4 +1,4 @@
-//! What stops a cleaning of the local cache because it is not known what is needed.
+//! Errors that stop a cleaning of the local cache because the needs of workspaces are unknown.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,11 @@ use backlot_store::ObjectId;
 
 use crate::workspace::local_cache::{CacheUser, CacheUserState};
 
-/// A cleaning that cannot know what is needed.
+/// A cleaning that cannot determine what is needed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// Workspaces cannot be asked what they need.
+    /// The needs of workspaces cannot be determined.
     #[error("nothing is removed from `{}`: the needs of workspaces that use it cannot be determined: {}", .cache.display(), listed(.workspaces))]
     UnknownNeeds {
         /// The cache.

@@ -1,4 +1,4 @@
-//! What is wrong with running a cascade as a whole. What fails at one asset is in the report, and the error here says that something did.
+//! Errors of running a cascade as a whole. Failures of single assets are in the report, and the error here summarises them.
 
 use backlot_core::{Class, text};
 
@@ -23,13 +23,13 @@ pub enum CascadeError {
     /// No cascade has this id.
     #[error("no repo of this workspace has a cascade `{id}`")]
     Unknown {
-        /// What was given.
+        /// The given ID.
         id: String,
     },
     /// Several cascades have an id that begins so.
     #[error("`{id}` matches several cascades: {}", found.join(", "))]
     Ambiguous {
-        /// What was given.
+        /// The given ID.
         id: String,
         /// Their ids.
         found: Vec<String>,
@@ -42,7 +42,7 @@ pub enum CascadeError {
         /// Each with the reason.
         failed: Vec<String>,
     },
-    /// More assets than were admitted, and nobody confirmed them.
+    /// More assets than the limit, without confirmation.
     #[error("cascade {cascade} would build more assets than its limit and was not confirmed")]
     Unconfirmed {
         /// The cascade.
@@ -71,7 +71,7 @@ pub enum CascadeError {
         package: String,
         /// The input that was planned.
         expected: String,
-        /// What was there.
+        /// The installed version.
         found: String,
     },
     /// Files that a build needs and that did not come.

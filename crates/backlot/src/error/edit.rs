@@ -1,4 +1,4 @@
-//! What can go wrong between an output and the release that it was edited from.
+//! Errors between an output and the release that it was edited from.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::project::base::NewerRelease;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// Somebody published a release since the one that an output was edited from.
+    /// A newer release was published since the one that an output was edited from.
     #[error("{asset} was {}, and {} was published in `{}`{} since: publishing would leave its changes out", edited_from(base.as_ref()), newer.version, newer.repo, by(newer))]
     Diverged {
         /// The asset.
@@ -21,7 +21,7 @@ pub enum EditError {
         /// The newest release.
         newer: Box<NewerRelease>,
     },
-    /// An asset whose module is a link to somewhere else: what is written there would change the files of others.
+    /// An asset whose module is a link to another folder: writing there would change the files of others.
     #[error("`{}` of {asset} is a link to `{}`, outside the asset", path.display(), target.display())]
     LinkedModule {
         /// The asset.
@@ -46,7 +46,7 @@ pub enum EditError {
     NotAdded {
         /// The asset.
         asset: String,
-        /// What changed, relative to the workspace.
+        /// The changed paths, relative to the workspace.
         paths: Vec<String>,
     },
     /// Several outputs that would be published as one package.
@@ -57,12 +57,12 @@ pub enum EditError {
         /// The folders, relative to the workspace.
         folders: Vec<String>,
     },
-    /// The record of what was set aside is damaged.
+    /// The record of files that were set aside is damaged.
     #[error("cannot read `{}`, the record of files that `pull --force` set aside: {reason}", path.display())]
     DamagedRecord {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// No files were set aside.
@@ -89,7 +89,7 @@ pub enum EditError {
     BadLabel {
         /// The text.
         label: String,
-        /// What a label is.
+        /// The rule for labels.
         reason: &'static str,
     },
     /// A label that no repo has.

@@ -1,10 +1,10 @@
-//! What can go wrong with events and hooks.
+//! Errors of events and hooks.
 
 use std::path::PathBuf;
 
 use backlot_core::Class;
 
-/// Events that cannot be read, or not be told.
+/// Events that cannot be read or delivered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventsError {
@@ -19,10 +19,10 @@ pub enum EventsError {
         /// Why.
         reason: String,
     },
-    /// A topic that there is not.
+    /// An unknown topic.
     #[error("unknown event topic `{topic}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownTopic {
-        /// What was asked for.
+        /// The given topic.
         topic: String,
         /// One like it.
         nearest: Option<String>,
@@ -32,7 +32,7 @@ pub enum EventsError {
     BadKeptCursor {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The user's configuration has no hook.
@@ -41,10 +41,10 @@ pub enum EventsError {
         /// The user's file.
         path: Option<PathBuf>,
     },
-    /// A hook that there is not.
+    /// An unknown hook.
     #[error("unknown hook `{name}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownHook {
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// One like it.
         nearest: Option<String>,

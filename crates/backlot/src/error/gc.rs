@@ -1,8 +1,8 @@
-//! What stops a collection of a remote because it is not known what is needed.
+//! Errors that stop a collection of a remote because the needed objects are unknown.
 
 use backlot_core::Class;
 
-/// A collection that cannot know what is needed.
+/// A collection that cannot determine what is needed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GcError {

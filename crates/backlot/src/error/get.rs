@@ -1,4 +1,4 @@
-//! What can go wrong when an asset is fetched in one step.
+//! Errors of fetching an asset in one step.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ pub enum GetError {
         /// The folder.
         root: PathBuf,
     },
-    /// There is no repo to fetch from, and none was named.
+    /// No repo is configured, and none was given.
     #[error("getting an asset needs a repo, and the workspace has none")]
     NoFrom,
-    /// There is no repo to run releases from: no workspace, none in the user's file, and none was named.
+    /// No repo to run releases from: no workspace, none in the user's configuration, and none was given.
     #[error("running a release needs a repo, and neither a workspace here nor `{}` has one", user_config.display())]
     NoKnownRepo {
         /// The user's file.
         user_config: PathBuf,
     },
-    /// There is no repo at the place to fetch from.
+    /// No repo at the given location.
     #[error("no repo at `{place}`")]
     NoRepo {
         /// Where it was looked for.
@@ -43,7 +43,7 @@ pub enum GetError {
         /// The command that adds it.
         command: String,
     },
-    /// There is no remote at the place to pull from.
+    /// No remote at the given location.
     #[error("no remote at `{place}`")]
     NoRemote {
         /// Where it was looked for.

@@ -1,12 +1,12 @@
-//! What can be wrong with an import: its source, and what is here of it.
+//! Errors of imports: their source, and their local state.
 
 use backlot_core::{Class, text};
 
-/// An import that cannot be made or updated. What is here stays as it is.
+/// An import that cannot be created or updated. Local files are unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// What cannot be a source.
+    /// An unsupported source.
     #[error("`{source_url}` cannot be imported: {reason}")]
     BadSource {
         /// As far as it may be shown.
@@ -14,12 +14,12 @@ pub enum ImportError {
         /// Why not.
         reason: String,
     },
-    /// A source that is not there, though what it is on answers.
+    /// A missing source on a reachable server.
     #[error("`{source_url}` does not exist{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Gone {
         /// As far as it may be shown.
         source_url: String,
-        /// What was answered.
+        /// The response.
         reason: Option<String>,
     },
     /// A folder that had files and has none.
@@ -41,9 +41,9 @@ pub enum ImportError {
     Damaged {
         /// As far as it may be shown.
         source_url: String,
-        /// What came.
+        /// The actual digest.
         found: String,
-        /// What it said.
+        /// The announced digest.
         announced: String,
     },
     /// A pointer that was changed while its source was read.
@@ -57,7 +57,7 @@ pub enum ImportError {
     Exists {
         /// The path, relative to the workspace.
         path: String,
-        /// What it was imported from, if it was.
+        /// The source it was imported from, if any.
         source_url: Option<String>,
     },
     /// A pointer of files that were not imported.
@@ -71,7 +71,7 @@ pub enum ImportError {
     OnlyDvc {
         /// The pointer, relative to the workspace.
         pointer: String,
-        /// What kind.
+        /// Its kind.
         kind: &'static str,
     },
     /// A git repository that cannot be read.
@@ -79,7 +79,7 @@ pub enum ImportError {
     Git {
         /// As far as it may be shown.
         repository: String,
-        /// What git said.
+        /// The output of git.
         reason: String,
     },
     /// A path that a git repository does not have.
@@ -95,7 +95,7 @@ pub enum ImportError {
     /// A repo without a release that is wanted.
     #[error("`{repo}` has no release that satisfies `{wanted}`{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
     NoRelease {
-        /// What was asked for.
+        /// The requirement.
         wanted: String,
         /// The address of the repo.
         repo: String,
@@ -118,7 +118,7 @@ pub enum ImportError {
         /// The address of the repo.
         repo: String,
     },
-    /// An update of what is not updated together, or not so.
+    /// An update of targets that cannot be updated together, or in this way.
     #[error("{reason}")]
     BadUpdate {
         /// Why not.

@@ -1,4 +1,4 @@
-//! What can be wrong with the tracked files of a package as a whole: with where they belong, and with what is published of them.
+//! Errors of the tracked files of a package as a whole: their remotes and their publishing.
 
 use std::path::PathBuf;
 
@@ -68,7 +68,7 @@ pub enum OutsError {
     /// Frames that are not.
     #[error("invalid frame range `{text}`")]
     BadFrames {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// A tracked path that a release does not have.
@@ -95,7 +95,7 @@ pub enum OutsError {
         /// The tracked folder, relative to the workspace.
         path: String,
     },
-    /// Files of a folder that is no longer to be tracked are not here.
+    /// Files of a folder to untrack are not here.
     #[error("{} of `{path}` {} not here, and no release has {}", text::count(*absent, "file"), if *absent == 1 { "is" } else { "are" }, if *absent == 1 { "it" } else { "them" })]
     NotHere {
         /// The asset.

@@ -1,10 +1,10 @@
-//! What is wrong with a part that is to be pushed.
+//! Errors of pushing a part.
 
 use std::path::PathBuf;
 
 use backlot_core::{Class, RelPath};
 
-/// What is wrong with a part that is to be pushed.
+/// Errors of pushing a part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartError {

@@ -1,4 +1,4 @@
-//! What is wrong with the stages of a workspace as a whole: where they write, and what is published of them.
+//! Errors of the stages of a workspace as a whole: their outputs, and their publishing.
 
 use backlot_core::{Class, text};
 

@@ -1,4 +1,4 @@
-//! What stops a publish because a validator of the asset refused it, or could not be run.
+//! Errors that stop a publish because a check of the asset failed, or could not be run.
 
 use backlot_core::{Class, text};
 
@@ -11,7 +11,7 @@ pub enum ValidateError {
     BadCheck {
         /// The `asset.toml`.
         path: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A policy that is named and not installed.
@@ -25,7 +25,7 @@ pub enum ValidateError {
     Failed {
         /// The asset.
         asset: String,
-        /// Each with what it found first.
+        /// Each with its first finding.
         checks: Vec<String>,
     },
     /// Checks that could not be run to their end.

@@ -1,4 +1,4 @@
-//! What only a workspace can get wrong.
+//! Errors of the workspace itself.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use backlot_core::{Class, text};
 use backlot_pep::{PackageName, Version};
 use backlot_repo::Location;
 
-/// What only a workspace can get wrong.
+/// Errors of the workspace itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkspaceError {
@@ -16,7 +16,7 @@ pub enum WorkspaceError {
         /// Where the search began.
         start: PathBuf,
     },
-    /// Manifests of releases that are nowhere: what they name cannot be known.
+    /// Manifests of releases that cannot be found: their contents are unknown.
     #[error("{} needed by releases or workspaces {} neither in the cache nor in {place}: {}", backlot_core::text::count(manifests.len() as u64, "manifest"), if manifests.len() == 1 { "is" } else { "are" }, manifests.join(", "))]
     UnknownManifests {
         /// Their objects.
@@ -24,7 +24,7 @@ pub enum WorkspaceError {
         /// The remote.
         place: String,
     },
-    /// A release that cannot be read: what it names cannot be known.
+    /// A release that cannot be read: its needs are unknown.
     #[error("cannot determine which files `{place}` needs: {reason}")]
     UnreadableRelease {
         /// The wheel.
@@ -43,13 +43,13 @@ pub enum WorkspaceError {
     BadConfig {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column where known.
+        /// The reason, with line and column where known.
         reason: String,
     },
-    /// A setting that there is not.
+    /// An unknown setting.
     #[error("unknown setting `{key}`{}", near(nearest.as_deref()))]
     NoSuchKey {
-        /// What was asked for.
+        /// The given key.
         key: String,
         /// One like it.
         nearest: Option<String>,
@@ -83,15 +83,15 @@ pub enum WorkspaceError {
     LocalRequirement {
         /// The asset.
         asset: String,
-        /// What it needs.
+        /// The requirement.
         requirement: String,
     },
-    /// A repo or remote name nobody configured.
+    /// An unknown name of a repo or remote.
     #[error("the workspace has no {what} named `{name}`{}", near(nearest.as_deref()))]
     UnknownName {
         /// `repo` or `remote`.
         what: &'static str,
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// The nearest configured name.
         nearest: Option<String>,
@@ -129,7 +129,7 @@ pub enum WorkspaceError {
     NoneConfigured {
         /// `repo` or `remote`.
         what: &'static str,
-        /// What was to be done.
+        /// The operation.
         action: String,
     },
     /// A collection that others might write to meanwhile has graces shorter than their pushes may take.
@@ -151,7 +151,7 @@ pub enum WorkspaceError {
     /// No such output.
     #[error("the workspace has no output `{name}`{}", near(nearest.as_deref()))]
     UnknownOutput {
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// The nearest output.
         nearest: Option<String>,
@@ -187,7 +187,7 @@ pub enum WorkspaceError {
     StillNeeded {
         /// The package.
         name: PackageName,
-        /// Who needs it.
+        /// The packages that need it.
         by: String,
     },
     /// A requirement that is not there.
@@ -207,7 +207,7 @@ pub enum WorkspaceError {
         name: PackageName,
         /// The output's version.
         version: Version,
-        /// What was asked for.
+        /// The requirement.
         requirement: String,
         /// The output.
         path: PathBuf,
@@ -229,7 +229,7 @@ pub enum WorkspaceError {
         version: Version,
         /// The repo.
         repo: String,
-        /// What differs: from what the release was built with to what it would be now.
+        /// The difference: from the inputs that the release was built with to the current ones.
         changes: String,
     },
     /// Several repos have the release that is meant.
@@ -245,7 +245,7 @@ pub enum WorkspaceError {
     /// A requirement where one release must be named.
     #[error("`{what}` does not identify a single release")]
     NotOneRelease {
-        /// What was given.
+        /// The given text.
         what: String,
     },
     /// A repo or remote is not at its place: a disk that is not mounted looks like an empty folder.
@@ -267,7 +267,7 @@ pub enum WorkspaceError {
         name: String,
         /// Where it should be.
         place: String,
-        /// The identity of what is there, if it has one.
+        /// The identity found there, if any.
         found: Option<String>,
         /// The identity in `backlot.toml`.
         remembered: String,
@@ -286,7 +286,7 @@ pub enum WorkspaceError {
         /// The asset.
         asset: String,
     },
-    /// A release that nobody could install from where it shall be.
+    /// A release that could not be installed from its target repo.
     #[error("{what} could not be installed from `{repo}`: {reason}")]
     CannotBeInstalled {
         /// The release.
@@ -335,7 +335,7 @@ pub enum WorkspaceError {
     /// The lock does not fit the workspace any more.
     #[error("backlot.lock does not match the workspace: {reason}")]
     StaleLock {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// A `pylock.toml` that was made for another environment.
@@ -343,7 +343,7 @@ pub enum WorkspaceError {
     LockForElsewhere {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// A `backlot.lock` that cannot be read.
@@ -369,7 +369,7 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// The package.
         name: PackageName,
-        /// What it gives instead.
+        /// What it has instead.
         what: &'static str,
     },
     /// A lock file of a later format.
@@ -379,7 +379,7 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// What we read.
+        /// The supported version.
         known: u64,
     },
     /// A project without a version file that a bump could rewrite.
@@ -397,7 +397,7 @@ pub enum WorkspaceError {
     /// A command that does not start.
     #[error("cannot start `{program}`")]
     CannotRun {
-        /// What was to be run.
+        /// The command.
         program: String,
         /// Why.
         #[source]
@@ -414,15 +414,15 @@ pub enum WorkspaceError {
     /// A Python version that is none.
     #[error("invalid Python version `{version}`")]
     BadPythonVersion {
-        /// What was given.
+        /// The given text.
         version: String,
     },
-    /// No interpreter of ours is of that version.
+    /// No managed interpreter of that version.
     #[error("Python {version} is not available{}", if have.is_empty() { String::new() } else { format!(", only {}", have.join(", ")) })]
     NoSuchPython {
-        /// What was asked for.
+        /// The requested version.
         version: String,
-        /// What there is.
+        /// The available versions.
         have: Vec<String>,
     },
     /// Conda packages beside an interpreter that is not conda's.
@@ -442,10 +442,10 @@ pub enum WorkspaceError {
     /// This program was built without conda.
     #[error("{action} needs conda packages, which this build of backlot does not support")]
     WithoutConda {
-        /// What was to be done.
+        /// The operation.
         action: &'static str,
     },
-    /// The folder for `inputs` holds something that is not ours.
+    /// The folder for `inputs` has contents that Backlot did not create.
     #[error("`{}` is not an environment of this workspace", path.display())]
     ForeignInputs {
         /// The folder.

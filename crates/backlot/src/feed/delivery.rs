@@ -19,7 +19,7 @@ use crate::workspace::Opened;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How an event is known to who gets it, whoever else it came from.
+/// The ID of an event for its receiver.
 pub(crate) fn delivery_id(event: &RepoEvent) -> String {
     format!("{}:{}", event.repo, event.event.id)
 }

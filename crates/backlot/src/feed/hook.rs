@@ -1,4 +1,4 @@
-//! `[[hook]]` of the user's configuration: programs and servers that are told of events of repos.
+//! `[[hook]]` of the user's configuration: programs and servers that receive events of repos.
 //!
 //! `command` is a text, split at blanks, or a list of words; `url` a server that gets a signed message. `topics` and `repos` choose events. Deliberately absent:
 //! this section in `backlot.toml`, where it would let a project start programs, and send what happens in a studio elsewhere.
@@ -33,7 +33,7 @@ pub(crate) struct Hook {
     patterns: Vec<String>,
 }
 
-/// Who is told.
+/// The receiver.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     /// A program, as words.
@@ -52,11 +52,11 @@ pub struct HookRow {
     pub kind: String,
     /// The program with its arguments, or the URL without a password.
     pub target: String,
-    /// Of which topics it is told; of all, if there are none.
+    /// The topics it receives; all, if empty.
     pub topics: Vec<String>,
     /// Of which repos; of all, if there are none.
     pub repos: Vec<String>,
-    /// How far it was told of the events of this workspace's repos; nothing, if it never was.
+    /// Its position in the events of this workspace's repos; nothing, if it never ran.
     pub cursor: Option<EventCursor>,
 }
 
