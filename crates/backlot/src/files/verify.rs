@@ -1,4 +1,4 @@
-//! Proving again: that the cache, the remote and the installed files are what they are said to be.
+//! Checking the cache, the remote and installed files against their checksums.
 //!
 //! Reads everything that this workspace names; changes nothing, but takes back what a collection of a remote condemned
 //! of it, and believes nothing any more that is recorded of what it found damaged: the next command that needs that looks at it,
@@ -26,7 +26,7 @@ use crate::workspace::problems::{AssetProblem, problem_of};
 const NAMED: usize = 20;
 
 options! {
-    /// What to verify.
+    /// The parts to verify.
     #[derive(Default)]
     pub struct VerifyOptions {
         /// The cache.
@@ -48,7 +48,7 @@ options! {
     }
 }
 
-/// What was found.
+/// The findings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
@@ -92,7 +92,7 @@ pub struct ObjectReport {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that are not what their name says, or what a pointer proves.
+    /// Objects that do not match their name, or the BLAKE3 of a pointer.
     pub damaged: Vec<ObjectDamage>,
     /// Those that are not there.
     pub missing: Vec<ObjectDamage>,
@@ -131,7 +131,7 @@ pub struct ObjectDamage {
 pub struct DamageFound {
     /// How many.
     pub count: usize,
-    /// What brings back that which was found, each with its command.
+    /// The commands that repair the findings.
     pub ways_out: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ impl VerifyReport {
             + files_of(self.tracked.as_ref())
     }
 
-    /// What brings back that which is damaged or missing, each with its command.
+    /// The commands that repair damaged or missing parts.
     pub fn ways_out(&self) -> Vec<String> {
         let mut ways = Vec::new();
         if self.cache.iter().any(ObjectReport::has_damage) {
@@ -219,7 +219,7 @@ fn files_of(packages: Option<&Vec<PackageDamage>>) -> usize {
         .sum()
 }
 
-/// What should be in a place.
+/// The expected objects.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     /// Objects with the assets that need them.
