@@ -40,7 +40,7 @@ fn failed(url: &str, reason: impl Into<String>) -> ImportError {
     }
 }
 
-/// Run git, and return what it printed. It cannot ask on the terminal.
+/// Run git, and return its output. It cannot prompt on the terminal.
 fn git(url: &str, arguments: &[&OsStr], context: &Context) -> Result<Vec<u8>> {
     let mut command = Command::new("git");
     command

@@ -34,7 +34,7 @@ options! {
         pub folder: PathBuf,
         /// The branch, tag or commit; the default branch if none is named.
         pub rev: Option<String>,
-        /// The licence of what is imported.
+        /// The licence of the imported files.
         pub license: Option<String>,
         /// Change nothing.
         pub dry_run: bool,
@@ -322,7 +322,7 @@ fn check_address(url: &str) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// What a pointer says of its source, for people.
+/// The source of a pointer, for display.
 pub(crate) fn shown_source(source: &GitSource) -> String {
     let url = backlot_core::web::shown_text(&source.url);
     let rev = source
@@ -333,7 +333,7 @@ pub(crate) fn shown_source(source: &GitSource) -> String {
     format!("{url} {}{rev}", source.path)
 }
 
-/// What changed of a commit, for people.
+/// The change of a commit, for display.
 pub(crate) fn commit_change(old: &str, new: &str) -> String {
     let short = |commit: &str| commit.get(..10).unwrap_or(commit).to_owned();
     format!("commit {} instead of {}", short(new), short(old))

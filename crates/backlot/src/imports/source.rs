@@ -28,14 +28,14 @@ const SIGNED: [&str; 8] = [
     "key",
 ];
 
-/// What is imported.
+/// The source of an import.
 #[derive(Clone, Debug)]
 pub(crate) enum ImportFrom {
     /// A file or folder that this machine sees.
     Local(PathBuf),
     /// A file of a web server.
     Web(Url),
-    /// An object, or what lies below a prefix.
+    /// An object, or the objects below a prefix.
     Store(StoreSource),
 }
 
@@ -115,7 +115,7 @@ impl StoreSource {
         Ok((!found.is_empty()).then_some(found))
     }
 
-    /// The object itself; `None` if there is none.
+    /// The object itself; `None` if it does not exist.
     pub(crate) fn object(&self) -> Result<Option<Entry>> {
         if self.key.is_empty() {
             return Ok(None);
@@ -217,7 +217,7 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
 }
 
 impl Opened {
-    /// The source that somebody names, seen from `here`, for a pointer in `folder`.
+    /// The source given by a user, relative to `here`, for a pointer in `folder`.
     pub(crate) fn given_source(
         &self,
         text: &str,
@@ -306,7 +306,7 @@ impl Opened {
         })
     }
 
-    /// What an address of a store names.
+    /// The parts of a store address.
     fn in_store(&self, address: &str, given: &StoreOptions) -> Result<ImportFrom> {
         let address = address.trim_end_matches('/');
         let (scheme, rest) = address.split_once("://").unwrap_or_default();

@@ -15,12 +15,12 @@ use crate::pipelines::found::Found;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// How a stage stands to what it reads.
+/// The state of a stage relative to its dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StageState {
-    /// Its outputs are those of its present inputs.
+    /// Its outputs match its current inputs.
     UpToDate,
     /// A run would run its commands.
     Stale,
@@ -30,7 +30,7 @@ pub enum StageState {
     Restorable,
     /// A run would only record it.
     Unrecorded,
-    /// It cannot run: what it needs is missing.
+    /// It cannot run: its dependencies are missing.
     Blocked,
     /// It is set to run always, and nothing else is to be done.
     Always,

@@ -1,6 +1,6 @@
 //! A rez package taken over as an asset: its name, version, description and requirements, out of its `package.py`.
 //!
-//! Invariants: the file is read, never run; what cannot be taken over is told, and nothing is guessed. Deliberately absent: the package's payload, which `add` takes, and its
+//! Invariants: the file is read, never run; parts that cannot be converted are reported, and nothing is guessed. Deliberately absent: the package's payload, which `add` takes, and its
 //! environment variables: programs find the files of an asset by importing its package.
 
 use std::path::Path;
@@ -53,7 +53,7 @@ options! {
     }
 }
 
-/// What was taken over.
+/// The converted parts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RezReport {
@@ -63,7 +63,7 @@ pub struct RezReport {
     pub version: Version,
     /// Its requirements.
     pub inputs: Vec<RezInput>,
-    /// What could not be taken over, as sentences without a full stop.
+    /// The parts that could not be converted, as sentences without a full stop.
     pub left_out: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -82,7 +82,7 @@ pub struct RezInput {
     pub group: Option<String>,
 }
 
-/// What a package says, as far as an asset can say it.
+/// The contents of a package, as far as an asset can represent them.
 #[derive(Debug, Default)]
 struct Package {
     name: Option<String>,
@@ -219,7 +219,7 @@ impl Package {
     }
 }
 
-/// Statements of the file that are no literals: functions, and values that are computed.
+/// Statements of the file that are not literals: functions, and computed values.
 fn statements(text: &str, read: &Map) -> Vec<String> {
     let mut left_out = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '#'])) {
