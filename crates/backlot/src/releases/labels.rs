@@ -45,7 +45,7 @@ pub struct LabelRow {
     pub moved: Option<LabelEvent>,
 }
 
-/// What moving or removing a label did.
+/// The result of moving or removing a label.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LabelReport {

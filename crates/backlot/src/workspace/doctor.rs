@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::workspace::Opened;
 use crate::workspace::auth::{Auth, AuthTarget};
 
-/// Less than this free is told.
+/// Less free space than this causes a warning.
 const FEW_BYTES: u64 = 2 << 30;
-/// A clock that is further away from that of a disk is told.
+/// A larger clock difference to a disk causes a warning.
 const SKEW: Duration = Duration::from_secs(5);
 
 /// How something is.
@@ -34,17 +34,17 @@ pub enum HealthState {
     Problem,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HealthCheck {
-    /// What was checked: `disk`, `repo review`.
+    /// The subject: `disk`, `repo review`.
     pub name: String,
     /// How it is.
     pub state: HealthState,
-    /// What was found.
+    /// The finding.
     pub message: String,
-    /// What to do.
+    /// The advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} found: {}", text::count(names.len() as u64, "problem"), names.join(", "))]
 pub struct ProblemsFound {
-    /// What does not work.
+    /// The failed checks.
     pub names: Vec<String>,
 }
 
@@ -337,7 +337,7 @@ fn check_disk(name: &str, folder: &Path) -> HealthCheck {
     }
 }
 
-/// What is wrong with the mode of a place that several people write to.
+/// The problem with the mode of a location that several users write to.
 #[cfg(unix)]
 fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
     use std::os::unix::fs::PermissionsExt as _;

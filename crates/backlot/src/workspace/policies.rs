@@ -1,6 +1,6 @@
 //! Which releases may be chosen at all: what `[policy]` of `backlot.toml` says of the workspace, of its repos, and of assets.
 //!
-//! Invariant: what is said of an asset counts before what is said of a repo, and that before what is said of the workspace. Deliberately absent: changing
+//! Invariant: a policy of an asset takes precedence over one of a repo, and that over one of the workspace. Deliberately absent: changing
 //! it (`set_policy.rs`), choosing (`environment/resolution.rs`), and outputs and files of URLs, which are what their workspace says they are.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ const LONGEST_LABEL: usize = 64;
 pub enum RequiredStatus {
     /// Any that is not yanked.
     Any,
-    /// Somebody approved it.
+    /// Approved releases.
     Approved,
 }
 
@@ -47,7 +47,7 @@ pub(super) static PRERELEASES: [(PrereleasePolicy, &str); 3] = [
     (PrereleasePolicy::Disallow, "disallow"),
 ];
 
-/// What is said of releases.
+/// The policies for releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
     /// The status that all have to have.
@@ -56,11 +56,11 @@ pub struct Policies {
     pub prereleases: Option<PrereleasePolicy>,
     /// The status that those of a repo have to have.
     pub repos: BTreeMap<String, RequiredStatus>,
-    /// What is said of assets.
+    /// The policies for assets.
     pub assets: BTreeMap<PackageName, AssetPolicy>,
 }
 
-/// What is said of the releases of an asset.
+/// The policy for the releases of an asset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AssetPolicy {
@@ -140,7 +140,7 @@ impl Policies {
     }
 }
 
-/// Fine if a text can be a label; else what a label is.
+/// Succeeds if a text is a valid label; else the rule for labels.
 pub(crate) fn check_label(label: &str) -> Result<(), &'static str> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     if label.is_empty() || label.len() > LONGEST_LABEL || !label.chars().all(is_plain) {

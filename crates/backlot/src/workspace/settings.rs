@@ -29,7 +29,7 @@ impl std::fmt::Debug for CommandVariables {
 pub struct Host {
     /// The cache folder where nothing else says so, shared by all workspaces of this user.
     pub default_cache: PathBuf,
-    /// The folder for what this user's workspaces share and no cache may lose: installed interpreters.
+    /// The folder for shared data that no cache may lose: installed interpreters.
     pub data: PathBuf,
     /// The user's configuration file, read if it exists.
     pub user_config: Option<PathBuf>,
@@ -40,11 +40,11 @@ pub struct Host {
     /// The program, which is absolute, and first arguments that start a process which calls [`crate::supervise`]: then commands of stages
     /// end even if this process is killed.
     pub supervisor: Option<(PathBuf, Vec<OsString>)>,
-    /// Who publishes, where nothing else says so.
+    /// The author of publishes, if nothing else sets it.
     pub author: String,
     /// The name of this machine, for the record of a publication.
     pub machine: String,
-    /// What the environment or flags say, above every file.
+    /// The settings from the environment or flags, above every file.
     pub overrides: Overrides,
     /// The folder of a site cache that stores of objects are read through where a workspace names no other.
     pub site_cache: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with a cache folder (and `data` in it) and nothing else: no interpreter, nobody's name.
+    /// A host with only a cache folder (and `data` in it): no interpreter, no author.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         let cache = cache.into();
         Self {
@@ -94,7 +94,7 @@ pub struct Overrides {
     pub links: Option<Vec<LinkMode>>,
     /// Python version, interpreter or `none`.
     pub python: Option<String>,
-    /// Who publishes.
+    /// The author of publishes.
     pub author: Option<String>,
 }
 
@@ -102,7 +102,7 @@ pub struct Overrides {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "layer", content = "file", rename_all = "kebab-case")]
 pub enum Origin {
-    /// Nobody set it.
+    /// Unset.
     BuiltIn,
     /// The user's file.
     User(PathBuf),
@@ -132,7 +132,7 @@ pub struct Settings {
     pub links: Setting<Vec<LinkMode>>,
     /// Python version (`3.11`), interpreter (a path), `none`, or nothing: whatever is on the path.
     pub python: Setting<Option<String>>,
-    /// Who publishes.
+    /// The author of publishes.
     pub author: Setting<String>,
     /// Where conda packages come from, in order of preference.
     pub channels: Setting<Vec<String>>,

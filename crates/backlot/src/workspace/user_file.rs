@@ -18,7 +18,7 @@ use crate::error::{Error, Result, WorkspaceError};
 pub(crate) struct UserFile {
     /// The commands that are asked for credentials.
     pub(crate) auth: Option<AuthSection>,
-    /// Whom to tell of events of repos.
+    /// The receivers of events of repos.
     pub(crate) hook: Option<Vec<HookSection>>,
     /// The programs that move large objects of stores.
     pub(crate) mover: Option<Vec<MoverSection>>,
@@ -83,7 +83,7 @@ impl Words {
     }
 }
 
-/// `[[hook]]`: a program or a server that is told of events of repos.
+/// `[[hook]]`: a program or a server that receives events of repos.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct HookSection {

@@ -1,4 +1,4 @@
-//! `backlot.toml`: what a workspace is made of, as a document that is edited in place (comments and order survive).
+//! `backlot.toml`: the definition of a workspace, as a document that is edited in place (comments and order are preserved).
 //!
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
@@ -78,9 +78,9 @@ pub struct Config {
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
     pub external_conda: Vec<String>,
-    /// What may become part of a wheel.
+    /// Files that may become part of a wheel.
     pub publish: PublishLimits,
-    /// When the files of inputs are pulled; always, where nothing is said.
+    /// When the files of inputs are pulled; always by default.
     pub localize: BTreeMap<PackageName, Localize>,
 }
 
@@ -351,7 +351,7 @@ impl Config {
         Ok(())
     }
 
-    /// Write the document if there is no such file; whether it was written.
+    /// Write the document if the file does not exist; whether it was written.
     pub(crate) fn create(&self) -> Result<bool> {
         let created = file::create(&self.path, self.document.to_string().as_bytes())?;
         Ok(created == file::Created::New)
@@ -378,7 +378,7 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
-    /// Drop what is said of a repo that goes.
+    /// Remove the settings of a removed repo.
     fn forget_policy_of(&mut self, repo: &str) {
         if self.policies.repos.remove(repo).is_some() {
             table_in(self.section("policy"), "repos").remove(repo);
@@ -550,7 +550,7 @@ impl Config {
         }
         self.external_conda = specs;
     }
-    /// Replace the constraints, overrides and cutoff; what is not set leaves the file.
+    /// Replace the constraints, overrides and cutoff; unset ones are removed from the file.
     pub fn set_rules(&mut self, rules: &Rules) {
         let mut keep = |key: &str, item: Option<Item>| {
             let table = self

@@ -46,7 +46,7 @@ pub(super) fn read_localize(document: &DocumentMut) -> Result<BTreeMap<PackageNa
         .collect()
 }
 
-/// What may become part of a wheel: `[publish]` of `backlot.toml`.
+/// Files that may become part of a wheel: `[publish]` of `backlot.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishLimits {
     /// The largest file, in bytes.
@@ -71,7 +71,7 @@ impl Default for PublishLimits {
 pub(super) const PUBLISH_KEYS: [&str; 3] = ["largest-file", "largest-wheel", "media"];
 
 impl PublishLimits {
-    /// What `[publish]` says; the error is a reason for people.
+    /// The settings in `[publish]`; the error is a readable reason.
     pub(super) fn read(document: &DocumentMut) -> Result<Self, String> {
         let mut limits = Self::default();
         let Some(table) = document.get("publish").and_then(Item::as_table) else {
