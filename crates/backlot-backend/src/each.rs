@@ -70,7 +70,7 @@ pub(crate) fn by_level(
         if found.len() + level.len() > ENTRIES_LIMIT {
             return Err(Error::Store {
                 place: format!("{place}/{prefix}"),
-                reason: "it lists without end".to_owned(),
+                reason: "its listing does not end".to_owned(),
                 temporary: false,
             });
         }

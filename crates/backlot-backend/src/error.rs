@@ -1,7 +1,7 @@
-//! What can go wrong between us and a store of objects.
+//! Errors of object stores.
 //!
-//! Invariant: nothing in a message is secret, and every text that a server said is cut and stripped of control characters.
-//! Deliberately absent: what a missing object means, which is an answer and no error.
+//! Invariant: nothing in a message is secret, and every text from a server is cut and stripped of control characters.
+//! Deliberately absent: missing objects, which are a result and not an error.
 
 use backlot_core::{Cancelled, Class, FileError};
 
@@ -14,7 +14,7 @@ use self::NoNetwork as NetworkError;
 /// The result of this crate's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a store did not do what it was asked.
+/// Why an operation on a store failed.
 ///
 /// ```
 /// use backlot_backend::{Error, StoreOptions, open};
@@ -34,11 +34,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The URL or options of a store that cannot be one.
-    #[error("`{url}` cannot be a store of files: {reason}")]
+    #[error("unsupported store URL `{url}`: {reason}")]
     BadStore {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// It refused, or did not answer.
@@ -46,21 +46,21 @@ pub enum Error {
     Store {
         /// The object or folder it was asked about.
         place: String,
-        /// What happened, without anything secret.
+        /// The reason, without secrets.
         reason: String,
         /// Whether the same may work later.
         temporary: bool,
     },
     /// It cannot do what exclusive creation needs.
-    #[error("`{place}` cannot be published to: {reason}")]
+    #[error("cannot publish to `{place}`: {reason}")]
     NoExclusiveCreate {
         /// The store.
         place: String,
-        /// What it lacks, or did when it was tried.
+        /// The missing feature, or the result of the test.
         reason: String,
     },
     /// An SSH server whose host key is in no file of known hosts.
-    #[error("the host key of `{host}` is not known: it shows {shown}")]
+    #[error("unknown host key of `{host}`: {shown}")]
     UnknownHostKey {
         /// The server, as files of known hosts name it.
         host: String,
@@ -70,25 +70,25 @@ pub enum Error {
         scan: String,
     },
     /// An SSH server that shows another key than it should, or a revoked one.
-    #[error("`{host}` may be another server than it was: it shows the host key {shown}, and {reason}")]
+    #[error("the host key of `{host}` has changed: the server presents {shown}, and {reason}")]
     ChangedHostKey {
         /// The server.
         host: String,
         /// The kind and the fingerprint of the key that it showed.
         shown: String,
-        /// What speaks against it.
+        /// The reason for the refusal.
         reason: String,
     },
     /// An SSH server that does not let us in.
-    #[error("`{host}` does not let `{user}` in; tried: {tried}")]
+    #[error("`{host}` rejected the login of `{user}`; tried: {tried}")]
     SignIn {
         /// The server.
         host: String,
-        /// Who we are to it.
+        /// The user.
         user: String,
-        /// What was tried, without anything secret.
+        /// The methods tried, without secrets.
         tried: String,
-        /// What the variables that could hold credentials begin with.
+        /// The prefix of the variables that could contain credentials.
         variables: String,
     },
     /// The network could not be used.
@@ -102,7 +102,7 @@ pub enum Error {
     Cancelled(#[from] Cancelled),
 }
 
-/// In place of the errors of the network where no kind of service is built in: there is none.
+/// Stands in for network errors if no kind of service is built in.
 #[cfg(not(feature = "services"))]
 #[derive(Clone, Copy, Debug)]
 pub enum NoNetwork {}
@@ -157,23 +157,23 @@ backlot_core::coded! {
         Self::BadStore { .. } => "backend::bad_store", Class::Config,
             "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `azure://container/prefix`, `gs://bucket/prefix`, `oss://bucket/prefix`, `gdrive://root/path`, `webdav+https://host/path` or `sftp://user@host/path`";
         Self::Store { temporary: true, .. } => "backend::store", Class::Environment,
-            "check that the server is reachable, then try again",
+            "check that the server is reachable, then retry",
             retry true;
         Self::Store { reason, .. } if reason.contains("TooSkewed") => "backend::store", Class::Environment,
-            "set this machine's clock: the server takes no request whose time is more than some minutes from its own";
+            "correct this machine's clock: the server rejects requests whose time differs by more than a few minutes from its own";
         Self::Store { .. } => "backend::store", Class::Environment,
-            "look at the URL, the credentials (`auth test URL`) and what they may do, and that the bucket or folder is there";
+            "check the URL, the credentials (`auth test URL`) and their permissions, and that the bucket or folder exists";
         Self::NoExclusiveCreate { .. } => "backend::no_exclusive_create", Class::Config,
-            "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading this one works";
+            "publish to a folder, an index, WebDAV, an SFTP server with hard links or a store with conditional writes; reading from this one works";
         Self::UnknownHostKey { scan, .. } => "backend::unknown_host_key", Class::Config,
             format!(
-                "ask who runs the server for its fingerprint; if it is the same, run `{scan}`"
+                "ask the administrator of the server for its fingerprint; if it matches, run `{scan}`"
             );
         Self::ChangedHostKey { .. } => "backend::changed_host_key", Class::Integrity,
             "ask the administrator of the server why its key changed; then correct the known_hosts file";
         Self::SignIn { variables, .. } => "backend::sign_in", Class::Config,
             format!(
-                "name a key that the server knows in `{variables}_KEY`, add it to ssh-agent, or set `{variables}_PASSWORD`"
+                "set `{variables}_KEY` to a key that the server accepts, add the key to ssh-agent, or set `{variables}_PASSWORD`"
             );
     }
 }

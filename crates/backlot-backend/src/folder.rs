@@ -1,9 +1,9 @@
 //! A folder of a disk as a store of objects.
 //!
 //! Invariants: an object is written beside its name and gets it when it is whole, by a rename, or by a hard link where nothing may be
-//! there (exclusive among all machines of a shared disk, NFS too); what is made has the mode of the root; **what cannot be
-//! looked at is an error, never absent**, and so is a link to nothing. Names that are no text are passed over. Deliberately absent: whether the
-//! root may be made, and what it means that it is gone.
+//! there (exclusive among all machines of a shared disk, NFS too); new files have the mode of the root; **an object that cannot be
+//! inspected is an error, never absent**, and so is a dangling link. Names that are not valid UTF-8 are skipped. Deliberately absent: whether the
+//! root may be created, and the meaning of a missing root.
 
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ impl Folder {
         self.root.join(key.trim_end_matches('/'))
     }
 
-    /// What the disk says of an object; `None` if it surely is not there.
+    /// The metadata of an object; `None` if it certainly does not exist.
     fn look(&self, key: &str) -> Result<Option<std::fs::Metadata>> {
         Ok(look(&self.path(key), |path| fs::metadata(path))?)
     }
@@ -60,7 +60,7 @@ impl Folder {
         Ok(look(&self.path(key), |path| fs::File::open(path))?)
     }
 
-    /// The names in a folder with whether each is a folder itself. None if there is no such folder.
+    /// The names in a folder, each with whether it is a folder. Empty if there is no such folder.
     fn names_in(&self, prefix: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, bool)>> {
         let mut names = Vec::new();
         let Some(entries) = look(&self.path(prefix), |path| fs::read_dir(path))? else {
@@ -87,7 +87,7 @@ impl Folder {
             size: if found.is_dir() { 0 } else { found.len() },
             key,
             modified: nanoseconds(found) / 1_000_000,
-            // What lies on this disk is read there, and kept nowhere else.
+            // Objects on this disk are read in place, and not cached elsewhere.
             tag: String::new(),
         }
     }
@@ -110,7 +110,7 @@ impl Folder {
     }
 }
 
-/// Whether a name is that of an object, or a folder of some: not of a file that somebody is writing.
+/// Whether a name is that of an object or a folder: not of a file being written.
 fn is_object(name: &str) -> bool {
     !name.starts_with(TEMPORARY_PREFIX)
 }
@@ -295,7 +295,7 @@ impl ObjectStore for Folder {
         let mut left = Vec::new();
         for (name, is_folder) in self.names_in(prefix, |name| !is_object(name))? {
             let key = format!("{prefix}{name}");
-            // A folder is that of somebody who makes one.
+            // A folder may belong to a concurrent writer.
             if let Some(found) = self.look(&key)?.filter(|_| !is_folder) {
                 left.push(Self::entry(key, &found));
             }
@@ -304,7 +304,7 @@ impl ObjectStore for Folder {
     }
 
     fn tidy(&self, prefix: &str) {
-        // Goes only if nothing lies there.
+        // Removed only if it is empty.
         fs::remove_dir(self.path(prefix)).ok();
     }
 }

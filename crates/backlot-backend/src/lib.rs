@@ -2,8 +2,8 @@
 //!
 //! Invariants: an object appears whole or not at all; what decides a race ([`ObjectStore::create`], `rename`, `stage`) is
 //! sent once, so that its answer is about the one request, and everything else is asked again after a failure that may
-//! pass; no answer makes us panic, and what is answered is bounded. All requests of a program go through its one
-//! `Network` (of `backlot-net`). Deliberately absent: what the objects mean.
+//! pass; no response causes a panic, and responses are bounded. All requests of a program go through its one
+//! `Network` (of `backlot-net`). Deliberately absent: the meaning of objects.
 //!
 //! Each kind of service has a Cargo feature; Google Drive and OSS are not in the default set. Without any of them there is no network in
 //! it: folders, memory, and stores of the caller's own.

@@ -1,7 +1,7 @@
 //! Objects in this process's memory: for tests, dry runs, and examples that need no server.
 //!
 //! Invariants: each verb is one step under one lock, so an object is seen whole or not at all; nothing outlives the last handle.
-//! Deliberately absent: any limit on what is held.
+//! Deliberately absent: any limit on memory.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use backlot_core::clock::{Clock as _, SystemClock};
 use crate::error::{Error, Result};
 use crate::store::{CommitBy, Entry, ObjectStore, ObjectWriter, Put, RenameOutcome, Traits};
 
-/// What begins the URL of a store in memory.
+/// The prefix of the URL of a store in memory.
 pub(crate) const SCHEME: &str = "memory://";
 /// Bytes that a reader is shown at once.
 const BLOCK: usize = 256 << 10;
@@ -126,7 +126,7 @@ impl Memory {
         }
         Err(Error::Store {
             place: format!("{}/{key}", self.place),
-            reason: "not the key of an object".to_owned(),
+            reason: "not a valid object key".to_owned(),
             temporary: false,
         })
     }

@@ -61,7 +61,7 @@ backlot_core::options! {
 }
 
 impl StoreOptions {
-    /// Whether nothing is said that is for buckets.
+    /// Whether no bucket options are set.
     pub(crate) fn is_plain(&self) -> bool {
         self.endpoint.is_none() && self.region.is_none() && !self.anonymous
     }
@@ -80,12 +80,12 @@ pub(crate) fn unsupported(scheme: &str) -> String {
     let web = [("http", "http"), ("https", "http")];
     match SCHEMES.iter().chain(&web).find(|(known, _)| *known == scheme) {
         Some((_, feature)) => format!("this program was built without the feature `{feature}`"),
-        None => format!("`{scheme}` is not a kind of store that is known here"),
+        None => format!("unsupported scheme `{scheme}`"),
     }
 }
 
 /// Open a store by its URL, as `place` for credentials; with `http://` and `https://`, a folder of a web server, which is only
-/// read; with `memory://name`, a [shared](crate::shared_memory) one of this process. Nothing is asked yet. Without a credential of its own, a bucket is asked with what the service's own tools would use.
+/// read; with `memory://name`, a [shared](crate::shared_memory) one of this process. No request is sent yet. Without configured credentials, a bucket is accessed with those of the service's own tools.
 #[cfg(feature = "services")]
 pub fn open(
     network: &Network,
@@ -102,19 +102,19 @@ pub fn open(
     }
     let parsed = Url::parse(url).map_err(|e| bad(&e.to_string()))?;
     let is_sftp = parsed.scheme() == "sftp";
-    // Who one is there is part of an SSH address, as it is for `ssh` itself.
+    // The user is part of an SSH address, as for `ssh` itself.
     if !is_sftp && !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err(bad("credentials do not belong in a URL"));
+        return Err(bad("it contains credentials"));
     }
     if parsed.host_str().is_none_or(str::is_empty) {
-        return Err(bad("it names no bucket or host"));
+        return Err(bad("it has no bucket or host"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(bad("it has more than a path"));
+        return Err(bad("it has a query or fragment"));
     }
     if is_sftp {
         if !options.is_plain() {
-            return Err(bad("an endpoint, a region and `anonymous` are for buckets"));
+            return Err(bad("an endpoint, a region and `anonymous` require a bucket"));
         }
         #[cfg(feature = "sftp")]
         return Ok(Arc::new(crate::sftp::Sftp::open(network, place, &parsed)?));
@@ -126,7 +126,7 @@ pub fn open(
 }
 
 /// The address that credentials for a store are found by: of a bucket with an endpoint, the bucket and the prefix below the
-/// endpoint, as `https://s3.studio.lan/assets/team`; the server is what a person knows, which of AWS's buckets is not told.
+/// endpoint, as `https://s3.studio.lan/assets/team`; the server is the known part; for AWS it is not configured.
 ///
 /// ```
 /// use backlot_backend::{StoreOptions, credentials_url};

@@ -1,4 +1,4 @@
-//! What is asked of a store of objects: a handful of verbs, so that tests can stand between.
+//! The interface of an object store: a small trait, so that tests can wrap it.
 //!
 //! Invariant: an object appears whole or not at all. The verbs wait: who needs many at once asks
 //! from many threads. Deliberately absent: anything a plain store does not have, such as locks or appending.
@@ -49,13 +49,13 @@ pub struct Entry {
     pub key: String,
     /// In bytes.
     pub size: u64,
-    /// When it was written, by the store's clock, in milliseconds; 0 where that is not told.
+    /// When it was written, by the store's clock, in milliseconds; 0 if unknown.
     pub modified: u64,
     /// Changes when the bytes do; empty where nothing tells.
     pub tag: String,
 }
 
-/// What became of a create.
+/// The outcome of a create.
 ///
 /// ```
 /// use backlot_backend::{Put, memory};
@@ -74,7 +74,7 @@ pub enum Put {
     Exists,
 }
 
-/// What became of a move.
+/// The outcome of a move.
 ///
 /// ```
 /// use backlot_backend::{RenameOutcome, memory};
@@ -113,9 +113,9 @@ pub enum RenameOutcome {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// Only if there is none.
+    /// Only if it does not exist.
     Create,
-    /// In place of what is there.
+    /// Replacing an existing one.
     Replace,
 }
 
@@ -127,7 +127,7 @@ pub enum How {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Within {
-    /// The service and what of it an account sees: a server, a bucket.
+    /// The service and the part of it that an account sees: a server, a bucket.
     pub(crate) service: String,
     /// Where the objects are there: a path with a `/` at its end.
     pub(crate) path: String,
@@ -150,7 +150,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn place(&self) -> &str;
     /// How this store commits.
     fn commit_by(&self) -> CommitBy;
-    /// What is good for it.
+    /// Settings suited to it.
     fn traits(&self) -> Traits;
     /// Whether nothing may be asked.
     fn is_offline(&self) -> bool {
@@ -164,9 +164,9 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn file(&self, _key: &str) -> Option<PathBuf> {
         None
     }
-    /// One object; `None` if there is none.
+    /// One object; `None` if it does not exist.
     fn stat(&self, key: &str) -> Result<Option<Entry>>;
-    /// What lies below a prefix that ends in `/`, in any order; all of it, or folders with a name of one part.
+    /// The objects below a prefix that ends in `/`, in any order; all of them, or folders with a name of one component.
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>>;
     /// The names of one part below a prefix that ends in `/`; those of folders end in `/`. Cheaper than a list where each size is asked for.
     fn names(&self, prefix: &str) -> Result<Vec<String>> {
@@ -182,13 +182,13 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     }
     /// A whole small object, or its first `limit + 1` bytes.
     fn read(&self, key: &str, limit: u64) -> Result<Option<Vec<u8>>>;
-    /// An object block by block, until the sink says that it wants no more; `false` if there is none.
+    /// An object block by block, until the sink stops it; `false` if it does not exist.
     fn fetch(&self, key: &str, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool>;
-    /// So many bytes of an object from somewhere on, or fewer if it ends before.
+    /// A range of an object, or fewer bytes if it ends before.
     fn part(&self, key: &str, start: u64, length: u64) -> Result<Option<Vec<u8>>>;
-    /// Write an object, replacing what is there.
+    /// Write an object, replacing an existing one.
     fn write(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()>;
-    /// The same for what can be made again: a power cut may take it.
+    /// The same for data that can be rebuilt: a power cut may lose it.
     fn write_for_now(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         self.write(key, bytes, kind)
     }
@@ -210,13 +210,13 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
             How::Replace => self.write(key, bytes, kind).map(|()| Put::New),
         }
     }
-    /// Begin an object of any size, which appears when it is finished, in place of what is there.
+    /// Start an object of any size, which appears when it is finished, replacing an existing one.
     fn writer(self: Arc<Self>, key: &str) -> Result<Box<dyn ObjectWriter>>;
-    /// Write an object of a name that nobody else has, in one request that is never sent twice.
+    /// Write an object with a unique name, in one request that is never repeated.
     fn stage(&self, key: &str, bytes: Vec<u8>) -> Result<()>;
-    /// Write an object if there is none, in one request that is never sent twice.
+    /// Create an object if it does not exist, in one request that is never repeated.
     fn create(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<Put>;
-    /// Write an object if there is none, where the store can tell; else what is there is replaced, and reading it again tells
+    /// Create an object if it does not exist, where the store can check; otherwise an existing one is replaced, and reading it again shows
     /// who was first.
     fn create_or_replace(&self, key: &str, bytes: Vec<u8>, kind: &'static str) -> Result<()> {
         match self.commit_by() {
@@ -231,19 +231,19 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
         None
     }
     /// Have the service copy an object of another store here, so that no byte of it passes this machine. `false` if it did not, for whatever
-    /// reason: another service, an account that may not read there, nothing to copy. What is there then is to be looked at: nothing was proven.
+    /// reason: another service, an account that may not read there, nothing to copy. The copy then has to be checked: nothing was verified.
     fn copy_within(&self, _source: &Within, _from: &str, _to: &str) -> Result<bool> {
         Ok(false)
     }
-    /// Remove an object; fine if there is none.
+    /// Remove an object; succeeds if it does not exist.
     fn delete(&self, key: &str) -> Result<()>;
-    /// What writers that died left in a folder, where the store shows it.
+    /// Files abandoned by killed writers in a folder, if the store shows them.
     fn abandoned(&self, _prefix: &str) -> Result<Vec<Entry>> {
         Ok(Vec::new())
     }
     /// Remove a folder that nothing is left in, where there are such.
     fn tidy(&self, _prefix: &str) {}
-    /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
+    /// Drop a nearer copy of a damaged object. Returns whether one existed.
     fn forget(&self, _key: &str) -> bool {
         false
     }
@@ -289,11 +289,11 @@ pub struct Traits {
     pub concurrency: usize,
     /// How many unwanted bytes cost less than another request.
     pub gap: u32,
-    /// Whether it tells what it has; a plain web server does not, and is only read.
+    /// Whether it can list its objects; a plain web server cannot, and is read only.
     pub lists: bool,
     /// Whether it shows one folder at a time, so that a deep listing is one request for each.
     pub by_folder: bool,
-    /// Whether it can create an object only if there is none, or says so; Google Drive takes one name twice.
+    /// Whether it can create an object only if it does not exist, or report so; in Google Drive names are not unique.
     pub exclusive: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Writing an object of any size: in one request if it is small enough, else by the store's own way for long ones.
 //!
-//! Invariant: what is held in memory is bounded by [`WHOLE`] an object. Deliberately absent: how a store writes.
+//! Invariant: memory is bounded by [`WHOLE`] per object. Deliberately absent: how a store writes.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::store::ObjectWriter;
 
-/// What is sent in one request, which can be sent again: a whole pack of files.
+/// The limit of a single, repeatable request: a whole pack of files.
 pub(crate) const WHOLE: usize = 36 << 20;
 
-/// What is held is cut into pieces of this length.
+/// The length of the pieces of buffered data.
 const PIECE: usize = 1 << 20;
 
 /// How a store writes.
@@ -21,7 +21,7 @@ pub(crate) trait Uploads: Send + Sync {
     fn longest_whole(&self) -> usize {
         WHOLE
     }
-    /// The pieces of what it wrote before.
+    /// The previously written pieces.
     fn spares(&self) -> &Arc<BufferPool>;
     /// Write an object in one request.
     fn whole(&self, key: &str, pieces: Vec<Bytes>) -> Result<()>;
@@ -113,7 +113,7 @@ impl<S: Uploads> Upload<S> {
         }));
     }
 
-    /// What is held, in pieces.
+    /// Buffered data, in pieces.
     fn pieces(&mut self) -> Vec<Bytes> {
         if !self.last.is_empty() {
             self.set_aside();

@@ -77,7 +77,7 @@ impl Diagnostic for NotWritten {
         Class::Environment
     }
     fn help(&self) -> Option<String> {
-        Some("the command itself is done; free some space where its output goes, then ask again".to_owned())
+        Some("the command itself succeeded; free some space where its output goes, then rerun it".to_owned())
     }
 }
 

@@ -34,13 +34,13 @@ impl Channel {
         }
         let mut url = place(text, root, true).map_err(bad)?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(bad("it holds a user name or password"));
+            return Err(bad("it contains a user name or password"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("a channel has no `?` and no `#`"));
+            return Err(bad("it contains `?` or `#`"));
         }
         if url.scheme() != "file" && holds_secret(&url) {
-            return Err(bad("it holds a token (`/t/...`)"));
+            return Err(bad("it contains a token (`/t/...`)"));
         }
         if !url.path().ends_with('/') {
             let path = format!("{}/", url.path());
@@ -102,7 +102,7 @@ pub(crate) fn place(text: &str, root: &Path, folder: bool) -> Result<Url, &'stat
     } else {
         Url::from_file_path(path)
     };
-    url.map_err(|()| "it cannot be made an absolute path")
+    url.map_err(|()| "it cannot be converted to an absolute path")
 }
 
 /// `..` resolved by words, so that a folder that is absent keeps its name.

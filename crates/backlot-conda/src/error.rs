@@ -15,7 +15,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A place that cannot be a channel.
-    #[error("`{channel}` is not a channel: {reason}")]
+    #[error("invalid channel `{channel}`: {reason}")]
     BadChannel {
         /// As written, without secrets.
         channel: String,
@@ -26,7 +26,7 @@ pub enum Error {
     #[error("no conda channel is configured")]
     NoChannel,
     /// A spec that cannot be read.
-    #[error("`{spec}` is not a conda requirement: {reason}")]
+    #[error("invalid conda requirement `{spec}`: {reason}")]
     BadSpec {
         /// As written.
         spec: String,
@@ -34,7 +34,7 @@ pub enum Error {
         reason: String,
     },
     /// A channel that does not answer, or whose index cannot be read.
-    #[error("the conda packages of {channel} cannot be listed: {reason}")]
+    #[error("cannot list the conda packages of {channel}: {reason}")]
     ChannelUnreadable {
         /// The channels that were asked.
         channel: String,
@@ -44,13 +44,13 @@ pub enum Error {
         retry: bool,
     },
     /// Something that is not cached, and nobody may be asked.
-    #[error("{what} is not in the cache, and the network is not to be used")]
+    #[error("{what} is not cached, and the network is disabled")]
     Offline {
         /// What is missing.
         what: String,
     },
     /// Specs exclude each other, or ask for what is nowhere.
-    #[error("no choice of conda packages satisfies every requirement\n{explanation}")]
+    #[error("no combination of conda packages satisfies all requirements\n{explanation}")]
     Unsolvable {
         /// What excludes what, one a line.
         explanation: String,
@@ -58,19 +58,19 @@ pub enum Error {
         channels: Vec<String>,
     },
     /// The solver gave up for a reason of its own.
-    #[error("conda packages cannot be chosen: {reason}")]
+    #[error("cannot resolve conda packages: {reason}")]
     Solver {
         /// Why.
         reason: String,
     },
     /// A package whose channel states no digest.
-    #[error("the channel states no SHA-256 of {package}")]
+    #[error("the channel does not give a SHA-256 for {package}")]
     NoDigest {
         /// The package.
         package: String,
     },
     /// A package that is not what its channel or the lock says.
-    #[error("{package} is not what was promised: `{url}` has SHA-256 {found}, not {expected}")]
+    #[error("checksum mismatch for {package}: `{url}` has SHA-256 {found}, not {expected}")]
     WrongDigest {
         /// The package.
         package: String,
@@ -82,7 +82,7 @@ pub enum Error {
         found: Sha256,
     },
     /// A package that is damaged, hostile or another one.
-    #[error("the conda package {package} is refused: {reason}")]
+    #[error("refusing the conda package {package}: {reason}")]
     BadPackage {
         /// The package.
         package: String,
@@ -90,7 +90,7 @@ pub enum Error {
         reason: String,
     },
     /// A package that cannot be fetched.
-    #[error("the conda package {package} cannot be fetched: {reason}")]
+    #[error("cannot fetch the conda package {package}: {reason}")]
     FetchFailed {
         /// The package.
         package: String,
@@ -114,10 +114,10 @@ pub enum Error {
         prefix: PathBuf,
     },
     /// A machine that conda has no packages for.
-    #[error("conda has no name for this kind of machine")]
+    #[error("conda does not support this platform")]
     NoPlatform,
     /// The runtime, the HTTP client or the cache does not start.
-    #[error("conda cannot be set up: {reason}")]
+    #[error("cannot set up conda: {reason}")]
     Setup {
         /// Why.
         reason: String,
@@ -149,39 +149,39 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
 backlot_core::coded! {
     Error as File | Cancelled {
         Self::BadChannel { .. } => "conda::bad_channel", Class::User,
-            "give a folder or a URL like https://conda.studio.example/main, without secrets";
+            "use a folder or a URL such as https://conda.studio.example/main, without secrets";
         Self::NoChannel => "conda::no_channel", Class::Config,
-            "name where conda packages come from with `channel add FOLDER-OR-URL`";
+            "add a channel with `channel add FOLDER-OR-URL`";
         Self::BadSpec { .. } => "conda::bad_spec", Class::User,
-            "write a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`";
+            "use a name and versions, as in `numpy >=1.26,<2` or `python 3.12.*`";
         Self::ChannelUnreadable { retry, .. } => "conda::channel_unreadable", Class::Environment,
-            "see that it is there and has a noarch/repodata.json; `channel list` shows all",
+            "check that it exists and has a noarch/repodata.json; `channel list` lists all channels",
             retry *retry;
         Self::Offline { .. } => "conda::offline", Class::Environment,
-            "run it once with the network, or bring the cache from a machine that has it";
+            "run it once with network access, or copy the cache from a machine that has it";
         Self::Unsolvable { channels, .. } => "conda::unsolvable", Class::Conflict,
             format!(
-                "loosen a requirement, or add the channel that has it; looked in {}",
+                "relax a requirement, or add the channel that has it; searched {}",
                 channels.join(", ")
             );
         Self::Solver { .. } => "conda::solver", Class::Conflict,
-            "see whether the index of the channel is sound";
+            "check the index of the channel";
         Self::NoDigest { .. } => "conda::no_digest", Class::Integrity,
-            "index the channel again with a tool that writes digests";
+            "reindex the channel with a tool that writes digests";
         Self::WrongDigest { .. } => "conda::wrong_digest", Class::Integrity,
-            "do not use that file; ask the maintainer of the channel, or index the channel again if you replaced the file";
+            "do not use this file; ask the maintainer of the channel, or reindex the channel if you replaced the file";
         Self::BadPackage { .. } => "conda::bad_package", Class::Integrity,
-            "do not use that package; tell the maintainer of the channel";
+            "do not use this package; notify the maintainer of the channel";
         Self::FetchFailed { retry, .. } => "conda::fetch_failed", Class::Environment,
-            "see that the channel is there, then run it again",
+            "check that the channel is reachable, then retry",
             retry *retry;
         Self::InstallFailed { .. } => "conda::install_failed", Class::Environment,
-            "what was there before is still there; see to the cause, then run it again";
+            "the previous state is unchanged; fix the cause, then retry";
         Self::ForeignPrefix { .. } => "conda::foreign_prefix", Class::Conflict,
-            "move it away; it is made anew";
+            "move it aside; it is recreated";
         Self::NoPlatform => "conda::no_platform", Class::Environment,
             "use an interpreter of the system: `init --python PATH`";
         Self::Setup { .. } => "conda::setup", Class::Environment,
-            "see to the cause, then run it again";
+            "fix the cause, then retry";
     }
 }

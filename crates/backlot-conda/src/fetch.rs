@@ -207,10 +207,10 @@ async fn download(source: &Source, package: &CondaPackage, url: &Url, archive: &
     let answer = source.client.get(url.clone()).send().await.map_err(passing)?;
     let mut answer = answer.error_for_status().map_err(passing)?;
     let (most, why) = match package.size {
-        Some(size) => (size, "it is longer than its channel says"),
+        Some(size) => (size, "it is larger than its channel declares"),
         None => (
             source.most,
-            "it is longer than any package, and its channel says no length",
+            "it is larger than the limit, and its channel does not declare a size",
         ),
     };
     let mut file = fs::File::create(archive).map_err(FileError::from)?;

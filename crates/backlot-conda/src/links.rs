@@ -31,7 +31,9 @@ pub(crate) fn read_links(folder: &Path, paths: &PathsJson) -> Result<Result<Link
             && !inside.contains(parent)
         {
             if fs::canonicalize(parent).is_ok_and(|parent| !parent.starts_with(&real)) {
-                return Ok(Err(format!("`{shown}` lies behind a link that leads outside")));
+                return Ok(Err(format!(
+                    "`{shown}` is reached through a link that leads outside"
+                )));
             }
             inside.insert(parent.to_path_buf());
         }
@@ -85,7 +87,7 @@ pub(crate) fn check_links(packages: &[(PackageRecord, Links)], platform: Subdir)
     for (link, (record, up)) in &all {
         let above = link.ancestors().skip(1).find(|above| all.contains_key(*above));
         let reason = match above {
-            Some(above) => format!("lies below the link `{}`", above.display()),
+            Some(above) => format!("is below the link `{}`", above.display()),
             None if *up >= link.components().count() => "leads outside".to_owned(),
             None => continue,
         };

@@ -61,18 +61,9 @@ impl CondaPackage {
 
     /// What is known of it before it is fetched.
     pub(crate) fn record(&self) -> Result<PackageRecord> {
-        let name: PackageName = self
-            .name
-            .parse()
-            .map_err(|_| self.bad("its name is not a package name"))?;
-        let version: Version = self
-            .version
-            .parse()
-            .map_err(|_| self.bad("its version is not a version"))?;
-        let build = self
-            .build
-            .parse()
-            .map_err(|_| self.bad("its build is not a build string"))?;
+        let name: PackageName = self.name.parse().map_err(|_| self.bad("invalid name"))?;
+        let version: Version = self.version.parse().map_err(|_| self.bad("invalid version"))?;
+        let build = self.build.parse().map_err(|_| self.bad("invalid build string"))?;
         let version = VersionWithSource::new(version, &self.version);
         let mut record = PackageRecord::new(name, version, build);
         record.subdir.clone_from(&self.subdir);
@@ -91,6 +82,9 @@ impl CondaPackage {
         if found == (self.name.as_str(), self.version.clone(), self.build.clone()) {
             return Ok(());
         }
-        Err(self.bad(format!("its archive holds {} {} ({})", found.0, found.1, found.2)))
+        Err(self.bad(format!(
+            "its archive contains {} {} ({})",
+            found.0, found.1, found.2
+        )))
     }
 }

@@ -42,17 +42,21 @@ impl Spec {
             reason,
         };
         if text.contains("://") || text.contains("::") {
-            return Err(bad("it names a place; channels are configured".to_owned()));
+            return Err(bad(
+                "it specifies a channel; channels are configured separately".to_owned()
+            ));
         }
         let spec = MatchSpec::from_str(&text, ParseMatchSpecOptions::strict()).map_err(|e| bad(chain(&e)))?;
         if spec.url.is_some() || spec.channel.is_some() {
-            return Err(bad("it names a place; channels are configured".to_owned()));
+            return Err(bad(
+                "it specifies a channel; channels are configured separately".to_owned()
+            ));
         }
         let name = spec
             .name
             .as_exact()
             .map(|name| name.as_normalized().to_owned())
-            .ok_or_else(|| bad("it names no package".to_owned()))?;
+            .ok_or_else(|| bad("it has no package name".to_owned()))?;
         Ok(Self {
             text,
             wanted: spec,
@@ -243,7 +247,7 @@ fn package_of(record: &RepoDataRecord, channels: &[Channel]) -> Result<CondaPack
         None => {
             return Err(Error::BadPackage {
                 package: said,
-                reason: "its channel says it lies in a place that is not the channel's".to_owned(),
+                reason: "its URL is outside its channel".to_owned(),
             });
         }
     };

@@ -38,7 +38,7 @@ pub enum Cancelled {
     #[error("stopped on request")]
     Asked,
     /// The time that the caller gave it is over.
-    #[error("stopped: the time given for it is over")]
+    #[error("stopped: the time limit was reached")]
     TimeOver,
 }
 
@@ -143,8 +143,8 @@ impl Diagnostic for Cancelled {
     }
     fn help(&self) -> Option<String> {
         let again = match self {
-            Self::Asked => "run the same command again to continue",
-            Self::TimeOver => "run it again, with more time, to continue",
+            Self::Asked => "rerun the same command to continue",
+            Self::TimeOver => "rerun it with a longer timeout to continue",
         };
         Some(format!("{again}; nothing is half-written"))
     }

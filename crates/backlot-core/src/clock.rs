@@ -42,11 +42,11 @@ impl Clock for FixedClock {
     }
 }
 
-/// A text that is no point in time.
+/// A text that is not a valid point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a date or time")]
+#[error("invalid date or time `{text}`")]
 pub struct TimeError {
-    /// What was given.
+    /// The given text.
     pub text: String,
 }
 
@@ -58,13 +58,13 @@ impl Diagnostic for TimeError {
         Class::User
     }
     fn help(&self) -> Option<String> {
-        Some("write a date (`2026-01-31`) or a time in UTC (`2026-01-31T18:00:00Z`)".to_owned())
+        Some("use a date (`2026-01-31`) or a time in UTC (`2026-01-31T18:00:00Z`)".to_owned())
     }
 }
 
 impl Timestamp {
     /// Parse RFC 3339 (`2026-01-31T18:00:00Z`, `...+02:00`), or a date, which means the end of that day in UTC, so that
-    /// what was published on it counts (as uv reads `--exclude-newer`).
+    /// releases published on that day are included (as uv reads `--exclude-newer`).
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let day = "2026-01-31".len();
         let end_of_day = (text.trim().len() == day).then(|| format!("{}T23:59:59.999Z", text.trim()));
@@ -82,7 +82,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 with seconds, in UTC: `2026-11-20T23:48:00Z`. What is after the year 9999 prints as its end.
+    /// RFC 3339 with seconds, in UTC: `2026-11-20T23:48:00Z`. Times after the year 9999 print as its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
         let last = jiff::Timestamp::MAX.as_second();

@@ -1,4 +1,4 @@
-//! What every longer operation is given: who watches, what stops it, what time it is, and the threads it may use.
+//! The context of longer operations: observer, cancellation, clock and threads.
 //!
 //! Cheap to clone. Deliberately absent: configuration and credentials; those are arguments.
 
@@ -19,7 +19,7 @@ pub struct Context {
     clock: Arc<dyn Clock>,
     warnings: Arc<AtomicU64>,
     pool: Pool,
-    /// How long locks are waited for, if that was said.
+    /// The timeout for locks, if set.
     patience: Option<Duration>,
     /// The operation that this is a part of.
     within: Option<Arc<Work>>,
@@ -53,7 +53,7 @@ impl Count {
 }
 
 impl Default for Context {
-    /// Nobody watches, nothing stops it, the machine's clock, the threads of the process.
+    /// No observer, no cancellation, the machine's clock, the threads of the process.
     fn default() -> Self {
         Self {
             observer: None,
@@ -103,7 +103,7 @@ impl Context {
         self.pool = pool;
         self
     }
-    /// The same context, with how long a lock is waited for that another call or process holds: zero to be told at once. Otherwise a minute for a
+    /// The same context, with a timeout for locks held by another call or process: zero fails immediately. The default is a minute for a
     /// workspace or a cache.
     #[must_use]
     pub fn with_lock_timeout(mut self, patience: Duration) -> Self {
@@ -116,7 +116,7 @@ impl Context {
         self.subject = Some(Arc::new(subject));
         self
     }
-    /// The same context, watched by nobody; what it warns of counts no more either.
+    /// The same context without an observer; its warnings are not counted either.
     #[must_use]
     pub fn silent(mut self) -> Self {
         (self.observer, self.within, self.warnings) = (None, None, Arc::default());
@@ -134,7 +134,7 @@ impl Context {
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
-    /// How long a lock is waited for, if that was said.
+    /// The timeout for locks, if set.
     pub fn lock_timeout(&self) -> Option<Duration> {
         self.patience
     }
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// What is done of the operation of an event and how much there is, after that event.
+    /// The progress and total of the operation of an event, after that event.
     fn counted(events: &[Event], id: u64) -> Vec<(u64, u64)> {
         let (mut done, mut total, mut all) = (0, 0, Vec::new());
         for event in events.iter().filter(|event| event.id.get() == id) {

@@ -1,4 +1,4 @@
-//! Digests as values: fixed bytes with one text form (lower-case hex), so that a digest of one kind is never taken for
+//! Digests as values: fixed bytes with one text form (lower-case hex), so that a digest of one kind is never mistaken for
 //! another.
 //!
 //! Invariant: MD5 is an address (DVC's), BLAKE3 and SHA-256 are proofs. Deliberately absent: the hashing itself.
@@ -17,7 +17,7 @@ use sha2::Digest as _;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind} digest ({digits} hexadecimal digits)")]
 pub struct ParseDigestError {
-    /// What was given.
+    /// The given text.
     pub text: String,
     /// The kind of digest expected.
     pub kind: &'static str,
@@ -133,15 +133,15 @@ macro_rules! digest {
 }
 
 digest!(
-    /// MD5: the address of a file in a DVC cache or remote. Never a proof of content.
+    /// MD5: the address of a file in a DVC cache or remote. Never a verification of content.
     Md5, 16, "md5"
 );
 digest!(
-    /// BLAKE3: the proof that file content is what was published.
+    /// BLAKE3: verifies file content.
     Blake3, 32, "blake3"
 );
 digest!(
-    /// SHA-256: the proof used by Python packaging (RECORD, index pages, locks).
+    /// SHA-256: the digest of Python packaging (RECORD, index pages, locks).
     Sha256, 32, "sha256"
 );
 

@@ -1,24 +1,24 @@
-//! What every error of every crate can say of itself: a stable code, a class, the way out.
+//! The interface of all errors: a stable code, a class, help.
 //!
 //! Messages are lower case without a full stop and do not repeat their cause; the command line renders the chain.
 //! Deliberately absent: one error type for everything. Each crate has its own enum.
 
 use std::error::Error;
 
-/// What kind of trouble an error is; also the exit code of the command.
+/// The class of an error; also the exit code of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Class {
-    /// A defect of ours: a broken invariant. Exit code 1.
+    /// A defect of Backlot: a broken invariant. Exit code 1.
     Internal,
-    /// What was asked for is not valid. Exit code 2.
+    /// Invalid input. Exit code 2.
     User,
     /// A configuration file or setting is wrong. Exit code 3.
     Config,
     /// A named thing does not exist. Exit code 4.
     NotFound,
-    /// It exists already, or somebody else was first, or requirements exclude each other. Exit code 5.
+    /// It already exists, another writer was first, or requirements conflict. Exit code 5.
     Conflict,
     /// The machine, the disk or the network refused. Exit code 6.
     Environment,
@@ -62,9 +62,9 @@ impl Class {
 pub trait Diagnostic: Error + Send + Sync + 'static {
     /// `area::snake_case`, stable for ever, listed in `docs/errors.md`.
     fn code(&self) -> &'static str;
-    /// What kind of trouble it is.
+    /// The class of the error.
     fn class(&self) -> Class;
-    /// What to do about it, in the imperative; `None` where the message says it all. Operations are named in backticks as the command
+    /// Advice in the imperative; `None` if the message is sufficient. Operations are named in backticks as the command
     /// has them, without its name (`pull --force`): a program may put its own words for them.
     fn help(&self) -> Option<String> {
         None
@@ -75,7 +75,7 @@ pub trait Diagnostic: Error + Send + Sync + 'static {
     }
 }
 
-/// What can be the help of an error in a table of [`coded!`](crate::coded!): a text, or one that is not always there.
+/// The help of an error in a table of [`coded!`](crate::coded!): a text, or an optional one.
 pub trait Help {
     /// As [`Diagnostic::help`] has it.
     fn into_help(self) -> Option<String>;
@@ -99,8 +99,8 @@ impl Help for Option<String> {
     }
 }
 
-/// [`Diagnostic`] of an enum of errors, as a table: for each variant its code, class and help, and when it is worth a retry. What is named
-/// after `as` are variants with one other error in them, which say what that says; a row for one of them comes first.
+/// [`Diagnostic`] of an enum of errors, as a table: for each variant its code, class and help, and whether a retry may help. Names
+/// after `as` are variants that wrap another error and forward to it; a row for one of them takes precedence.
 ///
 /// ```
 /// use backlot_core::{Cancelled, Class, Diagnostic, coded};

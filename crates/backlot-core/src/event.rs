@@ -1,4 +1,4 @@
-//! What libraries tell while they work: numbers and facts, no sentences.
+//! Events of libraries: numbers and facts, no sentences.
 //!
 //! One type and one observer for the whole product; the command line draws bars from it, a server would stream it. Invariants: an event says
 //! which operation it is of, that one says which it is a part of, and of no operation is more done than there is: a total grows before it
@@ -13,12 +13,12 @@ use serde::{Serialize, Serializer};
 
 use crate::web::shown_text;
 
-/// What is being done, for the label of a progress bar.
+/// The kind of an operation, for the label of a progress bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Operation {
-    /// A whole call, by the name of its method. Its items and bytes are those of all that is done for it.
+    /// A whole call, by the name of its method. Its items and bytes are the totals of all its parts.
     Call(&'static str),
     /// Looking for files on disk.
     Scan,
@@ -80,7 +80,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// A path, or what is behind a URL.
+    /// A path or URL.
     pub fn of_place(place: &str) -> Self {
         if place.contains("://") {
             Self::Url(shown_text(place))
@@ -123,14 +123,14 @@ pub(crate) fn subject<S: Serializer>(
     subject.as_deref().serialize(serializer)
 }
 
-/// What happened. Counts and bytes are differences.
+/// An event. Counts and bytes are differences.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum EventKind {
     /// Work begins; totals are zero where unknown.
     Started {
-        /// What is being done.
+        /// The operation.
         operation: Operation,
         /// How many items it has.
         items: u64,
@@ -139,7 +139,7 @@ pub enum EventKind {
     },
     /// There is more of it than was known.
     Grew {
-        /// What is being done.
+        /// The operation.
         operation: Operation,
         /// How many more items.
         items: u64,
@@ -148,7 +148,7 @@ pub enum EventKind {
     },
     /// Some of it is done.
     Advanced {
-        /// What is being done.
+        /// The operation.
         operation: Operation,
         /// Items done since the last event.
         items: u64,
@@ -157,7 +157,7 @@ pub enum EventKind {
     },
     /// All of it is done, or it stopped.
     Finished {
-        /// What was being done.
+        /// The operation.
         operation: Operation,
     },
     /// A warning.

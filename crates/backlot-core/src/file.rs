@@ -13,16 +13,16 @@ use crate::clock::Timestamp;
 pub use crate::file_error::{FileError, is_os_error};
 pub use crate::plain_file::{open, read, read_if_exists, read_text};
 
-/// What an exclusive create found.
+/// The outcome of an exclusive create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The file is new and ours.
+    /// The file was created by this call.
     New,
-    /// Somebody's file was there first; nothing was changed.
+    /// Another file exists; nothing was changed.
     Exists,
 }
 
-/// Name prefix of every temporary of ours.
+/// Name prefix of every temporary of Backlot.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A path for a temporary in `folder`, unique in the world.
@@ -33,7 +33,7 @@ pub fn temporary_in(folder: &Path) -> PathBuf {
     ))
 }
 
-/// A folder for what is on its way to its place; removed with all that is left in it when dropped.
+/// A staging folder; removed with its remaining contents when dropped.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     path: PathBuf,
@@ -52,7 +52,7 @@ impl TemporaryFolder {
         Self::at(temporary_in(parent))
     }
 
-    /// A new, empty folder with a name that others go by; what was there before is removed.
+    /// A new, empty folder under a name that others rely on; a previous one is removed.
     pub fn replacing(path: PathBuf) -> Result<Self, FileError> {
         remove(&path)?;
         Self::at(path)
@@ -76,7 +76,7 @@ impl TemporaryFolder {
         Ok(folder)
     }
 
-    /// A path in `parent` for a folder that somebody else makes, or moves there.
+    /// A path in `parent` for a folder that another program creates or moves there.
     pub fn absent_in(parent: &Path) -> Self {
         Self {
             path: temporary_in(parent),
@@ -84,7 +84,7 @@ impl TemporaryFolder {
         }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -155,7 +155,7 @@ impl Staged {
             .expect("a staged file is open until it is published")
     }
 
-    /// Where the temporary lies.
+    /// The path of the temporary.
     pub fn path(&self) -> &Path {
         &self.temporary
     }
@@ -167,7 +167,7 @@ impl Staged {
         sync_folder_of(&self.target)
     }
 
-    /// Put in place without waiting for the disk: for what may be lost, because it can be made again or dies with the process.
+    /// Publish without waiting for the disk: for files that may be lost, because they can be rebuilt or end with the process.
     pub fn replace_for_now(mut self) -> Result<(), FileError> {
         self.file = None;
         rename(&self.temporary, &self.target)
@@ -240,7 +240,7 @@ pub fn make_folder(folder: &Path) -> Result<(), FileError> {
 fn link_new(existing: &Path, new: &Path) -> Result<Created, FileError> {
     match fs::hard_link(existing, new) {
         Ok(()) => Ok(Created::New),
-        // A network disk may lose the answer and ask again: then our own link is what is in the way.
+        // A network disk may lose the answer and ask again: then the existing name is the link created by this call.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && is_same_file(existing, new) => Ok(Created::New),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Created::Exists),
         Err(e)
@@ -337,7 +337,7 @@ pub fn copy_bytes(source: &fs::File, target: &fs::File) -> Result<u64, FileError
     })
 }
 
-/// Whether a file has holes: it takes less of the disk than its length. `false` where that cannot be told.
+/// Whether a file has holes: it uses less disk space than its length. `false` if unknown.
 pub fn is_sparse(found: &std::fs::Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -402,7 +402,7 @@ pub fn is_writable(folder: &Path) -> bool {
     }
 }
 
-/// Whether two names are of one file; `false` where that cannot be told.
+/// Whether two paths are the same file; `false` if unknown.
 pub fn is_same_file(a: &Path, b: &Path) -> bool {
     let (Ok(a), Ok(b)) = (fs::symlink_metadata(a), fs::symlink_metadata(b)) else {
         return false;
@@ -424,7 +424,7 @@ pub fn is_same(a: &std::fs::Metadata, b: &std::fs::Metadata) -> Option<bool> {
     }
 }
 
-/// Write a whole file atomically, replacing what is there.
+/// Write a whole file atomically, replacing an existing one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut staged = Staged::beside(path)?;
     staged.write_all(bytes)?;
@@ -453,7 +453,7 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     write(path, bytes).map(|()| true)
 }
 
-/// The same without waiting for the disk: for what is derived from other files, and made again from them.
+/// The same without waiting for the disk: for derived files, which can be rebuilt.
 pub fn write_for_now_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(false);
@@ -531,7 +531,7 @@ pub fn disk_space(path: &Path) -> Result<DiskSpace, FileError> {
     Ok(DiskSpace { free, all })
 }
 
-/// Remove a file or a whole folder; fine if there is none.
+/// Remove a file or a whole folder; succeeds if there is none.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     let result = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -1,6 +1,6 @@
-//! What the system refused: file operations, with the path they were about.
+//! Failed file operations, with their paths.
 //!
-//! Invariant: a message names no temporary, which is gone when somebody reads it. Deliberately absent: the operations.
+//! Invariant: a message names no temporary, which no longer exists when it is read. Deliberately absent: the operations.
 
 use std::error::Error;
 use std::fmt;
@@ -71,17 +71,17 @@ impl Diagnostic for FileError {
     fn help(&self) -> Option<String> {
         match self.code() {
             "file::disk_full" => Some(
-                "free some space (`gc --dry-run` shows what the cache could drop) and run it again"
+                "free some space (`gc --dry-run` shows what the cache could drop), then retry"
                     .to_owned(),
             ),
             "file::too_many_open" => Some(
-                "raise the limit of open files (`ulimit -n 4096`), or close what keeps many open, and run it again"
+                "raise the limit of open files (`ulimit -n 4096`), or close programs that have many files open, then retry"
                     .to_owned(),
             ),
             "file::permission_denied" => {
-                Some("give this user access to the path and run it again".to_owned())
+                Some("give this user access to the path, then retry".to_owned())
             }
-            "file::not_found" => Some("check that the path is spelled right".to_owned()),
+            "file::not_found" => Some("check the spelling of the path".to_owned()),
             _ => None,
         }
     }

@@ -26,7 +26,7 @@ const SHOWN: usize = 40;
 pub struct Frames(BTreeSet<u64>);
 
 impl Frames {
-    /// The frames of ranges; `None` for what is not one, or has more than a million frames.
+    /// The frames of ranges; `None` if invalid or more than a million frames.
     pub fn parse(text: &str) -> Option<Self> {
         let mut numbers = BTreeSet::new();
         for item in text.split(',') {
@@ -108,7 +108,7 @@ impl fmt::Display for Frames {
                 .zip(rest)
                 .take_while(|(next, before)| *next - *before == step)
                 .count();
-            // Two frames far apart are no range.
+            // Two frames far apart are not a range.
             let count = if more >= 2 || (more == 1 && step == 1) {
                 more
             } else {

@@ -4,7 +4,7 @@
 //! absent: where it is written ([repo-folder.md](../../../docs/format/repo-folder.md) and the pages of the remotes) and
 //! where it is remembered (`backlot.toml`).
 
-/// What was found at the place of a repo or remote.
+/// The state of the location of a repo or remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaceIdentity {
     /// Neither a repo nor a remote: the folder is absent or empty, as that of a disk that is not mounted.

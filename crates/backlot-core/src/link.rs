@@ -1,6 +1,6 @@
 //! Placing a file from a store into a tree: reflink, hard link, symbolic link or copy, whichever works first.
 //!
-//! Invariant: the target appears whole (a temporary beside it, then a rename) and replaces what was there. An empty file
+//! Invariant: the target appears atomically (a temporary beside it, then a rename) and replaces an existing file. An empty file
 //! is never hard-linked, as in DVC: all empty files of a disk would become one.
 
 use std::fmt;
@@ -29,11 +29,11 @@ pub enum LinkMode {
     Copy,
 }
 
-/// A word that is no link mode.
+/// An unknown link mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is not a way to place files")]
+#[error("unknown link mode `{word}`")]
 pub struct LinkModeError {
-    /// What was given.
+    /// The given text.
     pub word: String,
 }
 
@@ -75,7 +75,7 @@ impl FromStr for LinkMode {
     }
 }
 
-/// Place `source` as `target`, trying `modes` in order; a mode the disk does not offer is passed over. Clones and copies
+/// Place `source` as `target`, trying `modes` in order; unsupported modes are skipped. Clones and copies
 /// are writable by their owner if `writable`; the executable bit is kept. `size` is the source's length in bytes, or `None` where
 /// it is not known. Returns the mode that worked.
 pub fn place(
@@ -109,7 +109,7 @@ pub fn place(
     }
 }
 
-/// As [`place`], onto a name that does not exist and that nobody else looks at yet.
+/// As [`place`], onto a new name that no other process reads yet.
 pub fn place_at(
     source: &Path,
     target: &Path,
@@ -144,7 +144,7 @@ pub fn place_sized(
     let none = || {
         io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("no way to place `{}`", target.display()),
+            format!("no link mode works for `{}`", target.display()),
         )
     };
     Err(last.unwrap_or_else(none).into())

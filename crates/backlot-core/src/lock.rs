@@ -23,7 +23,7 @@ pub struct FileLock {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Somebody else holds it for too long.
+    /// Another process holds it for too long.
     #[error("another backlot command has held `{path}` for more than {seconds} seconds")]
     Busy {
         /// The lock file.
@@ -42,13 +42,13 @@ pub enum LockError {
 crate::coded! {
     LockError as File | Cancelled {
         Self::Busy { .. } => "core::locked", Class::Conflict,
-            "wait for the other command to end, or stop it",
+            "wait for the other command to finish, or stop it",
             retry true;
     }
 }
 
 impl FileLock {
-    /// Wait for the lock on `path` (made if absent), at most `patience`, or what the context says.
+    /// Wait for the lock on `path` (created if absent), at most `patience`, or the timeout of the context.
     pub fn acquire(path: &Path, patience: Duration, context: &Context) -> Result<Self, LockError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(FileError::from)?;

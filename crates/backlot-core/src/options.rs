@@ -2,7 +2,7 @@
 
 /// A structure of options.
 ///
-/// It has `new`, a setter of the name of each field, and serialises both ways: what is left out is as in its `Default`, which its author gives,
+/// It has `new`, a setter of the name of each field, and serialises both ways: omitted fields are as in its `Default`, which its author gives,
 /// and a field that is not known is an error. It may get more fields in later versions.
 ///
 /// ```
@@ -48,7 +48,7 @@ macro_rules! options {
         }
 
         impl $name {
-            /// Nothing is said yet: as the `Default` is.
+            /// The defaults.
             pub fn new() -> Self {
                 Self::default()
             }

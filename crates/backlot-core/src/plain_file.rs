@@ -1,6 +1,6 @@
-//! Opening and reading files that somebody else may have put there; part of `file.rs`, through which it is used.
+//! Opening and reading files written by others; part of `file.rs`, through which it is used.
 //!
-//! Invariant: what is no plain file is an error at once. A pipe would be waited for without end. Deliberately absent: writing.
+//! Invariant: anything but a regular file is an error immediately. A pipe would block forever. Deliberately absent: writing.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use crate::file::FileError;
 
-/// Read a file, or `None` if there is none.
+/// Read a file; `None` if it does not exist.
 pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -18,12 +18,12 @@ pub fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-/// Open a file that somebody else may have put there: a pipe, which would wait for ever, a socket or a device is an error.
+/// Open an untrusted file: a pipe, which would block forever, a socket or a device is an error.
 pub fn open(path: &Path) -> Result<fs::File, FileError> {
     open_plain(fs::OpenOptions::new().read(true), path).map(|(file, _)| file)
 }
 
-/// The same with other options, and what the system says of the file.
+/// The same with other options, and the metadata of the file.
 pub(crate) fn open_plain(
     open: &mut fs::OpenOptions,
     path: &Path,
@@ -41,7 +41,7 @@ pub(crate) fn open_plain(
     }
     let file = match open.open(path) {
         Ok(file) => file,
-        // Of a pipe without a reader the system says that there is no such device.
+        // For a pipe without a reader the system reports a missing device.
         Err(_) if fs::metadata(path).is_ok_and(|found| !is_plain(&found)) => return Err(refused()),
         Err(error) => return Err(error.into()),
     };
@@ -52,7 +52,7 @@ pub(crate) fn open_plain(
     Ok((file, found))
 }
 
-/// Read a file that somebody else may have put there, see [`open`].
+/// Read an untrusted file, see [`open`].
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let (mut file, found) = open_plain(fs::OpenOptions::new().read(true), path)?;
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0));

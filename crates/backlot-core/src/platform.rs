@@ -1,6 +1,6 @@
-//! Differences between operating systems: what a library above asks here, it need not ask `cfg`.
+//! Differences between operating systems: libraries above need no `cfg`.
 //!
-//! A function says what it does where a system lacks the thing. Atomic files, with the calls that some systems have for them,
+//! Each function documents its behaviour on systems without the feature. Atomic files, with the calls that some systems have for them,
 //! are in [`file`](crate::file); the supervisor of pipeline stages, which is about Unix processes only, is with those.
 
 use std::fs::Metadata;

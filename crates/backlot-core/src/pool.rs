@@ -1,4 +1,4 @@
-//! Threads for what is done to many items at once.
+//! Threads for work on many items at once.
 //!
 //! Invariants: the threads are made when they are first needed, are shared by clones, and end with the last of them; dropping it waits for
 //! nothing. Deliberately absent: threads that wait for disks and servers; those live as long as the work that starts them.
@@ -47,7 +47,7 @@ pub fn cores() -> usize {
 }
 
 impl Pool {
-    /// So many threads of its own, at least one.
+    /// A pool with this many threads, at least one.
     pub fn new(threads: usize) -> Self {
         Self(Some(Arc::new(Own {
             wanted: threads.max(1),

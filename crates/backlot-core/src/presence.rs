@@ -1,7 +1,7 @@
 //! Whether something is there: **what cannot be looked at is an error, never absent**.
 //!
 //! `Path::exists` and its kin say no of a folder on a disk that failed, of one that may not be read, and of a link to a place
-//! that is not mounted. Where absence decides something, ask here. Deliberately absent: what is there, and making it.
+//! that is not mounted. Wherever absence matters, use this module. Deliberately absent: reading and creating files.
 
 use std::fs::Metadata;
 use std::io::{Error, ErrorKind};
@@ -11,14 +11,14 @@ use fs_err as fs;
 
 use crate::file::FileError;
 
-/// What a call says of a path, `None` if there surely is nothing. A link to a place that is not there is an error; what is made
-/// by somebody else just after the call was not there.
+/// The result of a call on a path, `None` if it certainly does not exist. A dangling link is an error; a file created
+/// by another process just after the call does not count.
 pub fn look<T>(path: &Path, call: impl FnOnce(&Path) -> Result<T, Error>) -> Result<Option<T>, FileError> {
     match call(path) {
         Ok(found) => Ok(Some(found)),
         Err(error) if !is_absence(&error) => Err(error.into()),
         Err(_) if is_dead_link(path)? => {
-            let message = format!("`{}` is a link to a place that is not there", path.display());
+            let message = format!("`{}` is a dangling link", path.display());
             Err(Error::new(ErrorKind::NotFound, message).into())
         }
         Err(_) => Ok(None),
@@ -32,7 +32,7 @@ pub fn is_absent(path: &Path) -> Result<bool, FileError> {
 
 /// Whether a path is a link to a place that is not there.
 pub fn is_dead_link(path: &Path) -> Result<bool, FileError> {
-    // The link first: where there is none, whatever is made meanwhile is not taken for one.
+    // The link first: without one, a file created meanwhile is not mistaken for a link.
     if !entry(path)?.is_some_and(|found| found.is_symlink()) {
         return Ok(false);
     }
@@ -49,7 +49,7 @@ pub fn is_folder(path: &Path) -> Result<bool, FileError> {
     Ok(found.is_some_and(|found| found.is_dir()))
 }
 
-/// What lies under a path itself, a link not followed.
+/// The metadata of a path itself; links are not followed.
 fn entry(path: &Path) -> Result<Option<Metadata>, FileError> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some(found)),
@@ -67,7 +67,7 @@ pub fn read_folder(path: &Path) -> Result<Option<fs::ReadDir>, FileError> {
     }
 }
 
-/// Whether an error says that there is nothing under a path.
+/// Whether an error means that a path does not exist.
 pub fn is_absence(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(said(&at("dead")), [Some(false), Some(true), None]);
         let closed = |mode| fs::set_permissions(at("closed"), std::fs::Permissions::from_mode(mode));
         closed(0o000).expect("closed");
-        // Whoever may read everything is stopped by nothing.
+        // A user who may read everything is never stopped.
         if fs::read_dir(at("closed")).is_err() {
             assert_eq!(said(&at("closed/inside")), [None, None, None]);
         }

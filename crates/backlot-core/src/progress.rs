@@ -43,9 +43,9 @@ pub struct OperationState {
     pub id: OperationId,
     /// The operation that it is a part of.
     pub parent: Option<OperationId>,
-    /// What is being done.
+    /// The operation.
     pub operation: Operation,
-    /// What it is about.
+    /// Its subject.
     #[serde(serialize_with = "crate::event::subject")]
     pub subject: Option<Arc<Subject>>,
     /// Items that are done.

@@ -1,7 +1,7 @@
 //! Relative paths out of archives and manifests, which are hostile until they parsed here.
 //!
 //! Invariant: joining a [`RelPath`] to a folder gives a path inside that folder, on every platform (as far as names go:
-//! symbolic links on the way are the business of whoever writes). Separator is `/` everywhere.
+//! symbolic links are the responsibility of the writer). Separator is `/` everywhere.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct RelPath(String);
 pub struct HostilePath {
     /// The path as it was given.
     pub path: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: &'static str,
 }
 
@@ -113,7 +113,7 @@ impl RelPath {
     pub fn below(&self, parent: &Self) -> Self {
         Self(format!("{}/{}", parent.0, self.0))
     }
-    /// Whether this path is `folder` or lies inside it.
+    /// Whether this path is `folder` or inside it.
     pub fn is_within(&self, folder: &Self) -> bool {
         self.0
             .strip_prefix(&folder.0)

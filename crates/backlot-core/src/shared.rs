@@ -1,11 +1,11 @@
 //! Files and folders of places that several people share: repos, remotes, caches.
 //!
-//! Invariant: what is made here has the mode of the folder that it is in, so all of a place follows its root, whatever the umask
+//! Invariant: new files have the mode of their folder, so everything follows the root, whatever the umask
 //! of the writer (git's `core.sharedRepository`): below a root of mode 2775 folders get 2775, files 0664 and read-only ones
-//! 0444; below one of 0700 nobody else reads anything. A file has its mode before it has its name, and a folder that others may
+//! 0444; below one of 0700 no other user can read. A file has its mode before it has its name, and a folder that others may
 //! write to, too. The root itself follows the umask, or the folder that it is made in if that has the setgid bit: the sign of a
-//! folder of a group. A sticky bit is not handed on: what one writer made, another replaces. Deliberately absent: owners and
-//! groups (the setgid bit hands the group on), and changing what is there.
+//! folder of a group. A sticky bit is not inherited: a writer can replace files of another. Deliberately absent: owners and
+//! groups (the setgid bit passes the group on), and changing existing files.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::file::{
 };
 use crate::platform;
 
-/// Modes of what is made in a folder.
+/// Modes of new files in a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modes(Option<u32>);
 
@@ -32,7 +32,7 @@ impl Modes {
             };
             mode_of(folder)
         });
-        // A folder like `/tmp` is not a place of anybody, and says nothing of what is made in it.
+        // A folder like `/tmp` is shared by all users, and its mode is not inherited.
         Self(mode.filter(|mode| mode & 0o1002 != 0o1002))
     }
 
@@ -46,7 +46,7 @@ impl Modes {
         self.0.map(|mode| mode & 0o666 | 0o600)
     }
 
-    /// Of a file that nobody writes to.
+    /// Of a read-only file.
     pub fn read_only(self) -> u32 {
         self.0.map_or(0o444, |mode| mode & 0o444 | 0o400)
     }
@@ -188,7 +188,7 @@ pub fn staged_beside(target: &Path) -> Result<Staged, FileError> {
     Ok(staged)
 }
 
-/// A folder for what is on its way to its place, in a folder of a place that is made if absent.
+/// A staging folder, in a folder of a repo, remote or cache that is created if absent.
 pub fn temporary_folder(parent: &Path, count: usize) -> Result<TemporaryFolder, FileError> {
     make_folder_for_now(parent)?;
     let folder = TemporaryFolder::for_files(parent, count)?;
@@ -196,7 +196,7 @@ pub fn temporary_folder(parent: &Path, count: usize) -> Result<TemporaryFolder, 
     Ok(folder)
 }
 
-/// Write a whole file atomically, replacing what is there.
+/// Write a whole file atomically, replacing an existing one.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     filled(path, bytes)?.replace()
 }

@@ -37,14 +37,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     (distance <= limit).then_some(best)
 }
 
-/// A text that somebody else wrote, safe to show on a terminal: on one line, without control characters.
+/// An untrusted text, safe to show on a terminal: on one line, without control characters.
 pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
 }
 
-/// A text with parts that somebody else wrote, safe to show on a terminal: what would steer it, hide or reorder other text
+/// A text with untrusted parts, safe to show on a terminal: characters that control it, or hide or reorder text
 /// (control characters but line breaks and tabs, marks of direction) is a replacement character each, so that columns stay.
 pub fn sanitize(text: &str) -> String {
     let steers = |c: char| {
@@ -103,7 +103,7 @@ pub fn push_python_json(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// A message without the names of our temporaries, which are gone when somebody reads it: of a path through one, what lies in
+/// A message without the names of temporaries, which no longer exist when it is read: of a path through one, what lies in
 /// it is left, of a path that ends in one the folder.
 ///
 /// A path is taken to begin after the last quotation mark or space before it.

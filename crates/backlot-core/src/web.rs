@@ -1,11 +1,11 @@
-//! URLs as text: what is escaped in them, and what of them may be shown.
+//! URLs as text: escaping and redaction.
 //!
 //! Invariant: nothing that may be secret (user, password, query, fragment) is in what [`shown`] and [`shown_text`] give;
 //! signed links are secrets. Deliberately absent: fetching, and which URLs are taken.
 
 use url::Url;
 
-/// `%2B` as `+`. `None` where `%` is not followed by two hexadecimal digits, or what comes out is no UTF-8.
+/// `%2B` as `+`. `None` if `%` is not followed by two hexadecimal digits, or the result is not valid UTF-8.
 pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -44,14 +44,14 @@ pub fn may_carry_secret(url: &Url) -> bool {
     !(url.scheme() == "http" || url.scheme().ends_with("+http")) || url.host_str().is_some_and(is_loopback)
 }
 
-/// The same for what was meant to be a URL and may be none; what has no `://` in it is a path and stays as it is.
+/// The same for a text that may not be a URL; one without `://` is a path and unchanged.
 pub fn shown_text(text: &str) -> String {
     match text.split_once("://") {
         None => text.to_owned(),
         Some((scheme, rest)) => Url::parse(text).map_or_else(
             |_| {
                 let rest = rest.split(['?', '#']).next().unwrap_or_default();
-                // Where a user and a password end is not known of what is no URL.
+                // In a text that is not a URL, the end of user and password is unknown.
                 let rest = rest.rsplit('@').next().unwrap_or_default();
                 format!("{scheme}://{rest}")
             },

@@ -175,7 +175,7 @@ impl Placing<'_> {
     fn out(&self, place: &Path, out: &Out, report: &mut CheckoutReport) -> Result<()> {
         if out.id().is_none() {
             let message = format!(
-                "`{}` has a pointer without content and was passed over",
+                "`{}` has a pointer without content and was skipped",
                 place.display()
             );
             self.context.warn("dvc::no_content", message);

@@ -48,7 +48,7 @@ impl DvcConfig {
         let bad = || Error::BadConfig {
             path: path.to_path_buf(),
             line: 1,
-            reason: "is no UTF-8 text",
+            reason: "is not valid UTF-8",
         };
         Self::parse(path, std::str::from_utf8(&bytes).map_err(|_| bad())?)
     }
@@ -70,18 +70,18 @@ impl DvcConfig {
             if let Some(rest) = line.strip_prefix('[') {
                 let (name, after) = rest
                     .rsplit_once(']')
-                    .ok_or_else(|| bad("the section has no `]`"))?;
+                    .ok_or_else(|| bad("the section has no closing `]`"))?;
                 if !after.trim().is_empty() && !after.trim().starts_with('#') {
-                    return Err(bad("there is something behind the section"));
+                    return Err(bad("unexpected text after the section"));
                 }
                 section = Some(config.section(&unquoted(name.trim()).to_lowercase()));
                 continue;
             }
-            let (key, value) = line.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
+            let (key, value) = line.split_once('=').ok_or_else(|| bad("missing `=`"))?;
             let Some(section) = section else {
-                return Err(bad("the entry is in no section"));
+                return Err(bad("the entry is not in a section"));
             };
-            let value = value_of(value.trim()).ok_or_else(|| bad("the value's quote is not closed"))?;
+            let value = value_of(value.trim()).ok_or_else(|| bad("unterminated quote"))?;
             config.sections[section]
                 .entries
                 .push((unquoted(key.trim()).to_lowercase(), value));

@@ -48,7 +48,7 @@ pub enum Error {
         reason: String,
     },
     /// A pointer to a place it may not point to.
-    #[error("`{}` names the path `{}`, which {reason}", pointer.display(), path.escape_debug())]
+    #[error("`{}` has the path `{}`, which {reason}", pointer.display(), path.escape_debug())]
     HostilePointer {
         /// The pointer file.
         pointer: PathBuf,
@@ -94,7 +94,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// An ignore file that cannot be read.
-    #[error("`{}` has a bad pattern: {reason}", path.display())]
+    #[error("invalid pattern in `{}`: {reason}", path.display())]
     BadIgnore {
         /// The ignore file.
         path: PathBuf,
@@ -148,7 +148,7 @@ pub enum Error {
         remote: Option<String>,
     },
     /// A folder whose list of files is nowhere.
-    #[error("the files that `{}` had are not known: its manifest {manifest} is not in the cache", path.display())]
+    #[error("cannot determine the previous files of `{}`: its manifest {manifest} is not in the cache", path.display())]
     NoManifest {
         /// The folder.
         path: PathBuf,
@@ -174,7 +174,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// Two names that are one on a disk.
-    #[error("`{}` and `{}` are one name on this disk, so only one of them can be there", path.display(), other.display())]
+    #[error("`{}` and `{}` are the same name on this disk, so only one of them can exist", path.display(), other.display())]
     OneName {
         /// One.
         path: PathBuf,
@@ -208,19 +208,19 @@ pub enum Error {
 backlot_core::coded! {
     Error as File | Cancelled | Store | Parts | Pipeline | Busy {
         Self::UnknownKey { .. } => "dvc::unknown_key", Class::Config,
-            "remove the key; DVC takes data of your own only under `meta`";
+            "remove the key; DVC allows custom data only under `meta`";
         Self::BadPointer { .. } => "dvc::bad_pointer", Class::Integrity,
             "restore the file from its last good version, or remove it and add the files again";
         Self::HostilePointer { .. } => "dvc::hostile_pointer", Class::Integrity,
             "do not use these files; ask their author for files without such paths";
         Self::LegacyPointer { .. } => "dvc::legacy_pointer", Class::Config,
-            "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then try again";
+            "run `dvc cache migrate --dvc-files` with DVC 3 where the cache is, then retry";
         Self::Untrackable { .. } => "dvc::untrackable", Class::User,
             "remove or rename it, or put its name in .dvcignore";
         Self::Outside { .. } => "dvc::outside", Class::User,
             "move it into the asset, then add it there";
         Self::NoSuchPath { .. } => "dvc::no_such_path", Class::NotFound,
-            "check the spelling; `--remove` removes a file from a tracked folder if it was never here";
+            "check the spelling; to remove a file that was never pulled from a tracked folder, use `--remove`";
         Self::Ignored { .. } => "dvc::ignored", Class::User,
             "remove the pattern from .dvcignore, or leave the file untracked";
         Self::BadIgnore { .. } => "dvc::bad_ignore", Class::Config,
@@ -228,29 +228,29 @@ backlot_core::coded! {
         Self::Overlap { .. } => "dvc::overlap", Class::Conflict,
             "add the tracked path itself, or remove its pointer first";
         Self::Imported { .. } => "dvc::imported", Class::Conflict,
-            "`update PATH.dvc` takes what its source has; copy it to another name to change it";
+            "`update PATH.dvc` updates it from its source; copy it to another name to change it";
         Self::MadeByStage { .. } => "dvc::made_by_stage", Class::Conflict,
-            "run `repro` to make it and record it, or remove it from the outputs of the stage to track it by itself";
+            "run `repro` to produce and record it, or remove it from the outputs of the stage to track it separately";
         Self::NotInCache { .. } => "dvc::not_in_cache", Class::NotFound,
-            "run pull to fetch it, or add where the files are";
+            "run `pull` to fetch it, or `add` where the files exist";
         Self::NotOnRemote { .. } => "dvc::not_on_remote", Class::NotFound,
             "run `add` on them where they are, push them from the workspace that has them, name the remote that \
             has them with --remote, or use --remove to publish without them";
         Self::NoManifest { .. } => "dvc::no_manifest", Class::NotFound,
-            "run pull to fetch it; if it is lost, remove the pointer and add the whole folder where its files are";
+            "run `pull` to fetch it; if it is lost, remove the pointer and `add` the whole folder where its files exist";
         Self::NotAMember { .. } => "dvc::not_a_member", Class::NotFound,
             "check the spelling; to stop tracking a whole file or folder, remove its pointer";
         Self::StillThere { .. } => "dvc::still_there", Class::Conflict,
-            "delete the file, then try again";
+            "delete the file, then retry";
         Self::ProofFailed { .. } => "dvc::proof_failed", Class::Integrity,
             "do not use the files; pull again from a remote you trust, or ask who published them. Where the files are right, \
             as after `dvc add`, run `add` on them";
         Self::OneName { .. } => "dvc::one_name", Class::Conflict,
-            "pull them to a disk that tells such names apart, or have one of them renamed where they are from";
+            "pull them to a disk that distinguishes such names, or have one of them renamed at the source";
         Self::InTheWay { .. } => "dvc::in_the_way", Class::Conflict,
-            "move it away, add it, or use --force to lose it";
+            "move it aside, `add` it, or use `--force` to discard it";
         Self::LinkedFolder { .. } => "dvc::linked_folder", Class::Conflict,
-            "replace the link by a folder";
+            "replace the link with a folder";
         Self::BadConfig { .. } => "dvc::bad_config", Class::Config,
             "correct the line; the format is that of `dvc config`";
     }

@@ -53,10 +53,10 @@ impl SourceState {
     pub fn weakness(&self) -> Option<&'static str> {
         match self {
             Self::Checksum(text) | Self::Etag(text) if text.starts_with("W/") => {
-                Some("the server gives a weak ETag, which may stay the same when the bytes change")
+                Some("the server sends a weak ETag, which may not change when the content does")
             }
             Self::Checksum(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Some("the server gives no ETag and no checksum, so only size, date and type are compared")
+                Some("the server sends no ETag or checksum, so only size, date and type are compared")
             }
             Self::Content { .. } | Self::Checksum(_) | Self::Etag(_) => None,
         }

@@ -99,7 +99,7 @@ fn outside(stage: &Stage, out: &Output) -> PipelineError {
         spot: Spot::new(&stage.file, stage.line),
         stage: stage.name.clone(),
         path: out.path.clone(),
-        reason: "is outside of the asset's package",
+        reason: "is outside the asset's package",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Changing a pointer in place, so that comments and layout of a person stay, as DVC keeps them.
 //!
 //! Patch and prove: lines of the old text are replaced, and the result counts only if it parses to exactly the wanted
-//! pointer; otherwise the file is written anew. So a patch can lose nothing but layout. Deliberately absent: a YAML
-//! editor; files in any but DVC's own block style are written anew.
+//! pointer; otherwise the file is rewritten. So a patch can lose nothing but layout. Deliberately absent: a YAML
+//! editor; files in any but DVC's own block style are rewritten.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What an add would track: targets matched with the pointers that exist.
+//! Planning an add: targets matched with the existing pointers.
 //!
 //! Invariant: no two outs overlap. A pointer file as a target stands for what it tracks; a path inside a tracked folder for
 //! that part of the folder, as in DVC. Deliberately absent: content; nothing is read here but pointers.
@@ -22,13 +22,13 @@ pub struct AddTarget {
     pub path: PathBuf,
     /// Its pointer file.
     pub pointer_path: PathBuf,
-    /// What the pointer file says now, if it exists.
+    /// The current contents of the pointer file, if it exists.
     pub pointer: Option<Pointer>,
     /// The path in the pointer.
     pub out_path: RelPath,
     /// The parts of a tracked folder that are looked at; `None` for all of it.
     pub parts: Option<Vec<RelPath>>,
-    /// Files and folders of a tracked folder that are said to be removed.
+    /// Files and folders of a tracked folder to remove.
     pub removals: Vec<RelPath>,
 }
 
@@ -85,7 +85,7 @@ fn overlap(a: &Path, b: &Path) -> bool {
     a.starts_with(b) || b.starts_with(a)
 }
 
-/// What one given path stands for.
+/// The meaning of one given path.
 fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec<AddTarget>> {
     let path = inside(root, given)?;
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
@@ -119,7 +119,7 @@ fn resolve(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Vec
     fresh(root, path, existing).map(|target| vec![target])
 }
 
-/// A path inside a tracked folder that is said to be removed.
+/// A path inside a tracked folder to remove.
 fn removal(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<AddTarget> {
     let path = inside(root, given)?;
     for pointer in existing {
@@ -141,7 +141,7 @@ fn removal(root: &Path, given: &Path, existing: &[TrackedPointer]) -> Result<Add
 fn part_of(path: &Path, part: &Path) -> Result<RelPath> {
     RelPath::from_path(part).map_err(|_| Error::Untrackable {
         path: path.to_path_buf(),
-        what: "named so that it means different things on different platforms",
+        what: "named in a way that is not portable between platforms",
     })
 }
 
@@ -216,12 +216,12 @@ fn fresh_as(root: &Path, path: PathBuf, is_folder: bool, existing: &[TrackedPoin
     let name = path
         .file_name()
         .and_then(|n| n.to_str())
-        .ok_or_else(|| untrackable("named in bytes that are no UTF-8 text"))?;
+        .ok_or_else(|| untrackable("named in bytes that are not valid UTF-8"))?;
     if names::is_of_tracking(name) {
         return Err(untrackable("a file that tracks or ignores others"));
     }
     let out_path = RelPath::parse(name)
-        .map_err(|_| untrackable("named so that it means different things on different platforms"))?;
+        .map_err(|_| untrackable("named in a way that is not portable between platforms"))?;
     if Ignore::of_folder(path.parent().unwrap_or(root))?.excludes_below(root, &path, is_folder) {
         return Err(Error::Ignored { path });
     }
@@ -262,7 +262,7 @@ fn inside(root: &Path, given: &Path) -> Result<PathBuf> {
         check_links(root, rest)?;
         return Ok(root.join(rest));
     }
-    // The last name may itself be a link, which is tracked as what it points to.
+    // The last name may itself be a link, which is tracked as its target.
     let (Some(folder), Some(name)) = (given.parent(), given.file_name()) else {
         return Err(outside());
     };

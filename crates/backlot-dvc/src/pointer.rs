@@ -14,9 +14,9 @@ use crate::yaml;
 
 /// Key of our table in an out's `meta`.
 pub(crate) const META_TABLE: &str = "backlot";
-/// Key of the proof in our table.
+/// Key of the BLAKE3 in Backlot's table.
 const META_BLAKE3: &str = "blake3";
-/// Key of the content that the proof was made for.
+/// Key of the content that the BLAKE3 belongs to.
 const META_MD5: &str = "md5";
 
 /// A parsed pointer file.
@@ -32,7 +32,7 @@ pub struct Pointer {
     pub frozen: bool,
     /// Where an import comes from, as DVC's values.
     pub deps: Vec<Mapping>,
-    /// What it stands for; one in all files that `add` writes.
+    /// Its tracked output; one in all files that `add` writes.
     pub outs: Vec<Out>,
     /// DVC's flag of stages that always run.
     pub always_changed: bool,
@@ -57,7 +57,7 @@ pub struct Out {
     pub etag: Option<String>,
     /// Checksum of a file in HDFS.
     pub checksum: Option<String>,
-    /// What DVC knows of versioned buckets.
+    /// DVC's data on versioned buckets.
     pub cloud: Option<Value>,
     /// Where it is, relative to the pointer's folder (and `wdir`).
     pub path: RelPath,
@@ -69,7 +69,7 @@ pub struct Out {
     pub kind: Option<String>,
     /// Free words.
     pub labels: Vec<String>,
-    /// Anything; ours is the table `backlot`.
+    /// Anything; Backlot uses the table `backlot`.
     pub meta: Option<Value>,
     /// Whether its content is in the cache.
     pub cache: bool,
@@ -114,8 +114,8 @@ impl Out {
         self.md5
     }
 
-    /// The proof of the content: BLAKE3 of the file, or of the list of the folder's files ([`crate::proof`]). `None` in
-    /// pointers that DVC made, and in those whose content another program changed, since DVC keeps `meta`: the proof that
+    /// The BLAKE3 of the content: of the file, or of the list of the folder's files ([`crate::proof`]). `None` in
+    /// pointers written by DVC, and in those whose content another program changed, since DVC keeps `meta`: the proof that
     /// is left there names other content.
     pub fn blake3(&self) -> Option<Blake3> {
         let table = self.proof_table()?;

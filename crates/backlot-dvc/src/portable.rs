@@ -21,7 +21,7 @@ use crate::scan::{self, ScannedFile};
 /// Longest name that Linux, macOS and Windows hold, in bytes (and so in UTF-16 units).
 const MAX_NAME: usize = 255;
 
-/// What names have in common that some disks take for one.
+/// The common form of names that some disks cannot distinguish.
 fn fold(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
@@ -60,7 +60,7 @@ pub(crate) fn twins<'a>(paths: impl Iterator<Item = &'a RelPath>) -> Vec<(RelPat
     found
 }
 
-/// What keeps Windows or macOS from holding a name.
+/// The reason why Windows or macOS cannot store a name.
 fn unportable(name: &str) -> Option<&'static str> {
     const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
     let stem = name
@@ -99,7 +99,7 @@ pub(crate) fn tells_apart(folder: &Path, one: &str, other: &str) -> Result<bool>
             .open(trial.path().join(name));
         match new {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
-            // A name that cannot be is told when it is placed.
+            // An impossible name is reported when it is placed.
             _ => {}
         }
     }
@@ -128,7 +128,7 @@ pub(crate) fn warn_of_files(place: &Path, files: &[&ScannedFile], context: &Cont
     let mut executable = files.iter().filter(|file| file.executable);
     if let Some(first) = executable.next() {
         let message = format!(
-            "`{}`{} can be executed; DVC's format has no place for that in a folder, so it is lost where it is pulled. Track such files one by one to keep it",
+            "`{}`{} is executable; DVC's format does not record this inside folders, so it is lost on pull. Track such files individually to keep it",
             first.full.display(),
             and_more(executable.count()),
         );
@@ -175,7 +175,7 @@ pub fn warn_of_new_name(place: &Path, name: &str, context: &Context) {
 
 fn warn_of_twins(folder: &Path, (one, other): (&str, &str), count: usize, context: &Context) {
     let message = format!(
-        "`{one}` and `{other}` in `{}`{} are one name on Windows and macOS, where they cannot be pulled",
+        "`{one}` and `{other}` in `{}`{} are the same name on Windows and macOS, where they cannot be pulled",
         folder.display(),
         and_more(count.saturating_sub(1)),
     );
@@ -184,7 +184,7 @@ fn warn_of_twins(folder: &Path, (one, other): (&str, &str), count: usize, contex
 
 fn warn_of_odd_name(path: &Path, why: &str, more: usize, context: &Context) {
     let message = format!(
-        "Windows or macOS cannot hold `{}`{}: its name {why}",
+        "`{}`{} cannot be stored on Windows or macOS: its name {why}",
         path.display(),
         and_more(more),
     );

@@ -1,4 +1,4 @@
-//! The proof of a tracked folder: one BLAKE3 over all its files.
+//! The BLAKE3 of a tracked folder: one digest over all its files.
 //!
 //! Format: BLAKE3 of the UTF-8 text of one line a file, `<64 lower-case hex digits of the file's BLAKE3> <path>\n`, in the
 //! order of the manifest (by whole path, by code point; an empty folder is the empty text). A line break in a path is
@@ -12,7 +12,7 @@ use backlot_store::{FileDigests, ObjectId, digest_bytes};
 
 use crate::manifest::Manifest;
 
-/// Whether content is what a proof says: of the file `id`, or of the folder `id` with this manifest, whose files have the
+/// Whether content matches a BLAKE3: of the file `id`, or of the folder `id` with this manifest, whose files have the
 /// digests that `digests` gives. `None` where it does not give all. Publishing, pulling and verifying all go by this.
 pub fn judge(
     id: ObjectId,
@@ -35,7 +35,7 @@ pub fn judge(
     Some(tree_proof(files) == proof)
 }
 
-/// The proof of files in the order of their manifest.
+/// The BLAKE3 over files in the order of their manifest.
 pub fn tree_proof<'a>(files: impl IntoIterator<Item = (&'a RelPath, Blake3)>) -> Blake3 {
     let mut text = String::new();
     for (path, digest) in files {

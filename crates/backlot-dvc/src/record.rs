@@ -1,5 +1,5 @@
 //! Which files of an out were here: what tells a removed file from one that was never pulled, and a file that we placed from
-//! somebody's work.
+//! edited by a user.
 //!
 //! The record itself is the store's (`StatCache::placed`). Invariants: a file counts as removed only if this workspace had it
 //! with the very content that the pointer names now; everything else that is absent is unchanged. A file that a pointer does
@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::tracked::TrackedPointer;
 
-/// What is recorded of one out.
+/// The record of one out.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
     stat: &'a StatCache,
@@ -104,7 +104,7 @@ impl<'a> LazyRecord<'a> {
     }
 }
 
-/// The content that the files of some pointers have if nobody changed them: what was placed, and what the pointers say.
+/// The content that the files of some pointers have if unmodified: as placed, and as in the pointers.
 pub fn placed_content(
     pointers: &[&TrackedPointer],
     cache: &Cache,
@@ -129,7 +129,7 @@ pub fn placed_content(
     Ok(all)
 }
 
-/// Note that the outs of some pointers were checked out, but for what was `kept` with other content.
+/// Record that the outs of some pointers were checked out, except those `kept` with other content.
 pub fn note_placed(
     pointers: &[&TrackedPointer],
     kept: &[PathBuf],

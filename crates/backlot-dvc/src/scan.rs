@@ -28,7 +28,7 @@ pub struct ScannedFile {
     pub executable: bool,
 }
 
-/// What a tracked path is on disk.
+/// The state of a tracked path on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scanned {
     /// Nothing is there.
@@ -112,7 +112,7 @@ impl Scan<'_> {
             let entries = list(&folder)?;
             if inside.is_some() && entries.iter().any(Found::is_repository) {
                 let message = format!(
-                    "`{}` is a DVC repository of its own and was skipped",
+                    "`{}` is a separate DVC repository and was skipped",
                     folder.display()
                 );
                 self.context.warn("dvc::skipped_repository", message);
@@ -184,7 +184,7 @@ impl Scan<'_> {
 /// An entry of a folder.
 pub(crate) struct Found {
     pub(crate) full: PathBuf,
-    /// Its name; an approximation if that is no text.
+    /// Its name; an approximation if not valid UTF-8.
     pub(crate) name: String,
     is_text: bool,
     pub(crate) kind: std::fs::FileType,
@@ -220,7 +220,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Found>> {
 
 fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
     if !found.is_text {
-        return Err(untrackable(&found.full, "named in bytes that are no UTF-8 text"));
+        return Err(untrackable(
+            &found.full,
+            "named in bytes that are not valid UTF-8",
+        ));
     }
     let path = match inside {
         Some(inside) => RelPath::parse(&format!("{inside}/{}", found.name)),
@@ -229,7 +232,7 @@ fn below(inside: Option<&RelPath>, found: &Found) -> Result<RelPath> {
     path.map_err(|_| {
         untrackable(
             &found.full,
-            "named so that it means different things on different platforms",
+            "named in a way that is not portable between platforms",
         )
     })
 }
@@ -243,7 +246,7 @@ fn follow(link: &Path) -> Result<std::fs::Metadata> {
     }
 }
 
-/// Whether an error is that of a link that leads to itself; its kind is not stable yet.
+/// Whether an error is that of a link to itself; its kind is not stable yet.
 fn is_loop(error: &std::io::Error) -> bool {
     // ELOOP; elsewhere than on Linux as BSD has it.
     const LOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };

@@ -39,7 +39,7 @@ pub struct OutState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Change {
-    /// It is what the pointer says, and the cache has it.
+    /// It matches its pointer, and the cache has it.
     Unchanged,
     /// Nothing of it was ever pulled here. It counts as unchanged.
     NotPulled,
@@ -67,7 +67,7 @@ pub enum Change {
     NoContent,
     /// Something is there, but which files the pointer stands for is not known: its manifest is not in the cache.
     NoManifest,
-    /// It is what the pointer says, but the cache does not have it: nobody could restore it.
+    /// It matches its pointer, but the cache does not have it, so it could not be restored.
     NotInCache,
 }
 
@@ -158,7 +158,7 @@ impl Looking<'_> {
         };
         let (found, strange) = survey(path, &ignore, self.context)?;
         if !strange.is_empty() {
-            // What cannot be tracked is a change that `add` will name.
+            // An untrackable path is a change that `add` reports.
             let names = strange
                 .iter()
                 .take(MAX_NAMES)
@@ -167,7 +167,7 @@ impl Looking<'_> {
         }
         let record = Record::load(self.stat, path)?;
         match found {
-            // What is not cached is never pulled.
+            // Uncached files are never pulled.
             Scanned::Missing if record.is_empty() && out.cache => Ok(Change::NotPulled),
             Scanned::Missing => Ok(Change::Missing),
             Scanned::File { executable, .. } => self.file(path, out, id, executable, &record),
@@ -203,7 +203,7 @@ impl Looking<'_> {
         if executable && !out.isexec {
             return Ok(modified(0, 0, 1, vec![format!("~ {name} (executable)")]));
         }
-        // Links into the cache cannot be executable, so there a missing bit is no change.
+        // Links into the cache cannot be executable, so a missing bit alone is not a change.
         if out.isexec && !executable && HAS_MODES && !is_linked(path) {
             return Ok(modified(0, 0, 1, vec![format!("~ {name} (not executable)")]));
         }

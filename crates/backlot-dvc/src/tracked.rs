@@ -1,4 +1,4 @@
-//! Pointers on disk: finding those of an asset, and what they stand for.
+//! Pointers on disk: finding those of an asset, and their tracked paths.
 //!
 //! Deliberately absent: content. A tracked folder is never entered here, so a pointer inside one is data, not a pointer. Outputs of stages, which
 //! no pointer stands for, are found by `made`.
@@ -31,7 +31,7 @@ pub struct MadeBy {
 pub struct TrackedPointer {
     /// The pointer file; of an output of a stage, where one would be.
     pub path: PathBuf,
-    /// What it says.
+    /// Its contents.
     pub pointer: Pointer,
     /// The stage, if there is no pointer file: then only a run of the stage changes it.
     pub made_by: Option<MadeBy>,
@@ -80,7 +80,7 @@ impl TrackedPointer {
         }
     }
 
-    /// The folder it lies in.
+    /// Its folder.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
@@ -100,7 +100,7 @@ pub fn pointers(root: &Path, context: &Context) -> Result<Vec<TrackedPointer>> {
     Ok(Definitions::find(&[root.to_path_buf()], &[], context)?.pointers)
 }
 
-/// The files below some folders that say what is tracked.
+/// The files below some folders that define tracked paths.
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     /// Pointers, sorted by path.
@@ -110,7 +110,7 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    /// Find them, but for those in tracked or ignored folders, behind links, and in what is left out.
+    /// Find them, except those in tracked or ignored folders, behind links, and in excluded ones.
     pub(crate) fn find(roots: &[PathBuf], left_out: &[PathBuf], context: &Context) -> Result<Self> {
         let mut found = Self::default();
         let mut entered = HashSet::new();

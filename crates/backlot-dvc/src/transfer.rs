@@ -1,4 +1,4 @@
-//! What to push and what to pull: pointers, manifests and members turned into objects.
+//! Planning pushes and pulls: pointers, manifests and members turned into objects.
 //!
 //! Invariants: members are sent before the manifest that names them; a fetched manifest is proven by its MD5 and checked
 //! for hostile paths before any member is asked for; a folder whose members are not what its pointer proves is set aside
@@ -28,10 +28,10 @@ fn cached_outs<'a>(pointers: &[&'a TrackedPointer]) -> impl Iterator<Item = (Pat
         .into_iter()
 }
 
-/// What has to be in a remote for pointers to be useful to others.
+/// The objects that a remote needs for pointers to be usable by others.
 #[derive(Clone, Debug, Default)]
 pub struct PushPlan {
-    /// What the cache has: members first, then manifests.
+    /// The objects in the cache: members first, then manifests.
     pub transfers: Vec<Transfer>,
     /// Files of folders that the cache does not have, with where they would be here. They have to be in the remote already;
     /// see [`check_elsewhere`].
@@ -49,9 +49,9 @@ struct Unproven {
     known: HashMap<ObjectId, FileDigests>,
 }
 
-/// What has to be in a remote for the pointers to be useful to others: members first, then manifests. Outs with
-/// `push: false` are left out. What the cache has is proven: by its record, or read.
-/// An error if the cache does not have the manifests, or if content is not what a pointer proves.
+/// The objects that a remote needs for the pointers to be usable by others: members first, then manifests. Outs with
+/// `push: false` are skipped. Cached objects are verified: by their record, or by reading.
+/// An error if the cache does not have the manifests, or if content does not match the BLAKE3 of its pointer.
 pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context) -> Result<PushPlan> {
     let mut plan = PushPlan::default();
     let mut trees = Vec::new();
@@ -90,7 +90,7 @@ pub fn plan_push(pointers: &[&TrackedPointer], cache: &Cache, context: &Context)
 }
 
 impl PushPlan {
-    /// Compare what the cache has of an out with what its pointer says, as whoever pulls it will.
+    /// Compare the cached content of an out with its pointer, like a pull.
     fn prove<'a>(
         &mut self,
         place: &Path,
@@ -215,7 +215,7 @@ fn is_there(members: &[Member], remote: &Remote, cache: &Cache, context: &Contex
 /// DVC does not push it, so that it is not on the remote is what was wanted.
 fn not_pushed(place: &Path, context: &Context) {
     let message = format!(
-        "`{}` is not on the remote (its pointer says `push: false`) and was passed over",
+        "`{}` is not on the remote (its pointer has `push: false`) and was skipped",
         place.display()
     );
     context.warn("dvc::not_pushed", message);
@@ -232,7 +232,7 @@ pub fn all_cached(pointers: &[&TrackedPointer], cache: &Cache) -> Result<bool> {
     Ok(true)
 }
 
-/// Bring all content of the pointers into the cache: manifests, then members, then the proofs. The digests of what was fetched
+/// Bring all content of the pointers into the cache: manifests, then members, then verify them. The digests of fetched objects
 /// are for a checkout, which also remembers them.
 pub fn fetch(
     pointers: &[&TrackedPointer],
@@ -273,7 +273,7 @@ pub fn fetch(
         }));
         contents.push((place, out, content));
     }
-    // Of several uses of a file, one may have a proof.
+    // Of several uses of a file, one may have a BLAKE3.
     wanted.sort_by_key(|item: &Transfer| item.blake3.is_none());
     let fetched = remote.pull(cache, &wanted, context)?;
     report.objects += fetched.objects;
@@ -286,7 +286,7 @@ pub fn fetch(
     Ok(report)
 }
 
-/// What a fetch would bring into the cache besides manifests, each object once, and how many it would find there. Manifests
+/// The objects that a fetch would add to the cache besides manifests, each once, and how many are already there. Manifests
 /// that the cache does not have are looked for in `manifests`.
 pub fn plan_fetch(
     pointers: &[&TrackedPointer],

@@ -2,7 +2,7 @@
 //!
 //! Three kinds: JSON with size, BLAKE3 and MD5; lines that `b3sum --check` reads; lines that `md5sum --check` reads. Names are relative to the
 //! folder of the manifest, with `/`, sorted by their bytes. Invariants: the same files give the same manifest; every file is read once and in
-//! pieces. MD5 tells damage, not malice. Deliberately absent: links to folders are not followed, which is told.
+//! pieces. MD5 tells damage, not malice. Deliberately absent: links to folders are not followed, with a warning.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -61,7 +61,7 @@ const FORMAT: u32 = 1;
 pub struct ChecksumOptions {
     /// The file; without one, the manifest is only in the report.
     pub output: Option<PathBuf>,
-    /// The folder that names are relative to where there is no file.
+    /// The base folder of names if there is no file.
     pub base: PathBuf,
     /// The kind of manifest.
     pub format: ManifestFormat,
@@ -91,7 +91,7 @@ pub struct ChecksumReport {
     pub text: String,
 }
 
-/// What is wrong with a file of a manifest.
+/// The problem with a file of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SumProblem {
@@ -106,7 +106,7 @@ pub enum SumProblem {
 pub struct WrongFile {
     /// Its name in the manifest.
     pub path: String,
-    /// What is wrong.
+    /// The reason.
     pub problem: SumProblem,
 }
 
@@ -125,7 +125,7 @@ pub struct VerifyReport {
 
 /// Why a check of a manifest fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} of {} not as `{}` says", text::count(*wrong, "file"), files, text::printable(&manifest.to_string_lossy()))]
+#[error("{} of {} do not match `{}`", text::count(*wrong, "file"), files, text::printable(&manifest.to_string_lossy()))]
 pub struct ChecksumMismatch {
     /// How many are not.
     pub wrong: u64,
@@ -138,7 +138,7 @@ pub struct ChecksumMismatch {
 backlot_core::coded! {
     ChecksumMismatch {
         Self { .. } => "media::checksum_mismatch", Class::Integrity,
-            "fetch or make the files in the report again; if they were changed on purpose, make a new manifest";
+            "fetch or recreate the files in the report; if they were changed on purpose, create a new manifest";
     }
 }
 
@@ -154,7 +154,7 @@ impl VerifyReport {
     }
 }
 
-/// What a manifest says of a file.
+/// An entry of a manifest.
 #[derive(Debug)]
 struct Promise {
     path: String,
@@ -319,7 +319,7 @@ fn write(sums: &[FileSum], format: ManifestFormat) -> Result<String> {
     })
 }
 
-/// What a manifest of any of the kinds says.
+/// The contents of a manifest of any kind.
 fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
     let bad = |line: usize, reason| Error::BadManifest {
         path: path.to_path_buf(),
@@ -330,7 +330,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
         let manifest: Manifest = serde_json::from_str(manifest)
             .map_err(|error| bad(error.line().max(1), "it is not the JSON of a manifest"))?;
         if manifest.format != FORMAT {
-            return Err(bad(1, "a newer version of Backlot wrote it"));
+            return Err(bad(1, "it was written by a newer version of Backlot"));
         }
         let promises = manifest.files.into_iter().map(|sum| Promise {
             path: sum.path,
@@ -348,7 +348,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
             .or_else(|| line.split_once(" *"))
             .ok_or_else(|| bad(number, "a line is a digest, two spaces and a name"))?;
         let name = if escaped {
-            unescape(name).ok_or_else(|| bad(number, "an escape that is not known"))?
+            unescape(name).ok_or_else(|| bad(number, "unknown escape sequence"))?
         } else {
             name.to_owned()
         };
@@ -364,7 +364,7 @@ fn parse(manifest: &str, path: &Path) -> Result<Vec<Promise>> {
         });
     }
     if promises.is_empty() {
-        return Err(bad(1, "it names no file"));
+        return Err(bad(1, "it does not list any file"));
     }
     Ok(promises)
 }

@@ -46,7 +46,7 @@ pub struct SheetOptions {
     pub dry_run: bool,
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SheetReport {
     /// The sequences.
@@ -157,13 +157,13 @@ fn check(options: &SheetOptions) -> Result<()> {
     if options.look.alpha == Alpha::Keep {
         return bad(
             "a contact sheet has no transparency",
-            "leave alpha out or composite it",
+            "omit alpha, or composite it",
         );
     }
     if options.columns == Some(0) || options.width == 0 || options.count == 0 {
         return bad(
-            "columns, width and number of thumbnails have to be above zero",
-            "leave them out for the usual ones",
+            "columns, width and number of thumbnails must be greater than zero",
+            "omit them to use the defaults",
         );
     }
     Ok(())

@@ -16,7 +16,7 @@ pub enum Error {
     /// Neither a file, nor a folder, nor a pattern that fits a file.
     #[error("no frames at `{}`", text::printable(&path.to_string_lossy()))]
     NoFrames {
-        /// What was named.
+        /// The given path.
         path: PathBuf,
     },
     /// A pattern that cannot be read.
@@ -24,7 +24,7 @@ pub enum Error {
     BadPattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// A range of frames that cannot be read.
@@ -60,7 +60,7 @@ pub enum Error {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the decoder says.
+        /// The decoder's message.
         reason: String,
         /// How many other frames failed.
         others: usize,
@@ -98,9 +98,9 @@ pub enum Error {
     /// An option outside its range, or that does not go with another one.
     #[error("{what}")]
     BadOption {
-        /// What is wrong.
+        /// The problem.
         what: String,
-        /// What is right.
+        /// The correct form.
         help: &'static str,
     },
     /// A name that a manifest cannot hold.
@@ -116,7 +116,7 @@ pub enum Error {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// Reading or writing a file failed.
@@ -140,7 +140,7 @@ fn more(others: usize) -> String {
     }
 }
 
-/// What is wrong with one image, before it is known which one.
+/// A problem with one image, before it is known which one.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// It cannot be decoded.

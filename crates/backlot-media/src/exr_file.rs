@@ -1,4 +1,4 @@
-//! EXR files: what the header says, every chunk decoded, values that are not finite.
+//! EXR files: header, decoding of every chunk, non-finite values.
 //!
 //! Invariants: sizes are judged before chunks are read; one decoded chunk is held at a time, and each chunk is there once.
 //! Deliberately absent: deep data, subsampled channels and HTJ2K compression, which the decoder does not have: said, not
@@ -24,7 +24,7 @@ use crate::limits::{Limits, Memory};
 
 type Source = BufReader<fs::File>;
 
-/// What is wrong, in our words where the decoder's would not be understood.
+/// The reason, reworded where the decoder's message is unclear.
 pub(crate) fn trouble(error: exr::error::Error) -> Trouble {
     use exr::error::Error;
     match error {
@@ -90,7 +90,7 @@ fn facts(headers: &[Header]) -> Option<ImageFacts> {
     })
 }
 
-/// What the header says; refused if it is larger than the limits.
+/// The header; refused if it exceeds the limits.
 pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Trouble> {
     let meta = MetaData::read_from_buffered(BufReader::new(file::open(path)?), false).map_err(trouble)?;
     let facts = facts(&meta.headers).ok_or_else(|| Trouble::Damaged("it has no parts".to_owned()))?;
@@ -153,9 +153,7 @@ pub(crate) fn check(path: &Path, memory: &Memory) -> Result<Vec<NotFinite>, Trou
             .get_block_data_indices(&chunk.compressed_block)
             .map_err(trouble)?;
         if !seen.insert((layer, place)) {
-            return Err(Trouble::Damaged(
-                "a part of the picture is there twice".to_owned(),
-            ));
+            return Err(Trouble::Damaged("a part of the picture occurs twice".to_owned()));
         }
         let block = UncompressedBlock::decompress_chunk(chunk, chunks.meta_data(), true).map_err(trouble)?;
         scan(&block, &chunks.headers()[layer], parts > 1, &mut found[layer]);

@@ -1,4 +1,4 @@
-//! What the header of an image says: size, windows, channels, compression.
+//! The header of an image: size, windows, channels, compression.
 //!
 //! Deliberately absent: attributes that do not change how pixels are read.
 
@@ -74,7 +74,7 @@ impl fmt::Display for Window {
     }
 }
 
-/// What the header of an image says.
+/// The metadata in the header of an image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// The kind of image.

@@ -66,7 +66,7 @@ fn channels(color: ColorType) -> Vec<String> {
     names.iter().map(|name| format!("{name} {kind}")).collect()
 }
 
-/// What the header says; refused if it is larger than the limits.
+/// The header; refused if it exceeds the limits.
 pub(crate) fn read_facts(path: &Path, format: Format, limits: &Limits) -> Result<ImageFacts, Trouble> {
     let decoder = reader(path, format, limits)?.into_decoder().map_err(trouble)?;
     let (width, height) = decoder.dimensions();

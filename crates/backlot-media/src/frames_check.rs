@@ -50,7 +50,7 @@ pub struct Finding {
     /// Its whole path.
     #[serde(skip)]
     pub path: Option<PathBuf>,
-    /// What was found: lower case, no full stop.
+    /// The finding: lower case, no full stop.
     pub message: String,
     /// What to do about it.
     pub help: &'static str,
@@ -59,7 +59,7 @@ pub struct Finding {
     pub values: Option<NotFinite>,
 }
 
-/// What is checked, and against what.
+/// The options of a check.
 #[derive(Clone, Debug, Default)]
 pub struct CheckOptions {
     /// The frames that each sequence must have, no more and no less.
@@ -72,7 +72,7 @@ pub struct CheckOptions {
     pub limits: Limits,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     /// The sequences.
@@ -95,7 +95,7 @@ pub struct CheckedSequence {
     /// Its name and numbers.
     #[serde(flatten)]
     pub summary: SequenceSummary,
-    /// What most of its frames are, unless none can be read.
+    /// The properties of most of its frames, unless none can be read.
     pub facts: Option<ImageFacts>,
 }
 
@@ -112,7 +112,7 @@ pub enum FileProblem {
 }
 
 impl FileProblem {
-    /// What is wrong with a file; the words of the system where it refused to read it.
+    /// The problem with a file; the system's message if it refused to read it.
     pub(crate) fn of(trouble: Trouble) -> std::result::Result<Self, String> {
         match trouble {
             Trouble::TooLarge(reason) => Ok(Self::TooLarge(reason)),
@@ -131,10 +131,10 @@ impl FileProblem {
     }
 }
 
-/// What was read of a frame. It follows from the bytes of the file and [`Limits`] alone.
+/// The result of reading a frame. It depends only on the bytes of the file and [`Limits`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameRead {
-    /// What its header says.
+    /// The data in its header.
     pub facts: Option<ImageFacts>,
     /// Why no more was read.
     pub problem: Option<FileProblem>,
@@ -145,7 +145,7 @@ pub struct FrameRead {
 }
 
 impl FrameRead {
-    /// What reading the header alone tells.
+    /// The data from reading the header alone.
     fn of_header(self) -> Self {
         Self {
             problem: self.problem.filter(|_| self.facts.is_none()),
@@ -157,9 +157,9 @@ impl FrameRead {
 
 /// Results of earlier reads of frames, kept by a caller that can tell whether a file is unchanged.
 pub trait KnownFrames: Sync {
-    /// What was read of a file.
+    /// The result of reading a file.
     fn find(&self, path: &Path) -> Option<FrameRead>;
-    /// Take note of what was read of a file.
+    /// Record the result of reading a file.
     fn keep(&self, path: &Path, read: &FrameRead);
 }
 
@@ -174,7 +174,7 @@ impl KnownFrames for NoKnownFrames {
     fn keep(&self, _path: &Path, _read: &FrameRead) {}
 }
 
-/// Check sequences. What is found is in the report.
+/// Check sequences. Findings are in the report.
 pub fn check_frames(
     context: &Context,
     sequences: &[Sequence],
@@ -183,7 +183,7 @@ pub fn check_frames(
     check_known_frames(context, sequences, options, &NoKnownFrames)
 }
 
-/// The same, without reading again what is known.
+/// The same, without reading known frames again.
 pub fn check_known_frames(
     context: &Context,
     sequences: &[Sequence],
@@ -314,7 +314,7 @@ impl Finder<'_> {
     }
 }
 
-/// What the names of the files tell.
+/// Findings from the names of the files.
 fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     let finder = Finder { sequence };
     let mut findings = Vec::new();
@@ -322,7 +322,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     if numbers.is_empty() {
         let (code, help) = (
             "frames::unnumbered",
-            "name it as in name.0001.exr if it is a frame of a sequence",
+            "name it like name.0001.exr if it is a frame of a sequence",
         );
         let level = if options.expect.is_some() {
             Level::Error
@@ -339,7 +339,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
             "{} missing: {missing:.20}",
             text::count(missing.len() as u64, "frame")
         );
-        let help = "render the missing frames, or name those that are meant with --expect";
+        let help = "render the missing frames, or specify the expected ones with --expect";
         findings.push(finder.find(("frames::missing", Level::Error), None, message, help));
     }
     if let Some(expect) = &options.expect {
@@ -352,7 +352,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
                 "{} not expected: {more:.20}",
                 text::count(more.len() as u64, "frame")
             );
-            let help = "remove them, or name those that are meant with --expect";
+            let help = "remove them, or specify the expected frames with --expect";
             findings.push(finder.find(("frames::unexpected", Level::Error), None, message, help));
         }
     }
@@ -377,7 +377,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     }
     for frame in sequence.other_padding() {
         let message = format!(
-            "{} where others have another padding",
+            "{}, unlike the padding of the others",
             text::count(frame.digits as u64, "digit")
         );
         let help = "rename it: programs that read sequences look for one padding";
@@ -391,7 +391,7 @@ fn names(sequence: &Sequence, options: &CheckOptions) -> Vec<Finding> {
     findings
 }
 
-/// What the frames themselves tell, and what most of them are.
+/// Findings from the frames, and the properties of most of them.
 fn contents(sequence: &Sequence, read: Vec<FrameRead>, findings: &mut Vec<Finding>) -> Option<ImageFacts> {
     let finder = Finder { sequence };
     let mut facts = Vec::new();
@@ -402,7 +402,7 @@ fn contents(sequence: &Sequence, read: Vec<FrameRead>, findings: &mut Vec<Findin
         for values in read.not_finite {
             let message = not_finite(&values);
             let help =
-                "find the light or shader that makes them and render it again; filters spread one such pixel";
+                "find the light or shader that causes them and render again; filters spread such pixels";
             let kind = ("frames::not_finite", Level::Error);
             let finding = finder.find(kind, Some(frame), message, help);
             findings.push(Finding {
@@ -505,7 +505,7 @@ const PROPERTIES: [Property; 6] = [
     Property {
         kind: ("frames::other_data_window", Level::Warning),
         name: "data window",
-        help: "nothing, if the renderer or compositor crops to what is not black; else render it again",
+        help: "none needed if the renderer or compositor crops to non-black pixels; otherwise render it again",
         of: ImageFacts::data,
     },
     Property {
@@ -560,6 +560,6 @@ impl CheckReport {
 backlot_core::coded! {
     FramesNotClean {
         Self { .. } => "frames::not_clean", backlot_core::Class::Integrity,
-            "see the findings in the report, each with its way out";
+            "see the findings in the report; each has a suggested fix";
     }
 }

@@ -14,7 +14,7 @@ use crate::flat_file;
 use crate::limits::Limits;
 use crate::work::guarded;
 
-/// What the header of an image says; refused if it is larger than the limits.
+/// The header of an image; refused if it exceeds the limits.
 pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Trouble> {
     let mut head = Vec::with_capacity(8);
     let read = file::open(path)?.take(8).read_to_end(&mut head);
@@ -22,7 +22,7 @@ pub(crate) fn read_facts(path: &Path, limits: &Limits) -> Result<ImageFacts, Tro
     if head.is_empty() {
         return Err(Trouble::Damaged("it is empty".to_owned()));
     }
-    // A file that is named as an image, and full of zeros, is what a full or broken disk leaves.
+    // A file with an image extension and full of zeros is typical of a full or broken disk.
     let unknown = || {
         let reason = "it does not begin as OpenEXR, PNG, JPEG or TIFF do".to_owned();
         if is_image_name(path) {

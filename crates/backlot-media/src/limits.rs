@@ -10,7 +10,7 @@ use backlot_core::text;
 
 use crate::error::Trouble;
 
-/// What one image may be, and what all at work may take.
+/// The limits of one image, and of all concurrent work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The most pixels of an image, and of an EXR file also of its display window: 16384 x 16384.

@@ -23,7 +23,7 @@ use crate::limits::{Limits, Memory};
 use crate::resample::{Pixels, resize};
 use crate::work::guarded;
 
-/// What becomes of transparency.
+/// The handling of transparency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Alpha {
@@ -41,7 +41,7 @@ pub enum Alpha {
 pub struct Look {
     /// In stops: 1 is twice as bright.
     pub exposure: f64,
-    /// What becomes of transparency.
+    /// The handling of transparency.
     pub alpha: Alpha,
     /// The layer of an EXR file; the first one with colours if not given.
     pub layer: Option<String>,
@@ -53,9 +53,9 @@ pub enum Size {
     /// As it is.
     #[default]
     Original,
-    /// So many columns, rows by the ratio of the picture.
+    /// This many columns, rows by the aspect ratio.
     Width(u32),
-    /// So many rows, columns by the ratio of the picture.
+    /// This many rows, columns by the aspect ratio.
     Height(u32),
     /// The largest size that fits into a number of columns and rows.
     Within(u32, u32),
@@ -96,8 +96,8 @@ impl Look {
     pub(crate) fn check(&self, encoding: Encoding) -> Result<()> {
         if !self.exposure.is_finite() || self.exposure.abs() > 64.0 {
             return Err(Error::BadOption {
-                what: format!("the exposure {} is not between -64 and 64 stops", self.exposure),
-                help: "give the exposure in stops, as in --exposure 1.5",
+                what: format!("the exposure {} is outside -64 to 64 stops", self.exposure),
+                help: "use an exposure in stops, as in --exposure 1.5",
             });
         }
         if let Encoding::Jpeg(quality) = encoding {
@@ -110,7 +110,7 @@ impl Look {
             if !(1..=100).contains(&quality) {
                 return Err(Error::BadOption {
                     what: format!("the JPEG quality {quality} is not between 1 and 100"),
-                    help: "give a quality from 1 to 100; 90 is usual",
+                    help: "use a quality from 1 to 100; 90 is common",
                 });
             }
         }
@@ -119,7 +119,7 @@ impl Look {
 }
 
 impl Size {
-    /// Refuse what is not a size.
+    /// Reject invalid sizes.
     pub(crate) fn check(self) -> Result<()> {
         let is_right = match self {
             Self::Original => true,
@@ -131,8 +131,8 @@ impl Size {
             return Ok(());
         }
         Err(Error::BadOption {
-            what: "the size of the output is not above zero".to_owned(),
-            help: "give --width, --height or --scale above zero",
+            what: "the size of the output must be greater than zero".to_owned(),
+            help: "use --width, --height or --scale greater than zero",
         })
     }
 
@@ -162,7 +162,7 @@ impl Size {
     }
 }
 
-/// What reads and shows frames: tables and limits, shared by all threads.
+/// The shared state for reading and converting frames: tables and limits, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     pub(crate) limits: Limits,
@@ -236,7 +236,7 @@ impl Viewer {
             }
         };
         if data.len() != width * height {
-            return Err(Trouble::Damaged("its pixels do not fit its header".to_owned()));
+            return Err(Trouble::Damaged("its pixels do not match its header".to_owned()));
         }
         Ok((Pixels { width, height, data }, other_primaries))
     }

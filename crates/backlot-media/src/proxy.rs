@@ -32,7 +32,7 @@ pub struct ProxyOptions {
     pub dry_run: bool,
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProxyReport {
     /// The sequences.
@@ -93,7 +93,7 @@ pub fn make_proxies(
     if !report.others.is_empty() {
         let folder = text::printable(&options.output.to_string_lossy());
         let message = format!(
-            "{} in `{folder}` are not of these frames, and stay: {}",
+            "{} in `{folder}` do not belong to these frames and are left in place: {}",
             text::count(report.others.len() as u64, "image"),
             text::printable(&report.others[..report.others.len().min(5)].join(", "))
         );
@@ -125,9 +125,7 @@ pub(crate) fn warn_of_primaries(context: &Context, path: &Path) {
     let path = text::printable(&path.to_string_lossy());
     context.warn(
         "media::other_primaries",
-        format!(
-            "`{path}` says primaries that are not those of sRGB; its colours are shown without conversion"
-        ),
+        format!("`{path}` declares primaries other than sRGB; its colours are not converted"),
     );
 }
 

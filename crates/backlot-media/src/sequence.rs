@@ -164,7 +164,7 @@ impl Pattern {
             let digits = run(from + 1, |b| b.is_ascii_digit());
             let end = from + 1 + digits;
             if name.get(end) != Some(&b'd') {
-                return Err(bad("`%` stands for a number as in `%04d`"));
+                return Err(bad("`%` is only allowed as a frame number, as in `%04d`"));
             }
             let text = String::from_utf8_lossy(&name[from + 1..end]).into_owned();
             let width = text.parse().unwrap_or(1);
@@ -179,7 +179,7 @@ impl Pattern {
         };
         let (before, behind) = (&name[..from], &name[to..]);
         if behind.iter().any(|b| matches!(b, b'#' | b'%')) {
-            return Err(bad("it has more than one place for a number"));
+            return Err(bad("it has more than one frame number"));
         }
         if padding.is_some_and(|padding| padding > 18) {
             return Err(bad("a number has 18 digits at most"));

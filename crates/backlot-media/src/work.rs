@@ -90,7 +90,7 @@ pub(crate) fn each<I: Sync, T: Send>(
 pub(crate) fn guarded<T>(decode: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
         Err(Trouble::Damaged(
-            "the decoder gave up on contradictory data".to_owned(),
+            "the decoder failed on contradictory data".to_owned(),
         ))
     })
 }

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 /// How much of a file is read at once.
 const BLOCK: usize = 256 * 1024;
 
-/// What a body is made of.
+/// The contents of a body.
 ///
 /// ```
 /// use backlot_net::{Blocks, FileBlocks};
@@ -60,7 +60,7 @@ impl<B: Blocks> Body for Streamed<B> {
     }
 }
 
-/// So many bytes of a file from where it is.
+/// This many bytes of a file from its current position.
 ///
 /// ```
 /// use backlot_net::{FileBlocks, body};
@@ -91,7 +91,9 @@ impl Blocks for FileBlocks {
         let mut block = vec![0; usize::try_from(self.left).unwrap_or(BLOCK).min(BLOCK)];
         let read = self.file.read(&mut block)?;
         if read == 0 {
-            return Err(std::io::Error::other("the file became shorter while it was sent"));
+            return Err(std::io::Error::other(
+                "the file was truncated while it was being sent",
+            ));
         }
         block.truncate(read);
         self.left -= read as u64;

@@ -1,11 +1,11 @@
 //! A program that is started for us: it and all that it starts end when we do.
 //!
-//! Deliberately absent: what is said to it, and programs that people run.
+//! Deliberately absent: the protocol with it, and programs that users run.
 
 use std::io;
 use std::process::{Child, Command};
 
-/// A running program, killed with what it started when dropped.
+/// A running program, killed with its child processes when dropped.
 ///
 /// ```
 /// use std::process::{Command, Stdio};

@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::error::{Error, Result};
 use crate::redirect::refused;
 
-/// Proxies by the scheme of what is asked for; a URL each, with user and password if need be.
+/// Proxies by the scheme of the request; a URL each, with user and password if need be.
 ///
 /// ```
 /// use backlot_net::{NetworkOptions, Proxies};
@@ -91,7 +91,7 @@ pub fn build_client(options: ClientOptions<'_>) -> Result<Client> {
     if options.encrypted {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         for path in options.roots {
-            // A file the person named is worth an error that names it.
+            // A file set by the user needs an error that names it.
             roots.add_parsable_certificates(certificates(path)?);
         }
     }
@@ -129,13 +129,13 @@ pub fn build_client(options: ClientOptions<'_>) -> Result<Client> {
     builder.build().map_err(wrong)
 }
 
-/// What a failed request says, without its URL: the innermost cause is the one that tells.
+/// The reason of a failed request, without its URL: the innermost cause is the informative one.
 pub fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return if error.is_connect() {
-            "no connection in time".to_owned()
+            "the connection timed out".to_owned()
         } else {
-            "nothing came in time".to_owned()
+            "the response timed out".to_owned()
         };
     }
     let error = error.without_url();
@@ -157,7 +157,7 @@ fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|e| bad(e.to_string()))?;
     if found.is_empty() {
-        return Err(bad("it has no certificate in PEM".to_owned()));
+        return Err(bad("it contains no PEM certificate".to_owned()));
     }
     Ok(found)
 }

@@ -1,8 +1,8 @@
 //! One large file of a web server: only if it is another one than before, and from where an earlier attempt broke off.
 //!
-//! Invariants: what came so far is gone on with only if the server proves that it still has the same bytes (a strong `ETag`, by `If-Range`, and
-//! a `Content-Range` that begins and ends where it has to); any other answer begins anew. A file is whole only with the length that was
-//! announced. Redirects, credentials and repeats are those of every request. Deliberately absent: what is done with the file.
+//! Invariants: a partial download is resumed only if the server proves that the file is unchanged (a strong `ETag`, by `If-Range`, and
+//! a `Content-Range` that begins and ends where it has to); any other response restarts it. A file is complete only with the length that was
+//! announced. Redirects, credentials and retries are those of every request. Deliberately absent: the use of the file.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ use crate::pace::{Pace, TOO_SLOW};
 use crate::part_file::{PartFile, forget_part};
 use crate::redirect::{MAX_REDIRECTS, follow};
 
-/// What a server says of a file, without the file.
+/// Metadata that a server gives for a file, without the file.
 ///
 /// ```
 /// use backlot_net::WebFile;
@@ -38,7 +38,7 @@ use crate::redirect::{MAX_REDIRECTS, follow};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebFile {
-    /// What answered in the end.
+    /// The final URL.
     pub url: String,
     /// Its `ETag`, as it stands in the header.
     pub etag: Option<String>,
@@ -80,7 +80,7 @@ impl WebFile {
     }
 }
 
-/// What became of a question about a file.
+/// The outcome of a metadata request.
 ///
 /// ```
 /// use backlot_net::Downloaded;
@@ -98,7 +98,7 @@ pub enum Downloaded {
     Refused(u16),
 }
 
-/// What to download, and where to.
+/// The URL to download, and the target.
 ///
 /// ```
 /// use backlot_net::{Account, Download, Downloaded, Network, PlaceName};
@@ -120,7 +120,7 @@ pub struct Download<'a> {
     pub url: &'a Url,
     /// The `ETag` of the one that is known.
     pub unless: Option<&'a str>,
-    /// The file that it is written to: a [`PartFile`]. What an earlier download left there is gone on with.
+    /// The file that it is written to: a [`PartFile`]. An earlier partial download is resumed.
     pub part: &'a Path,
     /// Whether a file is the one that is known.
     pub is_known: &'a (dyn Fn(&WebFile) -> bool + Sync),
@@ -137,14 +137,14 @@ impl std::fmt::Debug for Download<'_> {
     }
 }
 
-/// What a part is of.
+/// The file of a part.
 #[derive(Debug, Serialize, Deserialize)]
 struct Begun {
     asked: String,
     file: WebFile,
 }
 
-/// An answer, and what it is of.
+/// A response, and its file.
 enum Answered {
     /// The bytes from an offset on.
     Body(Box<reqwest::Response>, u64, WebFile),
@@ -152,7 +152,7 @@ enum Answered {
     Refused(u16),
 }
 
-/// What of a part can be gone on with: its bytes and what they are of.
+/// The resumable state of a part: its bytes and their file.
 fn begun(download: &Download<'_>) -> Result<Option<(u64, WebFile)>> {
     let begun = PartFile::<Begun>::begun(download.part)?;
     let usable = begun.filter(|(begun, here)| {
@@ -181,7 +181,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
 }
 
 impl Network {
-    /// What a server says of a file; `Err` with its status if it does not give it. A server that does not do `HEAD` is asked by `GET`, and
+    /// Metadata of a file; `Err` with the status if the server refuses. A server without `HEAD` is asked with `GET`, and
     /// nothing of the body is read.
     pub async fn look(&self, account: &Account, url: &Url) -> Result<Result<WebFile, u16>> {
         let (looked, _) = self
@@ -205,7 +205,7 @@ impl Network {
         Ok(looked)
     }
 
-    /// Download a file, unless it is the one that is known. Broken connections are gone on with, as often as something new comes.
+    /// Download a file, unless it is unchanged. Broken connections are resumed, as long as there is progress.
     pub async fn download(&self, account: &Account, download: &Download<'_>) -> Result<Downloaded> {
         let mut furthest = 0;
         let goes_on = |status: Option<u16>| {
@@ -237,7 +237,7 @@ impl Network {
         match file.length {
             Some(length) if length != written => {
                 forget_part(download.part)?;
-                Err(again(format!("it sent {written} bytes of {length}")))
+                Err(again(format!("received {written} of {length} bytes")))
             }
             _ => Ok(Downloaded::Whole(WebFile {
                 length: Some(written),
@@ -251,7 +251,7 @@ impl Network {
         let begun = begun(download)?;
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value: &str| {
-            // A value that cannot be a header came from a file somebody touched; without it the request is only dearer.
+            // An invalid header value came from a modified file; without it the request is only more expensive.
             if let Ok(value) = value.parse() {
                 headers.insert(name, value);
             }
@@ -289,17 +289,17 @@ impl Network {
                     return Ok(Answered::Body(Box::new(response), here, file));
                 }
                 forget_part(download.part)?;
-                Err(again("it sent another part than was asked for".to_owned()))
+                Err(again("it sent a different range than requested".to_owned()))
             }
             (StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED, Some(_)) => {
                 forget_part(download.part)?;
-                Err(again("it does not have the rest".to_owned()))
+                Err(again("it cannot send the rest".to_owned()))
             }
             (other, _) => Ok(Answered::Refused(other.as_u16())),
         }
     }
 
-    /// Write a body behind what is there. Returns the length of the file then.
+    /// Append a body to the existing data. Returns the new length of the file.
     async fn write(
         &self,
         mut response: reqwest::Response,
@@ -319,9 +319,7 @@ impl Network {
                 }
                 Err(e) => {
                     let (size, reason) = (part.size(), reason(e));
-                    return Err(again(format!(
-                        "the answer broke off after {size} bytes: {reason}"
-                    )));
+                    return Err(again(format!("the response ended after {size} bytes: {reason}")));
                 }
             }
         }
@@ -353,7 +351,7 @@ impl Network {
         Err(Error::Redirect {
             url: shown(url),
             to: shown(&at),
-            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+            reason: format!("more than {MAX_REDIRECTS} redirects"),
         }
         .into())
     }
@@ -370,7 +368,7 @@ fn check_encoding(url: &Url, headers: &HeaderMap) -> Result<()> {
             url: shown(url),
             status: 200,
             reason: format!(
-                "it sends the file as `{}`, though it was asked for the bytes as they are",
+                "it sent the file as `{}`, although no content encoding was requested",
                 crate::error::tame(packed, 40)
             ),
         }),

@@ -1,7 +1,7 @@
-//! What can go wrong between us and a server.
+//! Errors of network requests.
 //!
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
-//! said is cut and stripped of control characters. Deliberately absent: what an answer means to whoever asked.
+//! said is cut and stripped of control characters. Deliberately absent: the meaning of a response to the caller.
 
 use std::path::PathBuf;
 
@@ -28,11 +28,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// No answer, or one that broke off, however often it was asked.
-    #[error("`{url}` does not answer: {reason} (asked {attempts} {})", if *attempts == 1 { "time" } else { "times" })]
+    #[error("no response from `{url}`: {reason} (after {attempts} {})", if *attempts == 1 { "attempt" } else { "attempts" })]
     Unreachable {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
-        /// What happened last.
+        /// The last failure.
         reason: String,
         /// How often it was asked.
         attempts: u32,
@@ -40,29 +40,29 @@ pub enum Error {
     /// An answer that is neither the thing nor a reason to believe it is not there.
     #[error("`{url}` answered {status}{}", said(reason))]
     Refused {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// 401 or 403.
-    #[error("`{url}` {} (it answered {status})", if *sent { "does not accept the credentials" } else { "wants credentials" })]
+    #[error("`{url}` {} (HTTP status {status})", if *sent { "rejected the credentials" } else { "requires credentials" })]
     Denied {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
         /// Whether credentials were sent.
         sent: bool,
-        /// What the variables that could hold credentials begin with; empty where none could.
+        /// The prefix of the variables that could contain credentials; empty if there are none.
         variables: String,
     },
     /// A redirect that is not followed.
     #[error("`{url}` redirects to `{to}`: {reason}")]
     Redirect {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// Where it leads.
         to: String,
@@ -72,13 +72,13 @@ pub enum Error {
     /// An answer larger than anything of its kind.
     #[error("`{url}` sent more than {limit} bytes")]
     TooLarge {
-        /// What was asked for.
+        /// The requested URL.
         url: String,
         /// The most that is taken.
         limit: u64,
     },
     /// Offline, and it is not in the cache.
-    #[error("{what} of `{url}` is not in the cache, and this run is offline")]
+    #[error("{what} of `{url}` is not cached, and this run is offline")]
     Offline {
         /// The page, the metadata or the wheel of which thing.
         what: String,
@@ -86,7 +86,7 @@ pub enum Error {
         url: String,
     },
     /// A URL that nothing can be asked for by.
-    #[error("`{url}` cannot be the URL of an index: {reason}")]
+    #[error("`{url}` is not a valid index URL: {reason}")]
     BadUrl {
         /// As far as it may be shown.
         url: String,
@@ -94,7 +94,7 @@ pub enum Error {
         reason: String,
     },
     /// A file of certificates that cannot be used.
-    #[error("`{}` holds no usable certificates: {reason}", path.display())]
+    #[error("no usable certificates in `{}`: {reason}", path.display())]
     BadCertificates {
         /// The file.
         path: PathBuf,
@@ -102,23 +102,23 @@ pub enum Error {
         reason: String,
     },
     /// The HTTP client could not be set up.
-    #[error("the HTTP client cannot be set up: {reason}")]
+    #[error("cannot set up the HTTP client: {reason}")]
     Setup {
         /// Why: a proxy's address, the system's resources.
         reason: String,
     },
     /// A credential helper that failed, did not answer in time, or answered what makes no sense.
-    #[error("the credential helper `{command}`, asked about `{host}`: {reason}")]
+    #[error("the credential helper `{command}` failed for `{host}`: {reason}")]
     Helper {
         /// The command, without its options.
         command: String,
         /// The server, with its port if that is not the usual one.
         host: String,
-        /// What happened; nothing that the helper said.
+        /// The reason, without any output of the helper.
         reason: String,
     },
     /// A file of credentials that others than its owner can read.
-    #[error("`{}` holds credentials, and its mode {mode:03o} lets others than its owner use it", path.display())]
+    #[error("`{}` contains credentials, and its mode {mode:03o} gives other users access", path.display())]
     OpenFile {
         /// The file.
         path: PathBuf,
@@ -126,15 +126,15 @@ pub enum Error {
         mode: u32,
     },
     /// A file of credentials that cannot be read.
-    #[error("`{}` is not a file of credentials: {reason}", path.display())]
+    #[error("`{}` is not a valid credentials file: {reason}", path.display())]
     BadFile {
         /// The file.
         path: PathBuf,
-        /// Why not; nothing of what is in it.
+        /// The reason, without any contents of the file.
         reason: String,
     },
     /// A URL that no credential can be for.
-    #[error("`{url}` cannot have credentials: {reason}")]
+    #[error("cannot store credentials for `{url}`: {reason}")]
     BadPrefix {
         /// As far as it may be shown.
         url: String,
@@ -142,7 +142,7 @@ pub enum Error {
         reason: String,
     },
     /// A URL to which a secret would be sent unencrypted.
-    #[error("no credentials are sent to `{url}`, which is not encrypted")]
+    #[error("refusing to send credentials to `{url}`: the connection is not encrypted")]
     PlainHttp {
         /// As far as it may be shown.
         url: String,
@@ -161,7 +161,7 @@ pub enum Error {
 backlot_core::coded! {
     Error as Lock | File | Cancelled {
         Self::Unreachable { .. } => "index::unreachable", Class::Environment,
-            "check the address, the network and the proxy, and run it again; with `--offline` only what is cached is used",
+            "check the URL, the network and the proxy, then retry; `--offline` uses only cached data",
             retry true;
         // A server that answers so is up and does not have it.
         Self::Refused { status: 404 | 410, .. } => "index::refused", Class::NotFound,
@@ -170,38 +170,38 @@ backlot_core::coded! {
             "retry later, or ask the administrator of the server",
             retry *status >= 500 || *status == 429;
         Self::Denied { variables, .. } if variables.is_empty() => "index::denied", Class::Config,
-            "store credentials with `auth login URL`, put the host into ~/.netrc, or name the server as a repo: the credentials of that are used for its files";
+            "store credentials with `auth login URL`, add the host to ~/.netrc, or add the server as a repo, whose credentials are then used for its files";
         Self::Denied { variables, sent, .. } => "index::denied", Class::Config,
             {
-            let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none is sent over plain http");
+            let variables = format!("`{variables}_TOKEN`, or `{variables}_USERNAME` and `{variables}_PASSWORD`, with the server's name in `{variables}_HOST`, or the host's entry in ~/.netrc; none are sent over plain HTTP");
             if *sent {
-                format!("`auth test URL` says where they come from; check what is in {variables}")
+                format!("run `auth test URL` to see where they come from; check {variables}")
             } else {
                 format!("run `auth login URL`, or set {variables}")
             }
             };
         Self::Redirect { .. } => "index::redirect", Class::Integrity,
-            "name the address it leads to as the repo's URL, if that is the right one";
+            "if the target is correct, use it as the repo's URL";
         Self::TooLarge { .. } => "index::too_large", Class::Integrity,
-            "do not use this server before its administrator has checked it";
+            "do not use this server until its administrator has checked it";
         Self::Offline { .. } => "index::offline", Class::NotFound,
             "run it once without `--offline`";
         Self::BadUrl { .. } => "index::bad_url", Class::Config,
-            "give an address like `https://host/path/simple/`; credentials come from the environment or ~/.netrc";
+            "use a URL like `https://host/path/simple/`; credentials come from the environment or ~/.netrc";
         Self::BadCertificates { .. } => "index::bad_certificates", Class::Config,
-            "give a PEM file with the certificates of the authorities to trust";
+            "use a PEM file with the certificates of the authorities to trust";
         Self::Setup { .. } => "index::setup", Class::Config,
             "check `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY`";
         Self::Helper { host, command, .. } => "auth::helper", Class::Environment,
-            format!("run it by hand: `printf 'protocol=https\\nhost={host}\\n\\n' | {command} get`; helpers are named under `[auth]` in the user's configuration");
+            format!("run it manually: `printf 'protocol=https\\nhost={host}\\n\\n' | {command} get`; helpers are named under `[auth]` in the user's configuration");
         Self::OpenFile { path, .. } => "auth::open_file", Class::Config,
             format!("run `chmod 600 '{}'`; change the passwords in it if others may have read them", path.display());
         Self::BadFile { path, .. } => "auth::bad_file", Class::Config,
-            format!("move `{}` away and store the credentials again with `auth login URL`", path.display());
+            format!("move `{}` aside and store the credentials again with `auth login URL`", path.display());
         Self::BadPrefix { .. } => "auth::bad_url", Class::User,
-            "give the address of a server or a part of it, like `https://host/team`, without user and password";
+            "use the URL of a server or a path on it, such as `https://host/team`, without user and password";
         Self::PlainHttp { .. } => "auth::plain_http", Class::User,
-            "use `https://`; only a server on this machine is spoken to without";
+            "use `https://`; plain HTTP is allowed only for this machine";
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: credentials go to the repo's own scheme, host and port and nowhere else, redirected or not; an encrypted
 //! request never continues unencrypted; no answer is read beyond its limit, nor one that only trickles; a body counts only when it is
 //! whole.
-//! Deliberately absent: what the answers mean.
+//! Deliberately absent: the meaning of responses.
 
 use std::fmt;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -31,7 +31,7 @@ const MAX_ERROR_TEXT: usize = 8 * 1024;
 /// How long an error's text is waited for.
 const ERROR_TEXT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What to ask for.
+/// The URL to request.
 ///
 /// ```
 /// use backlot_net::Request;
@@ -44,7 +44,7 @@ const ERROR_TEXT_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Request {
     /// Where.
     pub url: Url,
-    /// What is said beside that.
+    /// Additional headers.
     pub headers: HeaderMap,
     /// The most bytes that are taken.
     pub limit: u64,
@@ -69,13 +69,13 @@ pub struct Request {
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// What answered in the end.
+    /// The final URL.
     pub url: Url,
-    /// What it said beside the body.
+    /// The headers of the response.
     pub headers: HeaderMap,
 }
 
-/// Where a body goes; begun anew for each attempt.
+/// The sink of a body; restarted for each attempt.
 ///
 /// ```
 /// use backlot_net::Sink;
@@ -202,7 +202,7 @@ impl Sink for FileSink<'_> {
 pub enum Failure<E = Error> {
     /// It may pass.
     Again {
-        /// What happened.
+        /// The reason.
         reason: String,
         /// How long the server wants to be left alone.
         pause: Option<Duration>,
@@ -238,7 +238,7 @@ impl Failure {
 }
 
 impl Request {
-    /// Ask for what a URL names.
+    /// Request a URL.
     pub fn new(url: Url, limit: u64) -> Self {
         Self {
             url,
@@ -248,7 +248,7 @@ impl Request {
         }
     }
 
-    /// What kinds of answer are understood.
+    /// The accepted content types.
     #[must_use]
     pub fn accept(self, what: &'static str) -> Self {
         self.header(ACCEPT, what)
@@ -266,7 +266,7 @@ impl Request {
         self.header(RANGE, &format!("bytes={range}")).unpacked()
     }
 
-    /// Only if it is not what it was.
+    /// Only if it has changed.
     #[must_use]
     pub fn unless(self, etag: Option<&str>, modified: Option<&str>) -> Self {
         let this = match etag {
@@ -280,7 +280,7 @@ impl Request {
     }
 
     fn header(mut self, name: HeaderName, value: &str) -> Self {
-        // A value that cannot be a header came from a cache somebody touched; without it the request is only dearer.
+        // An invalid header value came from a modified cache; without it the request is only more expensive.
         if let Ok(value) = value.parse() {
             self.headers.insert(name, value);
         }
@@ -311,7 +311,7 @@ impl Network {
             let outcome = match ask.deadline {
                 Some(deadline) => tokio::time::timeout(deadline, attempt).await.unwrap_or_else(|_| {
                     Err(Failure::Again {
-                        reason: format!("it was not done after {} seconds", deadline.as_secs()),
+                        reason: format!("not finished after {} seconds", deadline.as_secs()),
                         pause: None,
                         status: None,
                     })
@@ -414,13 +414,13 @@ impl Network {
         Err(Error::Redirect {
             url: shown(&ask.url),
             to: shown(&url),
-            reason: format!("it was redirected more than {MAX_REDIRECTS} times"),
+            reason: format!("more than {MAX_REDIRECTS} redirects"),
         }
         .into())
     }
 
     /// Send one request, with the credential if it goes where that belongs. One that is refused is asked for again, once; a
-    /// request whose body is streamed is then a failure that may pass, since the caller has to make it anew.
+    /// request whose body is streamed is then a temporary failure, since the caller has to recreate it.
     pub async fn send(
         &self,
         account: &Account,
@@ -490,14 +490,14 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     after.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// What stands for a failure: to try again, or for good.
+/// The outcome of a failure: retry, or permanent.
 pub fn failure(account: &Account, url: &Url, response: &reqwest::Response) -> Option<Failure> {
     let status = response.status();
     match status.as_u16() {
         _ if is_passing(status) => {
             let pause = retry_after(response.headers());
             Some(Failure::Again {
-                // The body may be anybody's page: what is asked for again is told by its status.
+                // The body may be any page: the status decides whether to retry.
                 reason: response
                     .status()
                     .canonical_reason()
@@ -517,7 +517,7 @@ pub fn failure(account: &Account, url: &Url, response: &reqwest::Response) -> Op
     }
 }
 
-/// What a server says about its refusal, shortened.
+/// The server's message about its refusal, shortened.
 pub async fn error_text(response: &mut reqwest::Response) -> String {
     let mut bytes = Vec::new();
     let read = async {
@@ -529,10 +529,10 @@ pub async fn error_text(response: &mut reqwest::Response) -> String {
             }
         }
     };
-    // What came until then is enough: the status tells the most.
+    // The data received so far is enough: the status matters most.
     tokio::time::timeout(ERROR_TEXT_PATIENCE, read).await.ok();
     let text = String::from_utf8_lossy(&bytes);
-    // Of a page of HTML the title says what the rest repeats.
+    // Of an HTML page, the title has the essential part.
     if text.trim_start().starts_with('<') {
         return title(&text).map(|title| tame(title, 300)).unwrap_or_default();
     }
@@ -585,7 +585,7 @@ async fn read(
             }
             Err(e) => {
                 return Err(Failure::Again {
-                    reason: format!("the answer broke off after {size} bytes: {}", reason(e)),
+                    reason: format!("the response ended after {size} bytes: {}", reason(e)),
                     pause: None,
                     status: None,
                 });

@@ -1,8 +1,8 @@
-//! What servers said, kept on this disk: pages with how long they hold, metadata for ever.
+//! HTTP cache on disk: pages with their freshness, metadata forever.
 //!
 //! One file an answer: a line of JSON about it, then its bytes. Invariants: a file is read only if its bytes have the
 //! digest its first line says, so a torn or damaged one counts as absent; files appear by a rename, so any number of
-//! processes may write and any may delete. Deliberately absent: syncing (what is lost is asked for again), and credentials.
+//! processes may write and any may delete. Deliberately absent: syncing (a lost entry is requested again), and credentials.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 /// The most that the first line of a file may have.
 const HEAD_LIMIT: u64 = 64 * 1024;
 
-/// What is known about a kept answer.
+/// Metadata of a cached response.
 ///
 /// ```
 /// use backlot_net::ResponseMeta;
@@ -29,9 +29,9 @@ const HEAD_LIMIT: u64 = 64 * 1024;
 pub struct ResponseMeta {
     /// The format of the file.
     pub format: u32,
-    /// What was asked for.
+    /// The requested URL.
     pub url: String,
-    /// What answered, after redirects: links on the page are relative to it.
+    /// The final URL after redirects: links on the page are relative to it.
     pub base: String,
     /// 200, or 404 for a page that is known to be absent.
     pub status: u16,
@@ -41,10 +41,10 @@ pub struct ResponseMeta {
     /// The same by time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
-    /// What it is.
+    /// Its content type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// Until when nobody need be asked, in milliseconds since the Unix epoch.
+    /// Until when no revalidation is needed, in milliseconds since the Unix epoch.
     pub fresh_until: u64,
     /// The digest of the bytes.
     pub sha256: Sha256,
@@ -64,13 +64,13 @@ pub struct ResponseMeta {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CachedResponse {
-    /// What is known about it.
+    /// Its metadata.
     pub head: ResponseMeta,
     /// Its bytes.
     pub body: Vec<u8>,
 }
 
-/// What kind of answer.
+/// The kind of response.
 ///
 /// ```
 /// use backlot_net::{Kind, HttpCache};
@@ -158,7 +158,7 @@ impl HttpCache {
         self.root.join("wheels").join(hex(key)).join(file)
     }
 
-    /// What is known about the answer in a file; its bytes are not looked at.
+    /// The metadata of the response in a file; its body is not read.
     pub fn head(path: &Path) -> Option<ResponseMeta> {
         let mut line = Vec::new();
         let file = fs::File::open(path).ok()?;

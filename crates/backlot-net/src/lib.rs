@@ -4,7 +4,7 @@
 //! Invariants: proxies, certificates and credentials are given, never looked up here (the system's own store of
 //! certificates excepted); **a secret goes to the host it belongs to and nowhere else**, and never unencrypted except to
 //! this machine; an encrypted request never continues unencrypted; no answer is read beyond its limit, nor one that only trickles; every wait ends when
-//! the work is cancelled. Deliberately absent: what is asked for, and reading the environment.
+//! the work is cancelled. Deliberately absent: the requests themselves, and reading the environment.
 
 mod body;
 mod child;

@@ -1,7 +1,7 @@
 //! The network of a program: its client, its runtime, and how it may be used.
 //!
 //! Invariants: no more requests are in flight than stated; every wait ends when the work is cancelled; a credential is
-//! found for a place and a host together. Deliberately absent: what is asked for.
+//! found for a place and a host together. Deliberately absent: the requests themselves.
 
 use std::fmt;
 use std::future::Future;
@@ -22,7 +22,7 @@ use crate::runtime::Runtime;
 /// How long a request with a body may go without an answer: a wheel on a slow line.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
 
-/// How to reach servers, and where to keep what they say.
+/// How to reach servers, and where to cache responses.
 ///
 /// ```
 /// use backlot_core::Context;
@@ -38,7 +38,7 @@ const UPLOAD_PATIENCE: Duration = Duration::from_mins(30);
 pub struct NetworkOptions {
     /// The folder for pages and metadata; made when needed, safe to delete at any time.
     pub cache: PathBuf,
-    /// Use only what is kept.
+    /// Use only cached responses.
     pub offline: bool,
     /// Which proxies to go through.
     pub proxies: Proxies,
@@ -60,11 +60,11 @@ pub struct NetworkOptions {
     pub pause: Duration,
     /// How many requests may be in flight.
     pub parallel: usize,
-    /// What requests are made in; networks with the same one share it.
+    /// The runtime of requests; networks with the same one share it.
     pub runtime: Runtime,
 }
 
-/// Who we are to SSH servers where a repo does not say it, and which of them we know. Without known hosts, none.
+/// SSH keys for servers where a repo does not set one, and known hosts. Without known hosts, no server is trusted.
 ///
 /// ```
 /// use backlot_net::{NetworkOptions, SshOptions};
@@ -82,7 +82,7 @@ pub struct SshOptions {
     pub user: Option<String>,
     /// The socket (on Windows the pipe) of an agent.
     pub agent: Option<PathBuf>,
-    /// Files with keys to try where a repo has none of its own; those that are not there are passed over.
+    /// Key files to try if a repo does not set one; missing ones are skipped.
     pub keys: Vec<PathBuf>,
     /// Files with the host keys of servers, as `ssh` keeps them. New ones belong into the first; nothing is ever added.
     pub known_hosts: Vec<PathBuf>,
@@ -171,7 +171,7 @@ impl Network {
         }
     }
 
-    /// Run to the end, or until the work is cancelled; on any thread, also one of somebody's asynchronous runtime, which
+    /// Run to the end, or until the work is cancelled; on any thread, also one of another asynchronous runtime, which
     /// then does nothing else meanwhile.
     pub fn block<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E>
     where

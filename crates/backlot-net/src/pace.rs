@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// The minimum transfer rate of an answer in bytes per second, measured over the read timeout.
 const SLOWEST: u64 = 100;
-/// What is said of a slower one.
-pub const TOO_SLOW: &str = "it answers too slowly";
+/// The reason for a slower one.
+pub const TOO_SLOW: &str = "it responds too slowly";
 
 /// The transfer rate of one answer.
 ///
@@ -73,7 +73,7 @@ mod tests {
         let start = pace.since;
         assert!(pace.is_kept_at(8192, start + second));
         assert!(pace.is_kept_at(1, start + second * 30));
-        // What came before counts for its own span only.
+        // Earlier data counts for its own span only.
         assert!(!pace.is_kept_at(1, start + second * 60));
     }
 }

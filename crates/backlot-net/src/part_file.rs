@@ -1,6 +1,6 @@
 //! A file that comes in parts, over several runs.
 //!
-//! Invariant: what a later run goes on with is what surely reached the disk, of the same thing: a record beside the file says what it is of and how
+//! Invariant: a later run resumes only from data that certainly reached the disk, of the same file: a record beside the file says what it is of and how
 //! much of it was synced. Killed in between, at most [`CHECKPOINT`] bytes come again. A file that has another name by now, as an object of a
 //! cache, is not written to. Deliberately absent: whether the source still has the same.
 
@@ -17,14 +17,14 @@ use crate::error::Result;
 /// Bytes between two syncs.
 const CHECKPOINT: u64 = 64 << 20;
 
-/// What lies beside the file.
+/// The metadata next to the file.
 #[derive(Serialize, Deserialize)]
 struct Record<T> {
     of: T,
     synced: u64,
 }
 
-/// A file that is being written, with what it is of.
+/// A partial file, with its metadata.
 ///
 /// ```
 /// use backlot_net::PartFile;
@@ -56,12 +56,12 @@ fn record_path(path: &Path) -> PathBuf {
 }
 
 impl<T: Serialize + DeserializeOwned> PartFile<T> {
-    /// What an earlier run left, and how many bytes of it can be gone on with.
+    /// The partial file of an earlier run, and the number of bytes to resume from.
     pub fn begun(path: &Path) -> Result<Option<(T, u64)>> {
         let Some(record) = file::read_if_exists(&record_path(path))? else {
             return Ok(None);
         };
-        // With two names it was whole, and somebody took it: what is written to it now would be in their file.
+        // With two names it was complete and linked elsewhere: writing to it would change that file.
         let alone = fs::metadata(path)
             .ok()
             .filter(|found| platform::names(found) == 1);
@@ -74,7 +74,7 @@ impl<T: Serialize + DeserializeOwned> PartFile<T> {
 }
 
 impl<T: Serialize> PartFile<T> {
-    /// Begin anew; what was there goes.
+    /// Restart; existing data is removed.
     pub fn begin(path: &Path, of: T) -> Result<Self> {
         Self::resume(path, of, 0)
     }
@@ -118,7 +118,7 @@ impl<T: Serialize> PartFile<T> {
 
     /// It is all there. Returns its length.
     pub fn finish(mut self) -> u64 {
-        // Whoever takes it copies it; there is nothing left to go on with.
+        // A consumer copies it; there is nothing left to resume.
         self.synced = self.size;
         self.size
     }
@@ -139,13 +139,13 @@ impl<T: Serialize> PartFile<T> {
 impl<T: Serialize> Drop for PartFile<T> {
     fn drop(&mut self) {
         if self.size > self.synced {
-            // What cannot be kept comes again.
+            // Data that cannot be saved is fetched again.
             self.sync().ok();
         }
     }
 }
 
-/// Drop what came of a file, and what is known of it: it was used, or is not wanted any more.
+/// Remove a partial file and its metadata: it was used, or is no longer needed.
 pub fn forget_part(path: &Path) -> Result<()> {
     file::remove(&record_path(path))?;
     Ok(file::remove(path)?)
@@ -178,7 +178,7 @@ mod tests {
         part.write(b"new").unwrap();
         drop(part);
         assert_eq!(fs_err::read(&taken).unwrap(), b"01");
-        // Begun anew.
+        // Restarted.
         let part = PartFile::begin(&path, 2).unwrap();
         assert_eq!(PartFile::<u8>::begun(&path).unwrap(), None);
         drop(part);

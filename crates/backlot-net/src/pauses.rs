@@ -26,7 +26,7 @@ pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub struct Pauses(ExponentialBackoff);
 
 impl Pauses {
-    /// So many further attempts, and the first pause.
+    /// This many further attempts, and the first pause.
     pub fn new(retries: u32, first: Duration) -> Self {
         let pauses = ExponentialBuilder::new()
             .with_jitter()
@@ -36,7 +36,7 @@ impl Pauses {
         Self(pauses.build())
     }
 
-    /// The next pause, or the one that a server asks for; `None` if there is no other attempt.
+    /// The next pause, or the one that a server requests; `None` if no attempts are left.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let own = self.0.next()?;
         match asked {
@@ -45,7 +45,7 @@ impl Pauses {
         }
     }
 
-    /// Wait before the next attempt; at once `false` if there is none.
+    /// Wait before the next attempt; `false` immediately if none are left.
     pub async fn wait(&mut self, asked: Option<Duration>) -> bool {
         let pause = self.next(asked);
         if let Some(pause) = pause {
@@ -54,7 +54,7 @@ impl Pauses {
         pause.is_some()
     }
 
-    /// The same where there is no runtime.
+    /// The same without a runtime.
     pub fn wait_here(&mut self) -> bool {
         let pause = self.next(None);
         if let Some(pause) = pause {

@@ -1,8 +1,8 @@
 //! A message that is posted to a server and signed, as webhooks are.
 //!
-//! The signature is that of [Standard Webhooks](https://www.standardwebhooks.com): HMAC-SHA256 over `id.time.body`, so a receiver can tell who sent it, that
-//! nothing was changed, and that it is not an old one that somebody sends again. Invariants: no credential and no secret is sent, and no redirect followed; each
-//! attempt is signed anew, with its own time. Deliberately absent: what the message says.
+//! The signature is that of [Standard Webhooks](https://www.standardwebhooks.com): HMAC-SHA256 over `id.time.body`, so a receiver can verify its sender, that
+//! it was not modified, and that it is not a replay. Invariants: no credential and no secret is sent, and no redirect followed; each
+//! attempt is signed separately, with its own time. Deliberately absent: the contents of the message.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::fetch::{Failure, error_text, is_passing, retry_after};
 use crate::network::Network;
 
-/// What a secret of Standard Webhooks begins with; the rest is base64.
+/// The prefix of a Standard Webhooks secret; the rest is base64.
 const PREFIX: &str = "whsec_";
 
 /// A message to a server.
@@ -96,7 +96,7 @@ impl Network {
                     .await
                     .unwrap_or_else(|_| {
                         Err(Failure::Again {
-                            reason: format!("it did not answer within {} seconds", post.deadline.as_secs()),
+                            reason: format!("no response within {} seconds", post.deadline.as_secs()),
                             pause: None,
                             status: None,
                         })

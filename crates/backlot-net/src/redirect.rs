@@ -19,10 +19,10 @@ pub fn refused(previous: &[Url], next: &Url) -> Option<&'static str> {
     match next.scheme() {
         "https" => {}
         "http" if !was_encrypted => {}
-        "http" => return Some("that is not encrypted any more"),
-        _ => return Some("only http and https are followed"),
+        "http" => return Some("the target is not encrypted"),
+        _ => return Some("only http and https are supported"),
     }
-    (previous.len() > MAX_REDIRECTS).then_some("it is redirected too often")
+    (previous.len() > MAX_REDIRECTS).then_some("too many redirects")
 }
 
 /// Where a redirect leads.

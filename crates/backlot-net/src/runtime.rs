@@ -1,7 +1,7 @@
 //! The runtime that requests are made in: one for all storage and network of a program.
 //!
-//! Invariants: waiting panics on no thread, also not inside somebody's own runtime, and ends if a runtime that was given is stuck; one of our
-//! own is made when it is first needed, and is ended without waiting for it. Deliberately absent: worker threads; our own runtime is driven by
+//! Invariants: waiting never panics, even inside another runtime, and ends if a given runtime is stuck; an own
+//! runtime is created on first use, and is shut down without waiting for it. Deliberately absent: worker threads; the own runtime is driven by
 //! the threads that wait for it, and sleeps otherwise.
 
 use std::fmt;
@@ -24,7 +24,7 @@ const STUCK: Duration = Duration::from_secs(20);
 /// How often it is looked at.
 const BEAT: Duration = Duration::from_millis(100);
 
-/// The runtime of a network: one of our own, or that of the program it is a part of. Clones are the same.
+/// The runtime of a network: an own one, or that of the embedding program. Clones are the same.
 ///
 /// ```
 /// use backlot_net::Runtime;
@@ -48,14 +48,14 @@ struct Own(Option<tokio::runtime::Runtime>);
 impl Drop for Own {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // Waiting here would be wrong inside somebody's own runtime, and there is nothing to wait for.
+            // Waiting here would be wrong inside another runtime, and there is nothing to wait for.
             runtime.shutdown_background();
         }
     }
 }
 
 impl Default for Runtime {
-    /// One of our own.
+    /// An own runtime.
     fn default() -> Self {
         Self(Kind::Own(Arc::default()))
     }
@@ -98,7 +98,7 @@ impl Runtime {
             Kind::Own(own) => {
                 let made = own.get_or_init(|| {
                     // On the thread that asks: where one answer leads to the next question, each hop between threads costs as much as
-                    // the question. What is asked from several threads at once shares it.
+                    // the request. Concurrent requests from several threads share it.
                     let made = Builder::new_current_thread().enable_all().build();
                     made.map(|runtime| Own(Some(runtime))).map_err(|e| e.to_string())
                 });
@@ -115,13 +115,13 @@ impl Runtime {
                 } else {
                     waits()
                 };
-                done.ok_or_else(|| setup("no worker of the asynchronous runtime that was given is free"))
+                done.ok_or_else(|| setup("the given asynchronous runtime has no free worker"))
             }
         }
     }
 }
 
-/// Run a future on our own runtime, which this thread drives meanwhile.
+/// Run a future on the own runtime, which this thread drives meanwhile.
 fn drive<F: Future>(runtime: &tokio::runtime::Runtime, work: F) -> F::Output {
     if !is_in_runtime() {
         return runtime.block_on(work);

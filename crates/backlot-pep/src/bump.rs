@@ -53,7 +53,7 @@ pub enum BumpError {
     /// An unknown step.
     #[error("`{step}` is neither a version nor a version step")]
     UnknownStep {
-        /// What was given.
+        /// The given text.
         step: String,
     },
     /// The result would not be greater.

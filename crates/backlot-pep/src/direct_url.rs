@@ -28,19 +28,19 @@ pub struct DirectUrl {
 #[non_exhaustive]
 pub enum DirectUrlError {
     /// A checkout of version control.
-    #[error("`{url}` is a checkout of version control, and no such program is started")]
+    #[error("unsupported URL `{url}`: Backlot does not run version control programs")]
     VersionControl {
         /// As far as it may be shown.
         url: String,
     },
     /// It has a user or a password in it.
-    #[error("`{url}` was given with a user or a password in it")]
+    #[error("`{url}` contains a user or password")]
     Secret {
         /// Without them.
         url: String,
     },
     /// Anything else that cannot be followed.
-    #[error("`{url}` cannot be followed: {reason}")]
+    #[error("unsupported URL `{url}`: {reason}")]
     Invalid {
         /// As far as it may be shown.
         url: String,
@@ -61,9 +61,9 @@ impl DirectUrlError {
 backlot_core::coded! {
     DirectUrlError {
         Self::VersionControl { .. } => "direct_url::version_control", Class::User,
-            "build a wheel of it and name that by its URL, publish it to a repo, or clone it into `outputs/` to work on it";
+            "build a wheel and use its URL, publish it to a repo, or clone it into `outputs/` to work on it";
         Self::Secret { .. } => "direct_url::secret", Class::User,
-            "write it without them: credentials come from ~/.netrc, or from those of a repo on the same server";
+            "remove them: credentials come from ~/.netrc or from a repo on the same server";
         Self::Invalid { .. } => "direct_url::invalid", Class::User,
             "write `NAME @ https://host/path/name-1.0-py3-none-any.whl#sha256=...`, or `file:///path/...`";
     }
@@ -76,7 +76,7 @@ impl DirectUrl {
     /// Read a URL.
     pub fn parse(text: &str) -> Result<Self, DirectUrlError> {
         let mut url = Url::parse(text).map_err(|e| DirectUrlError::Invalid {
-            // A text that is no URL may still hold a password, so it is not repeated.
+            // A text that is not a URL may still contain a password, so it is not repeated.
             url: "…".to_owned(),
             reason: e.to_string(),
         })?;
@@ -90,15 +90,12 @@ impl DirectUrl {
             "http" | "https" => {}
             "file" if url.host_str().is_none_or(str::is_empty) => {}
             "file" => {
-                return Err(invalid(
-                    &url,
-                    "a file lies on this machine, so it has no host".to_owned(),
-                ));
+                return Err(invalid(&url, "a file URL has no host".to_owned()));
             }
             scheme if is_version_control(scheme) => {
                 return Err(DirectUrlError::VersionControl { url: shown(&url) });
             }
-            _ => return Err(invalid(&url, "it is neither http, https nor file".to_owned())),
+            _ => return Err(invalid(&url, "the scheme is not http, https or file".to_owned())),
         }
         let digests = digests(url.fragment().unwrap_or_default());
         let (sha256, strong) = digests.map_err(|reason| invalid(&url, reason))?;
@@ -107,7 +104,7 @@ impl DirectUrl {
         let file = last.and_then(percent_decode).unwrap_or_default();
         let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
         if (file.is_empty() && url.scheme() != "file") || !file.chars().all(is_plain) || file == ".." {
-            return Err(invalid(&url, "it does not end in the name of a file".to_owned()));
+            return Err(invalid(&url, "it does not end in a file name".to_owned()));
         }
         Ok(Self {
             url,
@@ -152,7 +149,7 @@ impl DirectUrl {
             ..self
         }
     }
-    /// What its fragment promises, for messages: `SHA-256 ab12...`; empty if nothing.
+    /// The digest in its fragment, for messages: `SHA-256 ab12...`; empty if nothing.
     pub fn shown_digest(&self) -> String {
         match (self.sha256, self.strong) {
             (Some(sha256), _) => format!("SHA-256 {sha256}"),
@@ -164,7 +161,7 @@ impl DirectUrl {
     pub fn file(&self) -> &str {
         &self.file
     }
-    /// The file, if it lies on this machine.
+    /// The path, if it is a local file.
     pub fn path(&self) -> Option<PathBuf> {
         (self.url.scheme() == "file")
             .then(|| self.url.to_file_path().ok())
@@ -197,21 +194,21 @@ fn digests(fragment: &str) -> Result<(Option<Sha256>, Option<StrongDigest>), Str
     for part in fragment.split('&') {
         match part.split_once('=') {
             Some(("sha256", hex)) => {
-                digest = Some(hex.parse().map_err(|_| "its sha256 is not one".to_owned())?);
+                digest = Some(hex.parse().map_err(|_| "its sha256 is malformed".to_owned())?);
             }
             Some((name @ ("sha384" | "sha512"), hex)) => {
                 let found = StrongDigest::parse(name, hex).and_then(Result::ok);
-                strong = strong.max(Some(found.ok_or_else(|| format!("its {name} is not one"))?));
+                strong = strong.max(Some(found.ok_or_else(|| format!("its {name} is malformed"))?));
             }
             Some(("subdirectory", _)) => {
-                return Err("a project in a folder of an archive is not built".to_owned());
+                return Err("a project in a subfolder of an archive is not supported".to_owned());
             }
             Some((name, _)) if OTHER_DIGESTS.contains(&name) => {
                 return Err(format!(
-                    "it promises its {name}, and only sha256, sha384 and sha512 are compared"
+                    "it gives its {name}, but only sha256, sha384 and sha512 are supported"
                 ));
             }
-            // `egg=`, and what nobody knows, says nothing of the file.
+            // `egg=` and unknown keys do not describe the file.
             _ => {}
         }
     }

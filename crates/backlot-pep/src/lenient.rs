@@ -1,7 +1,7 @@
 //! Ranges of versions that are not PEP 440 and whose meaning is still plain, put right: what packages of the past have in
 //! their metadata.
 //!
-//! The repairs are uv's (`LenientRequirement`), and one of ours. Invariant: what is left is
+//! The repairs are uv's (`LenientRequirement`), and one more. Invariant: the result is
 //! an error; nothing is dropped. Deliberately absent: what people type; see [`crate::Requirement::parse_lenient`].
 
 /// A requirement with its range put right: `foo >=1.*` as `foo >=1`, `foo ()` as `foo`. `None` where nothing could be done.
@@ -58,7 +58,7 @@ fn repair_comparison(operator: &str, version: &str) -> Option<String> {
         return None;
     }
     Some(match (operator, version.strip_suffix('*')) {
-        // `!=~5.0`: all that `~=5.0` could be taken for.
+        // `!=~5.0`: all possible meanings of `~=5.0`.
         ("!=~", None) => format!("!={version}.*"),
         // `>dev` was how to ask for any version.
         (">", None) if version == "dev" => ">0.0.0dev".to_owned(),

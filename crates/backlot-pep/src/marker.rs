@@ -14,9 +14,9 @@ pub struct MarkerEnv {
 
 /// A Python version that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{python}` is not a Python version")]
+#[error("invalid Python version `{python}`")]
 pub struct MarkerEnvError {
-    /// What was given.
+    /// The given text.
     pub python: String,
     /// Why.
     #[source]

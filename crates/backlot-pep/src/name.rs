@@ -16,9 +16,9 @@ use backlot_core::error::Class;
 #[non_exhaustive]
 pub enum NameError {
     /// Not a package or group name.
-    #[error("`{name}` is not a valid {what} name")]
+    #[error("invalid {what} name `{name}`")]
     Invalid {
-        /// What was given.
+        /// The given text.
         name: String,
         /// `package` or `group`.
         what: &'static str,
@@ -26,7 +26,7 @@ pub enum NameError {
     /// An asset name that gives no Python identifier.
     #[error("`{name}` cannot name an asset: its module `{module}` is not a Python identifier")]
     NoIdentifier {
-        /// What was given.
+        /// The given text.
         name: String,
         /// The module name it would have.
         module: String,
@@ -34,7 +34,7 @@ pub enum NameError {
     /// An asset name whose module would be a Python keyword.
     #[error("`{name}` cannot name an asset: `{module}` is a Python keyword")]
     Keyword {
-        /// What was given.
+        /// The given text.
         name: String,
         /// The keyword.
         module: String,
@@ -44,9 +44,9 @@ pub enum NameError {
 backlot_core::coded! {
     NameError {
         Self::Invalid { .. } => "name::invalid", Class::User,
-            "use letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit";
+            "use letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit";
         Self::NoIdentifier { .. } => "name::no_identifier", Class::User,
-            "begin with a letter and use letters, digits, `-`, `_` and spaces, as in `Main-Pack`";
+            "start with a letter and use letters, digits, `-`, `_` and spaces, as in `Main-Pack`";
         Self::Keyword { .. } => "name::keyword", Class::User,
             "choose another name, for example with a suffix";
     }

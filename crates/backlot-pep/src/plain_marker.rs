@@ -1,7 +1,7 @@
 //! Whether a marker means the same to every installer.
 //!
-//! PEP 508 lets anything be compared with anything; what is not a version is then compared as text by some installers and
-//! dropped by others (uv's parser, which is ours, takes it for always or never). Invariant: a marker that is accepted here is
+//! PEP 508 lets anything be compared with anything; values that are not versions are then compared as text by some installers and
+//! dropped by others (uv's parser, used here, treats it as always true or false). Invariant: a marker that is accepted here is
 //! evaluated alike by pip and by us. Deliberately absent: evaluating, and judging markers of packages that others published.
 
 use crate::version::{Specifiers, Version};
@@ -60,7 +60,7 @@ fn faulty(comparison: &[Token<'_>]) -> Option<String> {
             Token::Operator(operator),
             Token::Variable(variable),
         ] => (*variable, operator.as_str(), *text, true),
-        _ => return Some("it does not compare a variable with a text".to_owned()),
+        _ => return Some("it does not compare a variable with a string".to_owned()),
     };
     let is_list = matches!(operator, "in" | "not in");
     if OF_VERSIONS.contains(&variable) {
@@ -71,9 +71,9 @@ fn faulty(comparison: &[Token<'_>]) -> Option<String> {
         };
         return (!good).then(|| {
             if is_list {
-                format!("`{text}` is not a list of versions with spaces between them")
+                format!("`{text}` is not a space-separated list of versions")
             } else {
-                format!("`{operator} {text}` is not a range of versions")
+                format!("`{operator} {text}` is not a version range")
             }
         });
     }

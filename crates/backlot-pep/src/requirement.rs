@@ -1,4 +1,4 @@
-//! Requirements: PEP 508 behind a type of our own, with the one mistake of the field that can be put right (a missing
+//! Requirements: PEP 508 behind an own type, tolerating one common mistake that can be corrected (a missing
 //! comma) put right.
 //!
 //! Invariants: [`Requirement::text`] is valid PEP 508 and keeps the case the name was written in; no user or password of a
@@ -19,7 +19,7 @@ use crate::name::{GroupName, PackageName};
 use crate::version::{Specifiers, Version};
 use backlot_core::error::{Class, Diagnostic};
 
-/// How tightly a requirement binds its asset, which decides what a publish of the other does to it.
+/// How tightly a requirement binds its asset, which determines the effect of a publish of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RequirementKind {
@@ -41,18 +41,18 @@ pub struct Requirement {
     had_credentials: bool,
 }
 
-/// A text that is no requirement.
+/// A text that is not a valid requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a requirement: {reason}")]
+#[error("invalid requirement `{text}`: {reason}")]
 pub struct RequirementError {
-    /// What was given.
+    /// The given text.
     pub text: String,
-    /// What the parser says, on one line.
+    /// The parser's message, on one line.
     pub reason: String,
 }
 
 /// How the reason begins where only the marker is wrong.
-const MARKER_FAULT: &str = "installers read its marker differently";
+const MARKER_FAULT: &str = "installers disagree on its marker";
 
 impl Diagnostic for RequirementError {
     fn code(&self) -> &'static str {
@@ -64,12 +64,12 @@ impl Diagnostic for RequirementError {
     fn help(&self) -> Option<String> {
         if self.reason.starts_with(MARKER_FAULT) {
             return Some(
-                "compare versions with a range or a list with spaces (`python_version in '3.11 3.12'`), texts with `==`, `!=`, `in` or `not in`"
+                "compare versions with a range or a space-separated list (`python_version in '3.11 3.12'`), strings with `==`, `!=`, `in` or `not in`"
                     .to_owned(),
             );
         }
         Some(
-            "write a name with an optional range, as in `Table`, `Table>=1.2.3,<2.0` or `Table==3.2.1`"
+            "use a name with an optional range, as in `Table`, `Table>=1.2.3,<2.0` or `Table==3.2.1`"
                 .to_owned(),
         )
     }
@@ -83,9 +83,9 @@ impl Requirement {
             text: untold(text),
             reason: untold(reason),
         };
-        // The parser would look them up, and whoever wrote this may not know what they hold.
+        // The parser would look them up, and the author may not know their values.
         if text.contains("${") {
-            return Err(bad("variables of the environment are not put into requirements"));
+            return Err(bad("environment variables are not expanded in requirements"));
         }
         let parse = |text: &str| {
             uv_pep508::Requirement::<VerbatimUrl>::from_str(text).map_err(|e| bad(&e.message.to_string()))
@@ -124,7 +124,7 @@ impl Requirement {
             Ok(again) if again.marker.is_true() == always => Ok(()),
             _ => Err(RequirementError {
                 text: self.text.clone(),
-                reason: "its URL or marker has characters that could not be written down again".to_owned(),
+                reason: "its URL or marker contains characters that cannot be serialised".to_owned(),
             }),
         }
     }
@@ -141,7 +141,7 @@ impl Requirement {
         }
     }
 
-    /// Parse what a package's metadata has: PEP 508, and the mistakes of old packages that can mean one thing only.
+    /// Parse a requirement in package metadata: PEP 508, and unambiguous mistakes of old packages.
     pub fn parse_repaired(text: &str) -> Result<Self, RequirementError> {
         Self::parse(text).or_else(|error| {
             let repaired = repair_requirement(text.trim()).map(|repaired| Self::parse(&repaired));
@@ -220,7 +220,7 @@ impl Requirement {
     pub fn text(&self) -> &str {
         &self.text
     }
-    /// As it is told to people: as it was written, without its marker, and of a URL only what is no secret.
+    /// For display: as written, without its marker, and with the URL redacted.
     pub fn told(&self) -> Cow<'_, str> {
         let Some(url) = self.direct_url() else {
             return Cow::Borrowed(self.text.split(';').next().unwrap_or_default().trim());
@@ -230,14 +230,14 @@ impl Requirement {
         Cow::Owned(format!("{name} @ {url}"))
     }
     /// With the name and range normalised, and its marker as it was written, as METADATA carries it:
-    /// `table>=1.2.3,<2.0 ; python_version < "3.12"`. The parser simplifies markers, and drops what it gives no meaning.
+    /// `table>=1.2.3,<2.0 ; python_version < "3.12"`. The parser simplifies markers, and drops meaningless ones.
     pub fn normalised(&self) -> String {
         let mut inner = self.inner.clone();
         let marker = self.marker_text();
         if marker.is_some() {
             inner.marker = MarkerTree::TRUE;
         }
-        // There are no credentials; what is shown otherwise lacks parts of a query.
+        // There are no credentials; redaction would remove parts of a query.
         let mut text = inner.displayable_with_credentials().to_string();
         if let Some(marker) = marker {
             // A header is one line.

@@ -20,13 +20,13 @@ pub struct Version(pub(crate) uv_pep440::Version);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Specifiers(pub(crate) uv_pep440::VersionSpecifiers);
 
-/// A text that is no version.
+/// A text that is not a valid version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a version: {reason}")]
+#[error("invalid version `{text}`: {reason}")]
 pub struct VersionError {
-    /// What was given.
+    /// The given text.
     pub text: String,
-    /// What the parser says.
+    /// The parser's message.
     pub reason: String,
 }
 
@@ -39,7 +39,7 @@ impl Diagnostic for VersionError {
     }
     fn help(&self) -> Option<String> {
         Some(
-            "write major.minor.micro with an optional suffix, as in `1.2.3`, `1.2.3rc1` or `1.2.3-rc.1`"
+            "use major.minor.micro with an optional suffix, as in `1.2.3`, `1.2.3rc1` or `1.2.3-rc.1`"
                 .to_owned(),
         )
     }
@@ -110,7 +110,7 @@ impl Specifiers {
                 reason: e.to_string(),
             })
     }
-    /// Parse what a package's metadata or page has: PEP 440, and the mistakes of old packages that can mean one thing only.
+    /// Parse a version in package metadata or on an index page: PEP 440, and unambiguous mistakes of old packages.
     pub fn parse_repaired(text: &str) -> Result<Self, VersionError> {
         Self::parse(text).or_else(|error| {
             let repaired = crate::lenient::repair_range(text.trim()).map(|repaired| Self::parse(&repaired));

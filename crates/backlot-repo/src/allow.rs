@@ -1,8 +1,8 @@
-//! What may come from a repo outside the studio.
+//! The allowlist of a repo outside the studio.
 //!
 //! Invariant: **a name that is not on the list of a gated repo is never part of a request to it**, neither to read nor to
 //! publish; it is as if the repo had no such package. The gate stands before the pages of an index and the listings of a
-//! store, so nobody who holds a repo can go around it. Deliberately absent: which repos have a gate.
+//! store, so users of a repo cannot bypass it. Deliberately absent: which repos have an allowlist.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// A package's name, the beginning of names with `*`, or `*` alone: normalised as PEP 503 says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AllowedName {
-    /// The whole name, or what it begins with.
+    /// The whole name, or a prefix.
     text: String,
     wildcard: bool,
 }
@@ -33,7 +33,7 @@ impl AllowedName {
             None => (text, false),
         };
         if name.contains('*') {
-            return Err(bad("`*` stands for the end of a name, or alone"));
+            return Err(bad("`*` is only allowed at the end of a name or alone"));
         }
         if name.is_empty() && wildcard {
             return Ok(Self {
@@ -43,9 +43,9 @@ impl AllowedName {
         }
         let word = name.trim_end_matches(['-', '_', '.']);
         if word != name && !wildcard {
-            return Err(bad("it is not the name of a package"));
+            return Err(bad("it is not a package name"));
         }
-        let parsed = PackageName::parse(word).map_err(|_| bad("it is not the name of a package"))?;
+        let parsed = PackageName::parse(word).map_err(|_| bad("it is not a package name"))?;
         let dash = if word == name { "" } else { "-" };
         Ok(Self {
             text: format!("{parsed}{dash}"),
@@ -83,7 +83,7 @@ impl<'de> Deserialize<'de> for AllowedName {
     }
 }
 
-/// Who may pass to a repo outside the studio.
+/// The packages allowed for a repo outside the studio.
 #[derive(Clone, Debug, Default)]
 pub struct Allowlist {
     /// The repo's name, for messages.
@@ -114,7 +114,7 @@ impl Allowlist {
         })
     }
 
-    /// All names that pass, if they are so few that they can be told, sorted.
+    /// All allowed names, if they can be listed, sorted.
     pub(crate) fn names(&self) -> Option<Vec<PackageName>> {
         let mut names = self.pinned.clone();
         for allowed in &self.allow {

@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use crate::error::{Error, Result};
 
-/// Read a whole small file; `None` if there is none, an error if it has more than `limit` bytes.
+/// Read a whole small file; `None` if it does not exist, an error if it has more than `limit` bytes.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let file = match fs::File::open(path) {
         Ok(file) => file,

@@ -1,7 +1,7 @@
-//! What can go wrong with a repo, each with its code, class and way out.
+//! Errors of repos, each with its code, class and help.
 //!
 //! Invariant: a conflict never means that anything of the winner was touched. Deliberately absent: broken releases found
-//! while listing; those are reported beside the good ones and stop nobody.
+//! while listing; those are reported with the good ones and do not block anything.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The version is published already, or somebody else was first in a race.
+    /// The version is already published, or another publisher was first in a race.
     #[error("{package} {version} is already in the repo `{repo}`{}{}", published(author.as_deref(), *at), other(files, *identical))]
     ReleaseExists {
         /// The package.
@@ -28,17 +28,17 @@ pub enum Error {
         repo: Location,
         /// Of a release that was copied, the files there that are not those of the source.
         files: Box<[String]>,
-        /// Who published it, if its fact says so.
+        /// Its author, if recorded.
         author: Option<Box<str>>,
         /// When it was published, if its fact says so.
         at: Option<Timestamp>,
-        /// Whether what is there has the same bytes as what was to be published.
+        /// Whether the existing release has the same contents as the one to publish.
         identical: bool,
         /// Whether its derived files are all right now.
         complete: bool,
     },
     /// The version has a local part (`+studio.1`), which no published release may have.
-    #[error("{package} {version} has a local version, which cannot be published")]
+    #[error("cannot publish {package} {version}: local versions are not allowed")]
     LocalVersion {
         /// The package.
         package: PackageName,
@@ -46,19 +46,19 @@ pub enum Error {
         version: Version,
     },
     /// The folder holds files of its own and is not laid out by Backlot: it is only read.
-    #[error("`{}` is a plain folder of packages, which Backlot reads but does not publish to", path.display())]
+    #[error("`{}` is a plain folder of packages, which Backlot can only read", path.display())]
     FlatFolder {
         /// The folder.
         path: PathBuf,
     },
     /// The folder that should hold the repo is not there.
-    #[error("there is no folder `{}` to make the repo in", path.display())]
+    #[error("cannot create the repo: the folder `{}` does not exist", path.display())]
     NoPlace {
         /// The missing parent folder.
         path: PathBuf,
     },
     /// A repo that was there before is gone, or another one is in its place.
-    #[error("the repo that was at `{place}` is not there any more")]
+    #[error("the repo at `{place}` no longer exists")]
     NotThere {
         /// Where it was.
         place: Location,
@@ -70,15 +70,15 @@ pub enum Error {
         path: PathBuf,
     },
     /// `repo.json` is not a format marker.
-    #[error("`{place}` is not the marker of a Backlot repo: {reason}")]
+    #[error("`{place}` is not a valid marker of a Backlot repo: {reason}")]
     BadMarker {
         /// The marker.
         place: Location,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The repo was made by a later Backlot with a layout this one does not know.
-    #[error("the repo `{place}` has format {found}; this Backlot knows format {known}")]
+    #[error("the repo `{place}` has format {found}; this Backlot supports format {known}")]
     NewerFormat {
         /// The root of the repo.
         place: Location,
@@ -87,14 +87,14 @@ pub enum Error {
         /// The newest format known here.
         known: u64,
     },
-    /// Somebody wrote to the wheel while it was being published.
+    /// The wheel was modified while being published.
     #[error("`{}` changed while it was being published", path.display())]
     WheelChanged {
         /// The wheel.
         path: PathBuf,
     },
     /// The folder with the releases of a repo, or of one of its packages, is gone.
-    #[error("`{place}` is gone, and the repo is one that had releases")]
+    #[error("`{place}` is missing, although the repo had releases")]
     NoPackages {
         /// The folder.
         place: Location,
@@ -110,7 +110,7 @@ pub enum Error {
         found: Sha256,
     },
     /// A file of a repo that could not be read, or is damaged.
-    #[error("`{place}` cannot be used: {reason}")]
+    #[error("cannot use `{place}`: {reason}")]
     Unreadable {
         /// The file.
         place: Location,
@@ -130,7 +130,7 @@ pub enum Error {
         repo: Location,
     },
     /// A repo outside the studio that may not be asked for a package, nor given it.
-    #[error("{package} is not on the list of what may come from `{repo}` or go there")]
+    #[error("{package} is not on the allowlist of `{repo}`")]
     NotAllowed {
         /// The package.
         package: PackageName,
@@ -138,15 +138,15 @@ pub enum Error {
         repo: String,
     },
     /// Something on such a list that stands for no package.
-    #[error("`{text}` cannot be on a list of packages: {reason}")]
+    #[error("invalid allowlist entry `{text}`: {reason}")]
     BadAllowedName {
-        /// What is there.
+        /// Its path.
         text: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// A file that is read whole is too big to be what it should be.
-    #[error("`{place}` is larger than {limit} bytes and cannot be what its name says")]
+    /// A file that is read whole is too large for its kind.
+    #[error("`{place}` is larger than {limit} bytes, too large for a file of its kind")]
     TooLarge {
         /// The file or object.
         place: Location,
@@ -154,27 +154,27 @@ pub enum Error {
         limit: u64,
     },
     /// The URL or options of a store that cannot be one.
-    #[error("`{url}` cannot be a repo: {reason}")]
+    #[error("unsupported repo URL `{url}`: {reason}")]
     BadStore {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A repo whose releases are committed in another way than this one would.
-    #[error("`{place}` is published to in another way: through its folder, or through its server")]
+    #[error("`{place}` is also published to by another route: directly as a folder, or through its server")]
     OtherWay {
         /// The repo.
         place: Location,
     },
     /// A package index, or a plain folder of packages, keeps no events.
-    #[error("`{place}` keeps no events")]
+    #[error("`{place}` does not record events")]
     NoEvents {
         /// Where it is.
         place: Location,
     },
     /// A record of events is not there, though later ones are.
-    #[error("`{place}` is not there, and later records of events are")]
+    #[error("`{place}` is missing, although later event records exist")]
     EventsMissing {
         /// The record.
         place: Location,
@@ -250,7 +250,7 @@ fn published(author: Option<&str>, at: Option<Timestamp>) -> String {
     match (author, at) {
         (Some(author), Some(at)) => format!(", published by {author} at {at}"),
         (Some(author), None) => format!(", published by {author}"),
-        (None, Some(at)) => format!(", there since {at}"),
+        (None, Some(at)) => format!(", published at {at}"),
         (None, None) => String::new(),
     }
 }
@@ -260,13 +260,13 @@ fn other(files: &[String], identical: bool) -> String {
     match files {
         [] => String::new(),
         _ if identical => String::new(),
-        files => format!(", with other bytes: {}", files.join(", ")),
+        files => format!(", with different contents: {}", files.join(", ")),
     }
 }
 
 fn parent_help(path: &Path) -> String {
     format!(
-        "check that the disk is mounted and the path is spelled right, or make `{}` first",
+        "check that the disk is mounted and the path is correct, or create `{}` first",
         path.display()
     )
 }
@@ -286,29 +286,29 @@ fn code_of_store(error: &backlot_backend::Error) -> &'static str {
 backlot_core::coded! {
     Error as Index | Network | Wheel | File | Cancelled {
         Self::ReleaseExists { identical: true, complete: true, .. } => "repo::release_exists", Class::Conflict,
-            "nothing to do: the release there has the same bytes and is complete";
+            "already published with identical contents";
         Self::ReleaseExists { identical: true, .. } => "repo::release_exists", Class::Conflict,
-            "the release there has the same bytes, but its index could not be completed: reindex the repo";
+            "already published with identical contents, but its index is incomplete: run `repo reindex`";
         Self::ReleaseExists { .. } => "repo::release_exists", Class::Conflict,
             "bump the version and publish again; a release is never replaced";
         Self::LocalVersion { .. } => "repo::local_version", Class::User,
             "publish a version without the part after `+`";
         Self::FlatFolder { .. } => "repo::flat_folder", Class::Config,
-            "publish to an empty or new folder, and keep this one as a second repo to install from";
+            "publish to an empty or new folder, and use this one as a second repo to install from";
         Self::NoPlace { path } => "repo::no_place", Class::Environment,
             parent_help(path);
         Self::NotThere { .. } => "repo::not_there", Class::Environment,
-            "check that its disk is mounted, then run the command again; nothing was published";
+            "check that its disk is mounted, then retry; nothing was published";
         Self::NotAFolder { .. } => "repo::not_a_folder", Class::Config,
-            "name a folder as the repo's path";
+            "use a folder as the repo's path";
         Self::NoPackages { place: Location::Url(_) } => "repo::no_packages", Class::Environment,
-            "check the store's address and credentials, or run `repair --repo NAME`; if its releases were removed on purpose, remove `simple/` and `status/` there, too";
+            "check the store's address and credentials, or run `repair --repo NAME`; if its releases were removed on purpose, also remove `simple/` and `status/`";
         Self::NoPackages { place } => "repo::no_packages", Class::Environment,
-            format!("mount or restore `{place}`; if its releases were removed on purpose, make the folder again, empty");
+            format!("mount or restore `{place}`; if its releases were removed on purpose, recreate the folder, empty");
         Self::BadMarker { .. } => "repo::bad_marker", Class::Config,
-            "point the repo at another folder, or move this file away if it is not meant for Backlot";
+            "point the repo at another folder, or move this file aside if it does not belong to Backlot";
         Self::NewerFormat { .. } => "repo::newer_format", Class::Config,
-            "install a newer Backlot to use this repo";
+            "upgrade Backlot to use this repo";
         Self::WheelChanged { .. } => "repo::wheel_changed", Class::Environment,
             "publish again once nothing writes to the wheel",
             retry true;
@@ -319,23 +319,23 @@ backlot_core::coded! {
                 "restore `{place}`, or exclude its version with a constraint"
             );
         Self::NoRelease { .. } => "repo::no_release", Class::NotFound,
-            "list what the repo has, or name another repo";
+            "list the releases of the repo, or specify another repo";
         Self::NotAllowed { package, repo } => "repo::not_allowed", Class::Config,
-            format!("if it may, add it to `allow` in `[repos.{repo}]` with `repo allow {repo} {package}`");
+            format!("to allow it, run `repo allow {repo} {package}`, which adds it to `allow` in `[repos.{repo}]`");
         Self::BadAllowedName { .. } => "repo::bad_allowed_name", Class::User,
-            "write the name of a package, the beginning of names and `*`, or `*` for everything";
+            "use a package name, a prefix followed by `*`, or `*` for everything";
         Self::TooLarge { .. } => "repo::too_large", Class::Integrity,
-            "look at the file and move it away if it is not the repo's";
+            "inspect the file, and move it aside if it does not belong to the repo";
         Self::BadStore { .. } => "repo::bad_store", Class::Config,
             "write `s3://bucket/prefix` (with `endpoint` and `region` where it is not AWS), `webdav+https://host/path` or `sftp://user@host/path`";
         Self::OtherWay { .. } => "repo::other_way", Class::Config,
-            "publish as the repo was made, through its folder or its URL: the two cannot see each other in a race";
+            "publish the way the repo was created, through its folder or its URL: concurrent writers on the two routes cannot detect each other";
         Self::NoEvents { .. } => "repo::no_events", Class::Config,
-            "name a repo that is a folder or a store: its releases are published and marked by Backlot, which records each event";
+            "use a repo that is a folder or a store: only those record an event for each publish and status change";
         Self::EventsMissing { .. } => "repo::events_missing", Class::Integrity,
-            "run `repo reindex NAME`, which closes the gap and adds the events that were lost";
+            "run `repo reindex NAME`, which closes the gap and adds the lost events";
         Self::NoSuchEvents { .. } => "repo::no_such_events", Class::NotFound,
-            "the repo was replaced or restored: read on with `--since 0`, or without `--since` from now on";
+            "the repo was replaced or restored: read from the beginning with `--since 0`, or only new events without `--since`";
         Self::Backend(e) => code_of_store(e), e.class(),
             e.help(),
             retry e.retry();

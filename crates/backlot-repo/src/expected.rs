@@ -1,7 +1,7 @@
 //! The files that a repo has or should have.
 //!
-//! Invariants: what a file should be is told by its `published` facts; where it has none, by its record, else by its page.
-//! What is put back was read from end to end and has that digest. Deliberately absent: where the right bytes are
+//! Invariants: the expected digest of a file comes from its `published` facts; without one, from its record, else from its page.
+//! A restored file was read from end to end and has that digest. Deliberately absent: where the right bytes are
 //! found, and how they are put back (`store::upkeep`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub struct ExpectedFile {
     pub version: Version,
     /// The file name.
     pub file: String,
-    /// Where it lies.
+    /// Its path.
     pub place: Location,
     /// Whether there is a file, or something that cannot be looked at.
     pub is_there: bool,
@@ -46,7 +46,7 @@ impl ExpectedFile {
         if self.published.is_empty() {
             return recorded.or(self.on_page);
         }
-        // Records and pages may have been made again from damaged bytes.
+        // Records and pages may have been rebuilt from damaged files.
         let confirmed = derived
             .into_iter()
             .find(|digest| self.published.contains_key(digest));
@@ -54,7 +54,7 @@ impl ExpectedFile {
         confirmed.or(only.copied())
     }
 
-    /// Whether bytes of a digest may be this file: it was published with it, or nobody knows with which.
+    /// Whether a digest may be that of this file: it was published with it, or its published digest is unknown.
     pub fn admits(&self, found: Sha256) -> bool {
         may_be(&self.published, found)
     }
@@ -89,7 +89,7 @@ impl ExpectedFile {
 /// The files of a package, gathered from all that names them.
 pub(crate) struct Gathered<'a> {
     name: &'a PackageName,
-    /// Where a file of the package lies.
+    /// The path of a file of the package.
     place: &'a dyn Fn(&str) -> Location,
     files: BTreeMap<String, ExpectedFile>,
 }
@@ -130,7 +130,7 @@ impl<'a> Gathered<'a> {
         self.note(file, |expected| expected.is_there = true);
     }
 
-    /// What lies there as the record of a file.
+    /// The record of a file.
     pub(crate) fn record(&mut self, of: &str, bytes: &[u8]) {
         if let Ok(record) = serde_json::from_slice::<ReleaseRecord>(bytes)
             && record.filename == of

@@ -1,6 +1,6 @@
 //! The events of a repo: what happened to its releases, in an order that all readers see alike.
 //!
-//! Deliberately absent: how they are kept (`store::feed`), and who is told of them.
+//! Deliberately absent: how they are stored (`store::feed`), and their receivers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ pub const TOPICS: [&str; 5] = [
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedEvent {
-    /// What no other event of the repo has: the name of the fact, or the digest of the file.
+    /// Unique in the repo: the name of the fact, or the digest of the file.
     pub id: String,
     /// `release.created`, `release.approved`, `release.deprecated`, `release.yanked` or `release.unyanked`. A later Backlot may know others.
     pub topic: String,
@@ -51,7 +51,7 @@ pub struct FeedEvent {
     /// Its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
-    /// Who did it; empty where nothing says so.
+    /// The author; empty if unknown.
     pub author: String,
     /// Why: `manual`, or in words.
     pub reason: String,
@@ -64,7 +64,7 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
-    /// What a status fact of a release says; `None` of one that says nothing by itself.
+    /// The event of a status fact; `None` for one without an effect.
     pub(crate) fn of_fact(id: Ulid, fact: &ReleaseEvent) -> Option<Self> {
         let topic = match fact.kind {
             ReleaseEventKind::Yanked => "release.yanked",
@@ -144,12 +144,12 @@ impl FeedPosition {
     /// The beginning.
     pub const START: Self = Self::after(0);
 
-    /// After so many records.
+    /// After this many records.
     pub const fn after(records: u64) -> Self {
         Self { records, events: 0 }
     }
 
-    /// So many records before it, or the beginning.
+    /// This many records before it, or the beginning.
     #[must_use]
     pub const fn back(self, records: u64) -> Self {
         Self::after(self.records.saturating_sub(records))
@@ -208,7 +208,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Take what was not read of the next record, up to `most` events in all; whether there is room for more.
+    /// Take the unread events of the next record, up to `most` in all; whether there is room for more.
     pub(crate) fn take(&mut self, number: u64, events: Vec<FeedEvent>, most: usize) -> bool {
         let count = events.len() as u64;
         let read = usize::try_from(self.next.events).unwrap_or(usize::MAX);

@@ -1,8 +1,8 @@
-//! Where everything lies in a repo folder, what kind of folder it is, and making a new one.
+//! Paths in a repo folder, its kind, and creating a new one.
 //!
 //! Invariant: every path made here is inside the root, because its parts are normalised names, versions and parsed wheel
 //! names. The marker `repo.json` is created exclusively and before anything else, so two machines that make the same repo
-//! at once agree. **What cannot be read is never taken for empty**: a repo that had releases and has no `packages/` is an
+//! at once agree. **An unreadable folder never counts as empty**: a repo that had releases and has no `packages/` is an
 //! error. Deliberately absent: any decision about releases.
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub const FORMAT: u64 = 1;
 /// The most a marker may have.
 pub(crate) const MARKER_LIMIT: u64 = 64 * 1024;
 
-/// What kind of folder a repo is.
+/// The kind of folder of a repo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RepoKind {
@@ -42,7 +42,7 @@ pub enum RepoKind {
     Flat,
 }
 
-/// What `repo.json` says.
+/// The contents of `repo.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Marker {
     #[serde(rename = "backlot-repo")]
@@ -83,7 +83,7 @@ impl Marker {
     }
 }
 
-/// Read a marker that lies at `place` in a repo at `root`.
+/// Read a marker at `place` in a repo at `root`.
 pub(crate) fn read_marker(bytes: &[u8], place: &Location, root: &Location) -> Result<Marker> {
     let bad = |reason: String| Error::BadMarker {
         place: place.clone(),
@@ -92,7 +92,7 @@ pub(crate) fn read_marker(bytes: &[u8], place: &Location, root: &Location) -> Re
     let marker: Marker = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     match marker.format {
         FORMAT => Ok(marker),
-        0 => Err(bad("there is no format 0".to_owned())),
+        0 => Err(bad("format 0 does not exist".to_owned())),
         found => Err(Error::NewerFormat {
             place: root.clone(),
             found,
@@ -135,7 +135,7 @@ impl Places {
     }
 
     /// An error if the folder of all packages is gone or cannot be reached. A repo that was made and never published to may
-    /// have none: its maker was killed, or somebody wrote the marker by hand.
+    /// have none: its creator was killed, or the marker was written manually.
     pub(crate) fn check_packages(&self) -> Result<()> {
         let packages = self.packages();
         let is_gone = match fs::metadata(&packages) {
@@ -149,7 +149,7 @@ impl Places {
             }
             Err(error) => return Err(error.into()),
         };
-        // Made by somebody else meanwhile: the folder comes before all that says it was there.
+        // Created concurrently by another process: the folder comes before everything that marks it.
         if is_gone && !is_folder(&packages).unwrap_or(false) {
             let place = packages.into();
             return Err(Error::NoPackages { place });
@@ -157,7 +157,7 @@ impl Places {
         Ok(())
     }
 
-    /// Look at the folder. Looked at anew for each operation: somebody else may just have made the repo.
+    /// Inspect the folder. Repeated for each operation: another process may just have created the repo.
     pub(crate) fn kind(&self) -> Result<RepoKind> {
         match fs::metadata(&self.root) {
             Ok(found) if found.is_dir() => {}
@@ -220,7 +220,7 @@ impl Places {
         marker.transpose()
     }
 
-    /// Make sure the folder is a repo of ours. Returns whether it was made just now, by us.
+    /// Ensure that the folder is a Backlot repo. Returns whether this call created it.
     pub(crate) fn ensure(&self, with_parents: bool) -> Result<bool> {
         if self.kind()? == RepoKind::Flat {
             return Err(Error::FlatFolder {

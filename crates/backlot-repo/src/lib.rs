@@ -2,7 +2,7 @@
 //! ([`ReleaseStore`]), and package indexes over HTTP ([`IndexRepo`]), read and uploaded to as pip, uv and twine do; [`Repo`] is either.
 //!
 //! Invariants of stores: **the truth of a repo is the wheels below `packages/` and the facts below `status/`**; index pages, release
-//! records and metadata sidecars are derived from them and can be made again at any time. **A release is committed by one
+//! records and metadata sidecars are derived from them and can be rebuilt at any time. **A release is committed by one
 //! exclusive create of its wheel and is never changed after**; of any number of publishers exactly one wins. No lock
 //! decides anything. The layout is in `docs/format/repo-folder.md`, the reasons in
 //! `docs/decisions/0002-publishing-to-a-folder.md`.
@@ -27,7 +27,7 @@
 //! let ana = Publication { author: "ana".into(), reason: "first table".into(), machine: "ws1".into(), ..Publication::default() };
 //! repo.publish(&wheel, &ana, &context)?;
 //!
-//! // A release is created once, whoever else tries.
+//! // A release is created once, even in a race.
 //! let again = repo.publish(&wheel, &ana, &context);
 //! assert!(matches!(again, Err(Error::ReleaseExists { .. })), "{again:?}");
 //!
@@ -41,7 +41,7 @@
 //!
 //! # Threads, async, cancellation, cost
 //!
-//! A repo is shared by threads freely. Everything blocks; what is behind a network is requested in the runtime of its
+//! A repo is shared by threads freely. Everything blocks; network requests run in the runtime of its
 //! [`Network`](backlot_net::Network), which may be the program's own, and may be waited for on any thread. Cancelling the
 //! [`Context`](backlot_core::Context) stops between two requests; a publish that was stopped has created its release or has not. Reading a package takes one or two
 //! requests, publishing about ten, whatever the number of releases. A wheel that goes to a store is held in memory whole.

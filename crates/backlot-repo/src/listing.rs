@@ -1,6 +1,6 @@
-//! What a repo has, by listing its folders: never from the derived pages.
+//! The releases of a repo, by listing its folders: never from the derived pages.
 //!
-//! Invariant: nothing that lies in a folder makes listing fail; what is not a good release is named with the reason beside
+//! Invariant: no file in a folder makes listing fail; invalid releases are reported with the reason beside
 //! the good ones. Deliberately absent: choosing by platform; where a version has several wheels, one that runs everywhere
 //! comes first.
 
@@ -20,7 +20,7 @@ use crate::release::ReleaseFile;
 /// A wheel that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenRelease {
-    /// Where it lies.
+    /// Its path.
     pub place: Location,
     /// Why not.
     pub reason: String,
@@ -29,7 +29,7 @@ pub struct BrokenRelease {
     pub failure: Option<Failure>,
 }
 
-/// What is known of a file that could not be read.
+/// The known metadata of an unreadable file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The version its file name says it has.
@@ -39,7 +39,7 @@ pub struct Failure {
 }
 
 impl BrokenRelease {
-    /// One that is not used for what it is, with the reason.
+    /// An unusable release, with the reason.
     pub(crate) fn new(place: Location, reason: impl Into<String>) -> Self {
         Self {
             place,
@@ -74,7 +74,7 @@ impl BrokenRelease {
 /// A package of a kind that Backlot does not install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsupportedRelease {
-    /// Where it lies.
+    /// Its path.
     pub place: Location,
     /// The version its file name says it has.
     pub version: Option<Version>,
@@ -82,7 +82,7 @@ pub struct UnsupportedRelease {
     pub reason: String,
 }
 
-/// All that lies in a repo under one package's name.
+/// All files in a repo under one package's name.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Listing {
     /// The good wheels: by version, then the one that runs everywhere first.
@@ -101,7 +101,7 @@ impl Listing {
         self.releases.iter().chain(&self.sources)
     }
 
-    /// What can be installed: the good wheels, and source distributions of versions that have none; oldest version first.
+    /// Installable releases: the good wheels, and source distributions of versions that have none; oldest version first.
     pub fn offered(&self) -> Vec<&ReleaseFile> {
         let mut all: Vec<&ReleaseFile> = self.releases.iter().collect();
         if self.sources.is_empty() {
@@ -118,10 +118,10 @@ impl Listing {
     }
 }
 
-/// What is said of packages of other kinds.
-pub(crate) const UNSUPPORTED: &str = "it is neither a wheel nor a source distribution in `.tar.gz`";
+/// The reason for packages of other kinds.
+pub(crate) const UNSUPPORTED: &str = "it is not a wheel or a `.tar.gz` source distribution";
 
-/// The name of a wheel of this package; the reason if it is not one. In a shared place the wheels of others are passed over.
+/// The name of a wheel of this package; the reason if it is not one. In a shared folder the wheels of other packages are skipped.
 pub(crate) fn named(file: &str, package: &PackageName, shared: bool) -> Result<Option<WheelName>, String> {
     let name = match file.parse::<WheelName>() {
         Ok(name) => name,

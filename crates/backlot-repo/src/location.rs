@@ -1,4 +1,4 @@
-//! Where something of a repo lies: in a folder, or behind a URL.
+//! The location of a file in a repo: in a folder, or behind a URL.
 //!
 //! Invariant: a URL in here has neither password nor user, so it may be printed.
 

@@ -1,9 +1,9 @@
 //! A few files out of a release, without fetching all of it: out of a wheel on a server by small reads of its end.
 //!
-//! Invariants: what is handed out is all that was wanted of the release, or it is an error; nothing is read past stated
+//! Invariants: all requested members of the release are returned, or it is an error; nothing is read past stated
 //! limits; whatever is odd about an archive (ZIP64, encryption, a directory that does not add up, a server that does not do
 //! parts) is left to the reader of whole files. Answers are kept on this disk under the digest of the release.
-//! Deliberately absent: the digest of what was read in parts; each entry has the checksum that the archive says.
+//! Deliberately absent: the digest of partial reads; each entry has the checksum in the archive.
 
 use backlot_backend::each;
 use backlot_core::RelPath;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::release::ReleaseFile;
 use crate::repo::Repo;
 
-/// Which files are wanted, and what the question is called: the same name must always mean the same files.
+/// The requested files, and the name of the filter: the same name must always mean the same files.
 pub struct MemberFilter<'a> {
     /// Its name.
     pub name: &'static str,
@@ -116,7 +116,7 @@ fn keep(store: &HttpCache, key: &str, release: &ReleaseFile, found: &Members) {
     let texts = found
         .iter()
         .map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)));
-    // What is no text is asked for again.
+    // A response that is not text is requested again.
     let Some(texts) = texts.collect::<Option<Vec<_>>>() else {
         return;
     };

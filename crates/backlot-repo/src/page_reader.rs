@@ -38,13 +38,13 @@ impl OwnFile<'_> {
         self.hashes.sha256
     }
 
-    /// The digest of its METADATA, where that lies beside it.
+    /// The digest of its METADATA, if available separately.
     pub(crate) fn metadata_sha256(&self) -> Option<Sha256> {
         self.core_metadata.as_ref().map(|hashes| hashes.sha256)
     }
 }
 
-/// The wheels on a page; `None` if it is not one of ours.
+/// The wheels on a page; `None` if it was not written by Backlot.
 pub(crate) fn read(page: &[u8]) -> Option<Vec<OwnFile<'_>>> {
     #[derive(Deserialize)]
     struct Page<'a> {

@@ -1,6 +1,6 @@
 //! The text of index pages: PEP 503 HTML and PEP 691 JSON (with the fields of PEP 592, 658, 700 and 714).
 //!
-//! Invariant: a page is a function of what is listed and nothing else, so two machines that see the same releases write
+//! Invariant: a page is a function of the listing only, so two machines that see the same releases write
 //! the same bytes. Everything from a wheel is escaped. Deliberately absent: reading and writing files.
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::release::ReleaseFile;
 /// The version of the index format these pages have.
 const API_VERSION: &str = "1.1";
 
-/// One wheel on a page, with what was said of it.
+/// One wheel on a page, with its status.
 #[derive(Debug)]
 pub(crate) struct PageEntry {
     pub(crate) release: ReleaseFile,

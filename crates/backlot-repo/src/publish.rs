@@ -1,6 +1,6 @@
-//! What is published, by whom and why, and what becomes of it.
+//! The input and result of a publish.
 //!
-//! Invariant: what is published is what was checked, or nothing. Deliberately absent: how it gets into a repo (`store::offer`, `index`).
+//! Invariant: exactly the checked file is published, or nothing. Deliberately absent: how it is added to a repo (`store::offer`, `index`).
 
 use std::path::{Path, PathBuf};
 
@@ -20,10 +20,10 @@ use crate::release_event::{RecordedCheck, ReleaseEvent, ReleaseEventKind, Releas
 /// The tool's name and version in facts.
 pub(crate) const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
-/// Who publishes and why; kept in the `published` fact for ever.
+/// The author and reason of a publish; kept in the `published` fact forever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// Who.
+    /// The author.
     pub author: String,
     /// Why: `manual`, or in words.
     pub reason: String,
@@ -35,7 +35,7 @@ pub struct Publication {
     pub checks: Vec<RecordedCheck>,
 }
 
-/// What a publish would do.
+/// The plan of a publish.
 #[derive(Clone, Debug, Serialize)]
 pub struct PublishPlan {
     /// The package.
@@ -63,7 +63,7 @@ pub struct PublishPlan {
 pub struct ExistingRelease {
     /// Its wheel.
     pub place: Location,
-    /// Who published it, if known.
+    /// Its author, if known.
     pub author: Option<String>,
     /// When, if known.
     pub at: Option<Timestamp>,
@@ -71,18 +71,18 @@ pub struct ExistingRelease {
     pub identical: bool,
 }
 
-/// What a publish did.
+/// The result of a publish.
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
-    /// Where the release lies.
+    /// The path of the release.
     pub place: Location,
-    /// Derived files of other releases of the package that were missing or wrong and were made again.
+    /// Missing or wrong derived files of other releases of the package that were rebuilt.
     pub healed: Vec<Location>,
     /// Why derived files could not be written, if so: the release stands, and the next publish or a reindex writes them.
     pub unfinished: Option<String>,
 }
 
-/// A file that was checked from end to end, to become a release or one file of a release. What is published is what was checked, or nothing.
+/// A file that was checked from end to end, to become a release or one file of a release. Exactly the checked file is published, or nothing.
 #[derive(Debug)]
 pub struct Checked(pub(crate) PublishCandidate);
 
@@ -151,7 +151,7 @@ impl PublishCandidate {
     }
 
     /// Check a wheel or a source distribution from end to end. Its digest is taken first and compared again while staging,
-    /// so that what is checked here is what is published.
+    /// so that the checked file is the published one.
     pub(crate) fn check(file: &Path, context: &Context) -> Result<Self> {
         let name = file
             .file_name()
@@ -213,7 +213,7 @@ impl PublishCandidate {
         there.into_iter().next().map(|one| one.of)
     }
 
-    /// The error for what is in its way.
+    /// The error for a conflicting release.
     pub(crate) fn conflict(&self, repo: Location, existing: ExistingRelease, complete: bool) -> Error {
         let file = existing.place.file().to_owned();
         Error::ReleaseExists {
@@ -255,7 +255,7 @@ pub(crate) fn published_fact(
     }
 }
 
-/// A release of which nothing can be said but that it is there.
+/// A release of which only the existence is known.
 pub(crate) fn unknown(place: Location) -> ExistingRelease {
     ExistingRelease {
         place,

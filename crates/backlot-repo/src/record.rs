@@ -1,6 +1,6 @@
-//! What is derived from one wheel and kept beside it: the metadata sidecar (PEP 658) and the release record.
+//! Files derived from one wheel and stored beside it: the metadata sidecar (PEP 658) and the release record.
 //!
-//! Invariant: both can be made again from the wheel alone, and neither is believed unless it agrees with what it is about:
+//! Invariant: both can be rebuilt from the wheel alone, and neither is used unless it agrees with its wheel:
 //! a record with the wheel's size and modification time, a sidecar with the record's digest of it. Deliberately absent:
 //! who published and why; those are facts, not derived.
 
@@ -20,7 +20,7 @@ pub(crate) const RECORD_LIMIT: u64 = 64 * 1024;
 /// The most the metadata of a wheel may have.
 pub(crate) const METADATA_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// What a record's file holds; spares readers opening and hashing the wheel.
+/// The contents of a record; spares readers opening and hashing the wheel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReleaseRecord {
     /// The format of the file: 1.
@@ -46,7 +46,7 @@ pub(crate) struct ReleaseRecord {
 pub(crate) const RECORD_FORMAT: u32 = 1;
 
 impl ReleaseRecord {
-    /// Whether the file that lies there, with the digest `found`, is not the one that this is rightly about: then the file is
+    /// Whether the existing file, with the digest `found`, is not the one that this record describes: then the file is
     /// damaged, and nothing is made from it.
     pub(crate) fn is_of_other_bytes(&self, found: Sha256, published: &Published) -> bool {
         self.sha256 != found && may_be(published, self.sha256)

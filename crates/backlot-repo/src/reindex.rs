@@ -1,4 +1,4 @@
-//! What making the derived files of a repo again found and did; see [`crate::Upkeep::reindex`].
+//! The report of rebuilding the derived files of a repo; see [`crate::Upkeep::reindex`].
 
 use backlot_pep::PackageName;
 use serde::Serialize;
@@ -6,14 +6,14 @@ use serde::Serialize;
 use crate::listing::BrokenRelease;
 use crate::location::Location;
 
-/// What a reindex found and did.
+/// The result of a reindex.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReindexReport {
     /// How many packages the repo has.
     pub packages: u64,
     /// How many good wheels and source distributions.
     pub releases: u64,
-    /// Sidecars and records that were made again.
+    /// Rebuilt sidecars and records.
     pub healed: Vec<Location>,
     /// Packages whose pages were written.
     pub paged: Vec<PackageName>,

@@ -1,6 +1,6 @@
 //! One wheel of a repo, wherever the repo is, or a source distribution of a version that has no wheel there.
 //!
-//! Invariant: what is `None` is not known without reading the file: a folder knows all of a wheel, an index only what its
+//! Invariant: `None` means unknown without reading the file: a folder knows everything about a wheel, an index only what its
 //! pages say. Deliberately absent: reading; see [`crate::Repo`].
 
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use url::Url;
 use crate::location::Location;
 use crate::release_event::ReleaseStatus;
 
-/// What kind of file a release is.
+/// The kind of file of a release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReleaseKind {
@@ -27,7 +27,7 @@ pub enum ReleaseKind {
     Sdist,
 }
 
-/// Where a release lies. Told from as little as can be: there may be a hundred thousand of them.
+/// The location of a release file. Kept small: there may be a hundred thousand of them.
 #[derive(Clone, Debug)]
 pub(crate) enum FileLocation {
     /// In a folder, under its file name.
@@ -38,7 +38,7 @@ pub(crate) enum FileLocation {
     Key(Box<str>, Location),
 }
 
-/// What an index promises beside or instead of SHA-256.
+/// Digests of an index beside or instead of SHA-256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StrongDigests {
     /// Of the file.
@@ -50,7 +50,7 @@ pub(crate) struct StrongDigests {
 /// One file of a repo that can be installed.
 #[derive(Clone, Debug)]
 pub struct ReleaseFile {
-    /// What kind of file it is.
+    /// The kind of file.
     pub kind: ReleaseKind,
     /// The file name, parsed; of a source distribution, that of the wheel it becomes.
     pub name: WheelName,
@@ -60,7 +60,7 @@ pub struct ReleaseFile {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// Where it lies.
+    /// Its location.
     pub(crate) lies: FileLocation,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
@@ -85,7 +85,7 @@ pub struct ReleaseFile {
 }
 
 impl ReleaseFile {
-    /// Where it lies, as it is shown to people.
+    /// Its location, for display.
     pub fn place(&self) -> Location {
         match &self.lies {
             FileLocation::Dir(folder) => folder.join(&self.file).into(),
@@ -96,7 +96,7 @@ impl ReleaseFile {
         }
     }
 
-    /// Its path, if it lies in a folder.
+    /// Its path, if it is in a folder.
     pub fn path(&self) -> Option<PathBuf> {
         match &self.lies {
             FileLocation::Dir(folder) => Some(folder.join(&self.file)),
@@ -112,7 +112,7 @@ impl ReleaseFile {
         }
     }
 
-    /// With what was said of it.
+    /// With its status.
     pub(crate) fn said(self, status: ReleaseStatus) -> Self {
         Self {
             yanked: status.yanked.map(|fact| fact.reason),
@@ -137,7 +137,7 @@ impl ReleaseFile {
     }
 }
 
-/// What people and programs are shown of it.
+/// The form for display and JSON.
 impl Serialize for ReleaseFile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut shown = serializer.serialize_struct("Release", 11)?;

@@ -1,6 +1,6 @@
 //! Facts about releases: small files that are only ever added, folded in order into a status.
 //!
-//! Invariant: a fact is created exclusively under a name of its own, so nobody overwrites anybody. A `published` fact
+//! Invariant: a fact is created exclusively under a unique name, so facts never overwrite each other. A `published` fact
 //! counts only if it names the digest of the wheel that is there: it is written before the wheel is committed, and one
 //! left behind by a publisher that lost or died names other bytes or no wheel at all. Deliberately absent: when facts are
 //! written (`publish`, `verdict`), and removing any but one's own ineffective one.
@@ -15,7 +15,7 @@ use ulid::Ulid;
 /// The most a fact may have.
 pub(crate) const FACT_LIMIT: u64 = 64 * 1024;
 
-/// What a fact says.
+/// The kind of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -28,14 +28,14 @@ pub enum ReleaseEventKind {
     Unyanked,
     /// It works but should be moved away from.
     Deprecated,
-    /// Somebody approved it.
+    /// Approved.
     Approved,
     /// A kind of a later Backlot; kept, and without effect here.
     #[serde(other)]
     Unknown,
 }
 
-/// What a check said of a release when it was published.
+/// The result of a check of a release when it was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedCheck {
     /// Its id.
@@ -45,24 +45,24 @@ pub struct RecordedCheck {
     pub policy: Option<String>,
     /// Its level: `info`, `warn` or `error`.
     pub level: String,
-    /// What became of it: `pass`, `fail`, `skip`, `crash` or `timeout`.
+    /// Its outcome: `pass`, `fail`, `skip`, `crash` or `timeout`.
     pub outcome: String,
     /// How many things it found.
     #[serde(default)]
     pub findings: u64,
-    /// The waiver that held for what it found.
+    /// The waiver of its findings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<RecordedWaiver>,
-    /// The digest of what it found.
+    /// The digest of its findings.
     pub sha256: Sha256,
 }
 
-/// Who waived a check, why, and until when.
+/// A waiver of a check: by whom, why, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedWaiver {
     /// Why.
     pub reason: String,
-    /// Who.
+    /// The author.
     pub by: String,
     /// The last day on which it holds, as `2026-12-31`.
     pub until: String,
@@ -73,7 +73,7 @@ pub struct RecordedWaiver {
 pub struct ReleaseEvent {
     /// The format of the file: 1.
     pub format: u32,
-    /// What it says.
+    /// The kind.
     pub kind: ReleaseEventKind,
     /// About which package.
     pub package: PackageName,
@@ -95,7 +95,7 @@ pub struct ReleaseEvent {
     /// The checks that were run before; only for `published`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<RecordedCheck>,
-    /// Who did it.
+    /// The author.
     pub author: String,
     /// Why: `manual`, or in words.
     pub reason: String,
@@ -109,14 +109,14 @@ pub struct ReleaseEvent {
     pub time: String,
 }
 
-/// A remote, as somebody else's workspace knows it. It is what they say: nothing is asked there until somebody here adds it.
+/// A remote as recorded by another workspace. It is untrusted: it is contacted only after a user adds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseRemote {
     /// Its name there, which pointers may name.
     pub name: String,
     /// Its folder or URL, whole.
     pub url: String,
-    /// How content lies there: `chunked` or `dvc`.
+    /// The layout: `chunked` or `dvc`.
     pub layout: String,
     /// The server of a bucket, if it is not the service's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ pub struct ReleaseRemote {
     pub region: Option<String>,
 }
 
-/// What all facts about a release amount to.
+/// The combined status of all facts about a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStatus {
     /// How it was published; `None` for a wheel that was put into the folder by other means.
@@ -188,7 +188,7 @@ pub(crate) fn may_be(published: &Published, digest: Sha256) -> bool {
     published.is_empty() || published.contains_key(&digest)
 }
 
-/// What the facts of its version say that a file was published with.
+/// The digests with which a file was published, by the facts of its version.
 pub(crate) fn published_digests<'a>(
     facts: impl IntoIterator<Item = &'a ReleaseEvent>,
     file: &str,

@@ -1,6 +1,6 @@
-//! A repo of any kind: what the facade sees.
+//! A repo of any kind, as used by the facade.
 //!
-//! Invariant: whoever holds a [`Repo`] need not know what it is; a release is asked about at the repo it came from.
+//! Invariant: callers of a [`Repo`] need not know its kind; a release is read from the repo that listed it.
 //! Deliberately absent: choosing versions, and which repos there are.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ use crate::store::{LabelEvent, LabelMove, ReleaseStore};
 use crate::upkeep::Upkeep;
 use crate::whole::{Release, whole_releases};
 
-/// A repo. Cheap to clone; clones share what they remember.
+/// A repo. Cheap to clone; clones share their caches.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Repo {
@@ -85,7 +85,7 @@ impl Repo {
     }
 
     /// Which repo is at its place now. A server with an index has none but its URL, and a store that may not be asked
-    /// (offline) is taken for what it was: `None`.
+    /// (offline) counts as unchanged: `None`.
     pub fn identity(&self) -> Result<Option<PlaceIdentity>> {
         Ok(match self {
             Self::Index(_) => None,
@@ -126,8 +126,8 @@ impl Repo {
         }
     }
 
-    /// All that the repo has under a package's name, with what was said of each release: what choosing reads. Shared, and
-    /// read from an index page where that is proven to be current. What cannot be used is warned about once.
+    /// All releases of a package in the repo, with the status of each: the input of resolution. Shared, and
+    /// read from an index page if that is provably current. Unusable files cause one warning each.
     pub fn listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing>> {
         match self {
             Self::Index(repo) => repo.listed(name),
@@ -135,7 +135,7 @@ impl Repo {
         }
     }
 
-    /// The releases of a package with all their files, oldest version first. What cannot be used is warned about once.
+    /// The releases of a package with all their files, oldest version first. Unusable files cause one warning each.
     pub fn whole_releases(&self, name: &PackageName, context: &Context) -> Result<Vec<Release>> {
         Ok(whole_releases(name, &*self.listing(name, context)?, context))
     }
@@ -150,7 +150,7 @@ impl Repo {
             .collect())
     }
 
-    /// Whether a file of an index is that of another index that it inherits from.
+    /// Whether a file of an index belongs to another index that it inherits from.
     pub fn inherits(&self, file: &ReleaseFile) -> bool {
         match self {
             Self::Index(repo) => repo.inherits(file),
@@ -158,7 +158,7 @@ impl Repo {
         }
     }
 
-    /// The same for a warning, which what was read a moment ago is good enough for.
+    /// The same for a warning, for which recently cached data is sufficient.
     pub fn recent_listing(&self, name: &PackageName, context: &Context) -> Result<Arc<Listing>> {
         match self {
             Self::Store(repo) => Ok(Arc::new(repo.recent_listing(name, context)?)),
@@ -166,7 +166,7 @@ impl Repo {
         }
     }
 
-    /// What can be installed of a package: its good wheels, and source distributions of versions that have none; oldest
+    /// The installable releases of a package: its good wheels, and source distributions of versions that have none; oldest
     /// version first.
     pub fn offered(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let listing = self.listing(name, context)?;
@@ -181,7 +181,7 @@ impl Repo {
         })
     }
 
-    /// Read what the repo has of many packages, many at once where that is faster.
+    /// Read many packages of the repo, concurrently if that is faster.
     pub fn prefetch(&self, names: &[PackageName]) -> Result<()> {
         match self {
             Self::Index(repo) => repo.prefetch(names),
@@ -225,7 +225,7 @@ impl Repo {
         })
     }
 
-    /// All that the repo has under a package's name: every good wheel, and what cannot be used with the reason.
+    /// All files of a package in the repo: every good wheel, and unusable ones with the reason.
     pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
         match self {
             Self::Index(repo) => Ok(Listing::clone(&*repo.releases_with_problems(name)?)),
@@ -281,7 +281,7 @@ impl Repo {
     }
 
     /// The digest of a release's file of the kind of another one: what its index promises, else that of the file, which is
-    /// fetched into `scratch` if it lies far away.
+    /// fetched into `scratch` if it is remote.
     pub fn strong_digest(
         &self,
         release: &ReleaseFile,
@@ -313,7 +313,7 @@ impl Repo {
         }
     }
 
-    /// What is known about a release beside its wheel: by whom it was published, whether it is yanked.
+    /// The status of a release: its author, whether it is yanked.
     pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         match self {
             Self::Index(_) => Ok(IndexRepo::status(release)),
@@ -365,7 +365,7 @@ impl Repo {
         }
     }
 
-    /// What was said of a release, under each spelling of its version; see [`ReleaseStore::events_to_import`].
+    /// The status events of a release, under each spelling of its version; see [`ReleaseStore::events_to_import`].
     pub fn events_to_import<'a>(
         &self,
         release: &'a Release,
@@ -387,7 +387,7 @@ impl Repo {
         Ok(all)
     }
 
-    /// Add what was said of a release elsewhere; see [`ReleaseStore::import_events`].
+    /// Import status events of a release; see [`ReleaseStore::import_events`].
     pub fn import_events(
         &self,
         release: &ReleaseFile,
@@ -401,7 +401,7 @@ impl Repo {
                 if !facts.is_empty() {
                     let (package, version) = (&release.package, &release.version);
                     let message = format!(
-                        "what was said of {package} {version} stays behind: `{}` keeps no such facts",
+                        "the status of {package} {version} was not copied: `{}` does not support status events",
                         repo.place()
                     );
                     context.warn("index::facts_left_behind", message);
@@ -411,7 +411,7 @@ impl Repo {
         }
     }
 
-    /// Make again what is derived from the releases and does not agree with them; see [`Upkeep::reindex`].
+    /// Rebuild derived files that do not agree with the releases; see [`Upkeep::reindex`].
     pub fn reindex(&self, dry_run: bool, context: &Context) -> Result<ReindexReport> {
         self.upkeep(dry_run)?.reindex(context)
     }
@@ -427,7 +427,7 @@ impl Repo {
         }
     }
 
-    /// The same repo, of which nothing is believed that this machine keeps: for checking what is there itself.
+    /// The same repo without local caches: for checking the repo itself.
     #[must_use]
     pub fn without_cache(self) -> Self {
         match self {
@@ -461,7 +461,7 @@ impl Repo {
         }
     }
 
-    /// What [`Self::publish`] would do now. Changes nothing.
+    /// The plan of [`Self::publish`]. Changes nothing.
     pub fn plan_publish(&self, file: &Checked) -> Result<PublishPlan> {
         match self {
             Self::Index(repo) => repo.plan(&file.0),
@@ -469,7 +469,7 @@ impl Repo {
         }
     }
 
-    /// Publish a wheel, or a file of a release that may have others there. What is in its way, by its name or as another release
+    /// Publish a wheel, or a file of a release that may have others. A conflict, by its name or as another release
     /// under its version, is [`Error::ReleaseExists`].
     pub fn publish(&self, file: &Checked, publication: &Publication, context: &Context) -> Result<()> {
         match self {
@@ -479,7 +479,7 @@ impl Repo {
         }
     }
 
-    /// Make sure that what is derived of some packages names all their files, where somebody who was killed left it behind.
+    /// Ensure that the derived files of some packages list all their files, if a publisher was killed.
     /// Where it does, little is read and nothing written; the pages of an index are its server's.
     pub fn complete(&self, names: &[PackageName], context: &Context) -> Result<()> {
         match self {

@@ -1,9 +1,9 @@
-//! Whether what a repo has of a package is what it was: told by a few times of change, without reading it again.
+//! Whether the state of a package in a repo is unchanged: determined by a few modification times, without reading it again.
 //!
-//! Invariant: as long as a [`Revision`] holds, reading the package would give what it gave when the stamp was taken. A folder
-//! changes its own time when a wheel comes or goes, and that of the pages when something is said of a release (see
-//! `store::by_page`). A change less than two seconds ago is not told apart from the next one, so there is no stamp then.
-//! Deliberately absent: stores that do not tell when a folder changed, which are listed anew each time.
+//! Invariant: as long as a [`Revision`] holds, reading the package gives the same result as when it was taken. A folder
+//! changes its own time when a wheel comes or goes, and that of the pages when the status of a release changes (see
+//! `store::by_page`). A change less than two seconds ago cannot be distinguished from the next one, so there is no revision then.
+//! Deliberately absent: stores without folder times, which are listed each time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::layout::COARSE;
 use crate::listing::Listing;
 use crate::repo::Repo;
 
-/// A sign of what a repo has of a package.
+/// The revision of a package in a repo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     /// Times of change in nanoseconds, and what else tells one state from another.
@@ -29,7 +29,7 @@ pub struct Revision {
 }
 
 impl Repo {
-    /// What [`Self::listing`] gives, with the sign of it; `None` where nothing would tell a change.
+    /// The result of [`Self::listing`], with its revision; `None` if changes could not be detected.
     pub fn stamped_listing(
         &self,
         name: &PackageName,
@@ -44,7 +44,7 @@ impl Repo {
         Ok((self.listing(name, context)?, stamp))
     }
 
-    /// The sign of what it has of a package now.
+    /// The current revision of a package.
     fn stamp(&self, name: &PackageName, now: Timestamp) -> Option<Revision> {
         match self {
             Self::Store(repo) => {

@@ -1,4 +1,4 @@
-//! Finding packages by what they are: name, asset type, tag, keyword.
+//! Searching packages by name, asset type, tag, keyword.
 //!
 //! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked (of the newest where all are). Deliberately
 //! absent: an index of its own; names are matched first, and only those wheels are opened.
@@ -15,7 +15,7 @@ use crate::repo::Repo;
 use crate::store::ReleaseStore;
 
 backlot_core::options! {
-    /// What to look for; an empty query finds everything.
+    /// The query; an empty one matches everything.
     #[derive(Default)]
     pub struct Query {
         /// A part of the package's or asset's name, in any case, `-` and `_` alike.
@@ -36,13 +36,13 @@ pub struct Found {
     pub package: PackageName,
     /// Its newest release that is not yanked; pre-releases count only where there is nothing else, yanked ones last.
     pub latest: ReleaseFile,
-    /// What is said of that release.
+    /// The status of that release.
     pub status: ReleaseStatus,
     /// All its versions, oldest first.
     pub versions: Vec<Version>,
     /// Those of them that are yanked.
     pub yanked: Vec<Version>,
-    /// What its metadata says of it.
+    /// Its metadata.
     pub summary: Option<String>,
     /// The asset's name, where it is one.
     pub asset_name: Option<String>,

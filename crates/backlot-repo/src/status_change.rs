@@ -1,4 +1,4 @@
-//! What people say of a release once it is there: approved, deprecated, yanked, a yank taken back.
+//! Status changes of an existing release: approve, deprecate, yank, unyank.
 //!
 //! Deliberately absent: adding facts to a repo (`store::verdicts`).
 
@@ -13,7 +13,7 @@ use crate::release_event::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
 /// The last time that the name of a fact can hold (48 bits).
 const LAST_TIME: u64 = (1 << 48) - 1;
 
-/// What to say of a release.
+/// A status change of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusChange {
     /// It is approved.
@@ -49,7 +49,7 @@ impl StatusChange {
     }
 }
 
-/// What was said.
+/// The recorded change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StatusChangeReport {
     /// The fact, as it was or would be written.
@@ -67,7 +67,7 @@ pub struct ImportedEvent {
     pub(crate) fact: ReleaseEvent,
 }
 
-/// Now, or just after the last event that is there, if the clock that wrote that one is ahead of ours.
+/// Now, or just after the last existing event, if the clock that wrote that one is ahead.
 pub(crate) fn time_after(last: Option<u64>, now: Timestamp) -> Timestamp {
     Timestamp(last.map_or(now.0, |last| now.0.max(last + 1)).min(LAST_TIME))
 }

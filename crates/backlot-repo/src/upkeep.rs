@@ -1,6 +1,6 @@
 //! Looking after a repo: making derived files again, and putting damaged or lost releases back.
 //!
-//! Invariant: what a dry run reports is what a run would do, and it changes nothing: it is the run itself over a store that keeps what is
+//! Invariant: a dry run reports exactly what a run would do, and changes nothing: it is the real run over a store that keeps what is
 //! written to it. Deliberately absent: how each step is done (`store::upkeep`), and package indexes, whose server maintains them.
 
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Look after a store, past what this machine keeps of it. A plain folder of packages is an error.
+    /// Maintain a store, bypassing local caches. A plain folder of packages is an error.
     pub(crate) fn of(store: &ReleaseStore, dry_run: bool) -> Result<Self> {
         Ok(Self {
             is_empty: store.is_empty()?,
@@ -76,7 +76,7 @@ impl Upkeep {
         self.store.mend(name, context)
     }
 
-    /// Make the root pages again where they do not agree with the packages. Returns what was wrong.
+    /// Rebuild the root pages if they do not match the packages. Returns what was wrong.
     pub fn mend_root(&self, context: &Context) -> Result<Vec<Location>> {
         if self.is_empty {
             return Ok(Vec::new());

@@ -26,7 +26,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// The file that says what the release is: a wheel that runs everywhere, else any wheel, else the source distribution.
+    /// The representative file of the release: a wheel for any platform, else any wheel, else the source distribution.
     pub fn best(&self) -> &ReleaseFile {
         let rank = |file: &&ReleaseFile| (file.is_sdist(), !file.name.is_pure());
         let best = self.files.iter().min_by_key(rank);
@@ -39,7 +39,7 @@ impl Release {
     }
 }
 
-/// The releases of a package as it is listed, oldest version first. What cannot be used is warned about once.
+/// The releases of a package as it is listed, oldest version first. Unusable files cause one warning each.
 pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Context) -> Vec<Release> {
     let mut releases: BTreeMap<&Version, Vec<ReleaseFile>> = BTreeMap::new();
     for file in listing.files() {
@@ -71,7 +71,7 @@ pub(crate) fn whole_releases(name: &PackageName, listing: &Listing, context: &Co
             let twice = next.kind == kept.kind && next.name == kept.name;
             if twice {
                 let message = format!(
-                    "`{}` is `{}` again, and is passed over",
+                    "`{}` is a duplicate of `{}` and was skipped",
                     next.place(),
                     kept.place()
                 );

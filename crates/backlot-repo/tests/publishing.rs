@@ -117,7 +117,11 @@ fn a_second_publish_of_a_version_is_a_conflict_that_names_the_first() {
         text.contains("published by ana at 2024-02-29T12:34:56Z"),
         "{text}"
     );
-    assert!(same.help().unwrap().contains("same bytes and is complete"));
+    assert!(
+        same.help()
+            .unwrap()
+            .contains("already published with identical contents")
+    );
 
     // Another spelling of the version, other tags, other bytes: the same version all the same.
     for (spelled, tag) in [

@@ -3,7 +3,7 @@
 //! Invariant: a proposal that changes a requirement was solved with exactly the text it proposes. The number of tries and
 //! their time are bounded; where they run out, fewer proposals are made. Smallest first: one bound of one requirement
 //! moved just so far, then a rule relaxed (pre-releases, a yanked version, the cutoff, Python), then a constraint dropped,
-//! then a requirement of somebody else overridden, then a wish given up.
+//! then overriding a requirement of another package, then dropping a requirement of the workspace.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ pub(crate) fn advise(facts: &Facts, provider: &Provider<'_>, context: &Context) 
     proposals.extend(trial.moved_bounds());
     proposals.extend(trial.relaxed_rules());
     proposals.extend(trial.dropped_constraints());
-    // Overriding somebody, or giving up a wish, is said only where nothing smaller helps.
+    // Overriding another package, or dropping a requirement, is suggested only if nothing smaller helps.
     if proposals.is_empty() {
         proposals = trial.overridden();
     }
@@ -117,11 +117,11 @@ impl Trial<'_> {
             .filter(move |(_, r)| involved(r) && !self.problem.fixed.contains_key(r.name()))
     }
 
-    /// A URL that somebody needs, named by the root. Not tried: that would ask a host that nobody configured.
+    /// A URL that another package needs, required by the root. Not tried: that would contact a host that is not configured.
     fn named_urls(&self) -> Vec<String> {
         let good = self.facts.foreign.keys().filter(|(_, foreign)| foreign.good);
         let name = |(_, foreign): &(crate::provider::Node, crate::urls::Foreign)| {
-            format!("ask for `{}` yourself, if you trust it", foreign.needed)
+            format!("require `{}` in the workspace, if you trust it", foreign.needed)
         };
         good.map(name).collect()
     }
@@ -208,7 +208,7 @@ impl Trial<'_> {
                     asked_by: String::new(),
                 });
                 if self.attempt(&problem, None).is_some() {
-                    return Some(format!("ask for the yanked `{pin}` exactly, if you must have it"));
+                    return Some(format!("require the yanked `{pin}` exactly, if you must use it"));
                 }
             }
         }
@@ -233,16 +233,14 @@ impl Trial<'_> {
             })
             .collect();
         match times.and_then(|times| times.into_iter().max()) {
-            // Up to the next full second, which is what is printed.
+            // Up to the next full second, as printed.
             Some(latest) => {
                 let latest = Timestamp(latest.0.div_ceil(1000) * 1000);
                 Some(format!(
-                    "admit what was published up to {latest} (`--exclude-newer {latest}`)"
+                    "allow releases up to {latest} (`--exclude-newer {latest}`)"
                 ))
             }
-            None => {
-                Some("leave out `--exclude-newer`: not all releases say when they were published".to_owned())
-            }
+            None => Some("omit `--exclude-newer`: not all releases have a publication date".to_owned()),
         }
     }
 
@@ -293,7 +291,7 @@ impl Trial<'_> {
         found
     }
 
-    /// What somebody else asks of the package of the clash, replaced.
+    /// The requirement of another package on the conflicting one, replaced.
     fn overridden(&self) -> Vec<String> {
         let mut found = Vec::new();
         for package in &self.facts.clashes {
@@ -305,7 +303,7 @@ impl Trial<'_> {
             if !others || self.problem.overrides.iter().any(|o| o.name() == package) {
                 continue;
             }
-            // What the root wishes, then what one of the others asks: the first that everything else can live with.
+            // The requirements of the root, then those of one of the others: the first without which everything else has a solution.
             let wish = self.roots().map(|(_, r)| r.clone()).find(|r| r.name() == package);
             let asks = self
                 .facts
@@ -323,7 +321,7 @@ impl Trial<'_> {
                 if let Some(version) = version_of(self.attempt(&problem, None), &replacement) {
                     let name = replacement.written_name();
                     found.push(format!(
-                        "override what others ask of {name} (`--override \"{}\"`), if you know that it works: that chooses {name} {version}",
+                        "override the requirements on {name} (`--override \"{}\"`), if you know that it works: that chooses {name} {version}",
                         replacement.told()
                     ));
                     break;

@@ -1,4 +1,4 @@
-//! What was read of the sources: each package and each version once, whatever the number of searches.
+//! Cache of the sources: each package and each version is read once, whatever the number of searches.
 //!
 //! Invariant: a package that a source of a lower trust group has is never asked of a higher group, so nothing outside even
 //! learns its name. Deliberately absent: judging candidates; that depends on the problem (see `offer`).
@@ -14,7 +14,7 @@ use backlot_pep::{PackageName, Version};
 use crate::problem::{Candidate, Candidates, Dependencies, Problem, Resolution};
 use crate::ranked::RankedCandidates;
 
-/// What a version needs, or why that cannot be read.
+/// The requirements of a version, or why they cannot be read.
 pub(crate) type Needs = Rc<Result<Dependencies, String>>;
 
 /// The versions of a package as the sources have them.
@@ -30,18 +30,18 @@ pub(crate) struct PackageVersions {
     pub(crate) spared: Vec<usize>,
 }
 
-/// The sources, and what they said.
+/// The sources, and their results.
 pub(crate) struct CandidateCache<'a> {
     pub(crate) source: &'a dyn Candidates,
     stock: RefCell<HashMap<PackageName, Rc<PackageVersions>>>,
     needs: RefCell<HashMap<PackageName, Vec<Option<Needs>>>>,
     /// The first error that is about more than one version.
     pub(crate) failure: RefCell<Option<Box<dyn Diagnostic>>>,
-    /// Versions that were not taken for what was found in them, with a code and a sentence.
+    /// Versions excluded because of their contents, with a code and a sentence.
     passed_over: RefCell<PassedOver>,
 }
 
-/// Why versions were passed over, each with a code and a sentence.
+/// Why versions were skipped, each with a code and a sentence.
 type PassedOver = BTreeMap<(PackageName, Version), (&'static str, String)>;
 
 impl<'a> CandidateCache<'a> {
@@ -80,9 +80,9 @@ impl<'a> CandidateCache<'a> {
         let mut stock = PackageVersions::default();
         let trust = |rank: usize| problem.sources.get(rank).map_or(0, |s| s.trust);
         let mut ranks: Vec<usize> = match problem.pins.get(package) {
-            // An editable is where it is, whatever the pins say; whoever has it answers for the first source.
+            // An editable is fixed, whatever the pins; the source that has it counts as the first.
             _ if problem.fixed.contains_key(package) => vec![0],
-            // So is what a URL names.
+            // So is a package from a URL.
             _ if problem.urls.contains_key(package) => vec![0],
             Some(pinned) => vec![*pinned],
             None => (0..problem.sources.len().max(1)).collect(),
@@ -116,7 +116,7 @@ impl<'a> CandidateCache<'a> {
         Ok(stock)
     }
 
-    /// What the file that stands for a version needs. Only a file that is not there or not for us excludes its version; any
+    /// The requirements of the file that represents a version. Only a file that is not there or not for us excludes its version; any
     /// other error is the search's.
     pub(crate) fn needs(&self, package: &PackageName, offer: &RankedCandidates, version: usize) -> Needs {
         let (stock, index) = (&offer.stock, offer.files[version]);
@@ -163,12 +163,12 @@ impl<'a> CandidateCache<'a> {
         passed_over.insert((package.clone(), version.clone()), (code, reason));
     }
 
-    /// Warn about versions newer than those chosen that were passed over: an older one would otherwise look like the newest.
+    /// Warn about skipped versions newer than the selected ones: an older one would otherwise look like the newest.
     pub(crate) fn warn_passed_over(&self, resolution: &Resolution, context: &Context) {
         for ((package, version), (code, reason)) in &*self.passed_over.borrow() {
             let chosen = resolution.packages.iter().find(|p| &p.name == package);
             if chosen.is_some_and(|chosen| &chosen.version < version) {
-                context.warn(code, format!("{package} {version} is passed over: {reason}"));
+                context.warn(code, format!("{package} {version} is skipped: {reason}"));
             }
         }
     }

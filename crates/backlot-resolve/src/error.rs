@@ -1,6 +1,6 @@
-//! What can go wrong with choosing versions.
+//! Errors of version resolution.
 //!
-//! Invariant: a conflict carries its explanation in sentences; whoever asked for what is named.
+//! Invariant: a conflict has an explanation in sentences, which names the origin of each requirement.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,31 +18,31 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Requirements exclude each other.
-    #[error("no choice of versions satisfies every requirement\n{explanation}")]
+    #[error("no combination of versions satisfies all requirements\n{explanation}")]
     Conflict {
         /// Sentences, one a line.
         explanation: String,
-        /// What would help, each proven by a search, the smallest change first.
+        /// Suggested changes, each verified by a search, the smallest first.
         proposals: Vec<String>,
     },
-    /// A package that nobody has.
+    /// A package that no source has.
     #[error("there is no package `{name}`, which {asked_by}{looked_in}{}", fact(remark.as_deref()))]
     UnknownPackage {
         /// The package.
         name: PackageName,
-        /// Who asks for it, as a clause: `the workspace asks for`.
+        /// The origin of the requirement, as a clause: `the workspace asks for`.
         asked_by: String,
         /// Where it was looked for, in brackets; may be empty.
         looked_in: String,
         /// Names like it.
         near: Vec<String>,
-        /// What the sources say of it, and of the others that are missing.
+        /// Remarks of the sources about it, and about the other missing packages.
         remark: Option<Box<Remark>>,
     },
     /// A requirement by a URL that cannot be followed.
     #[error("{asked_by} `{requirement}`: {source}")]
     DirectUrl {
-        /// Who asks for it, as a clause: `the workspace asks for`.
+        /// The origin of the requirement, as a clause: `the workspace asks for`.
         asked_by: String,
         /// The requirement, without its URL.
         requirement: String,
@@ -50,7 +50,7 @@ pub enum Error {
         source: DirectUrlError,
     },
     /// The search took too long.
-    #[error("no choice of versions was found in {seconds} s, nor that there is none")]
+    #[error("resolution was undecided after {seconds} s")]
     TooHard {
         /// How long it was allowed to take.
         seconds: u64,
@@ -70,7 +70,7 @@ fn fact(remark: Option<&Remark>) -> String {
         .unwrap_or_default()
 }
 
-/// An error of whoever provides the candidates, passed through.
+/// An error of the candidate provider, passed through.
 #[derive(Debug)]
 pub struct Cause(pub Box<dyn Diagnostic>);
 
@@ -89,12 +89,12 @@ impl StdError for Cause {
 backlot_core::coded! {
     Error as Cancelled {
         Self::Conflict { proposals, .. } if proposals.is_empty() => "resolve::conflict", Class::Conflict,
-            "loosen one of these requirements, or publish a release that fits them";
+            "relax one of these requirements, or publish a release that satisfies them";
         Self::Conflict { proposals, .. } => "resolve::conflict", Class::Conflict,
             proposals.join("\nor ");
         Self::UnknownPackage { near, remark, .. } => "resolve::unknown_package", Class::NotFound,
             {
-        let near = (!near.is_empty()).then(|| format!("is it `{}`?", near.join("` or `")));
+        let near = (!near.is_empty()).then(|| format!("did you mean `{}`?", near.join("` or `")));
         match (near, remark) {
             (Some(near), Some(remark)) => Some(format!("{near}\nor {}", remark.help)),
             (Some(near), None) => Some(near),
@@ -107,7 +107,7 @@ backlot_core::coded! {
         Self::DirectUrl { source, .. } => source.code(), source.class(),
             source.help();
         Self::TooHard { .. } => "resolve::too_hard", Class::Conflict,
-            "narrow the requirements: ask for exact versions of the packages that matter most";
+            "narrow the requirements: request exact versions of the most important packages";
         Self::Candidates(cause) => cause.0.code(), cause.0.class(),
             cause.0.help(),
             retry cause.0.retry();

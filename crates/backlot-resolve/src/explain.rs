@@ -1,8 +1,8 @@
 //! Why there is no solution, in sentences: the chain of requirements from the root to each side of the clash, the
 //! versions that exist and where they were looked for, and why those that would fit cannot be had.
 //!
-//! Built from the solver's conflict graph: every edge is a requirement somebody makes, or a version that is excluded.
-//! What would help is worked out in `advise`.
+//! Built from the solver's conflict graph: every edge is a requirement, or an excluded version.
+//! Suggestions are computed in `advise`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,10 +18,10 @@ use crate::provider::{Node, Provider, Range};
 use crate::ranked::Exclusion;
 use crate::urls::Foreign;
 
-/// How many chains are told.
+/// The number of chains shown.
 const CHAINS: usize = 12;
 
-/// Who makes a requirement.
+/// The origin of a requirement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum By {
     /// The root: `the workspace`.
@@ -38,16 +38,16 @@ pub(crate) struct Ask {
     pub(crate) text: String,
 }
 
-/// What a conflict is made of.
+/// The elements of a conflict.
 #[derive(Default)]
 pub(crate) struct Facts {
-    /// Who asks for what, with the versions that do.
+    /// Requirements by origin, with the versions that have them.
     pub(crate) asks: BTreeMap<Ask, BTreeSet<Version>>,
     /// Versions that would fit a requirement and cannot be had.
     pub(crate) barred: BTreeMap<(PackageName, Exclusion), BTreeSet<Version>>,
     /// The same for versions whose metadata cannot be read.
     unreadable: BTreeMap<(PackageName, String), BTreeSet<Version>>,
-    /// The same for versions that need what a URL names that nobody here named.
+    /// The same for versions that need a URL which the root does not name.
     pub(crate) foreign: BTreeMap<(Node, Foreign), BTreeSet<Version>>,
     /// Where it comes to blows: no version satisfies all that is asked of these.
     pub(crate) clashes: BTreeSet<PackageName>,
@@ -104,7 +104,7 @@ pub(crate) fn explain(conflict: &Conflict, solver: &Solver<Provider<'_>>, contex
     }
 }
 
-/// What the sources say of a package that nobody has; if anything, then of all that are missing.
+/// Remarks of the sources about a missing package; if there are any, then about all missing ones.
 fn remark(name: &PackageName, provider: &Provider<'_>) -> Option<Remark> {
     let source = provider.candidates.source;
     let free = |name: &PackageName| !provider.problem.pins.contains_key(name);
@@ -113,7 +113,7 @@ fn remark(name: &PackageName, provider: &Provider<'_>) -> Option<Remark> {
     source.remark(&all).or(Some(only))
 }
 
-/// The packages that nobody has among all that the first choices lead to.
+/// The missing packages among all that the first candidates lead to.
 fn missing(provider: &Provider<'_>) -> BTreeSet<PackageName> {
     let mut missing = BTreeSet::new();
     let mut seen = BTreeSet::new();
@@ -249,7 +249,7 @@ impl Facts {
         versions.insert(offer.candidates()[index].version.clone());
     }
 
-    /// A package as somebody wrote it.
+    /// A package name as written.
     pub(crate) fn spelled(&self, package: &PackageName) -> String {
         let written = self.asks.keys().filter(|ask| &ask.wanted.package == package);
         let spelled = written
@@ -261,7 +261,7 @@ impl Facts {
 
 /// The chains of requirements that lead to the clashes, one a line.
 fn chains(facts: &Facts, provider: &Provider<'_>) -> Vec<String> {
-    // Whoever asks for a package first, seen from the root, introduces it.
+    // The first origin of a package, seen from the root, introduces it.
     let mut introduced: BTreeMap<&Node, &Ask> = BTreeMap::new();
     let mut queue: VecDeque<&Ask> = facts
         .asks

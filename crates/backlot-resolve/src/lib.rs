@@ -1,4 +1,4 @@
-//! Choosing versions: given what is wanted and what exists, one version of every package needed, or an explanation.
+//! Version resolution: from requirements and available releases to one version of every needed package, or an explanation.
 //!
 //! The search is resolvo's (the solver of rattler); versions, ranges and markers follow PEP 440 and PEP 508. Candidates
 //! come through a trait, so this crate does no input or output.

@@ -4,7 +4,7 @@
 //! same version of the package plus the requirements of the group. Metadata is read when the solver asks, once, never
 //! recursively. A version whose file is gone or not for us is excluded with the reason; any other error ends the search.
 //!
-//! Two gaits: the first search reads what it looks at and no more; one that turns out hard is begun again with all
+//! Two modes: the first search reads only what it visits; one that turns out hard is restarted with all
 //! metadata of near sources at hand, which lets the solver learn faster by far (2,000 packages of 10 versions with
 //! conflicts: seconds instead of minutes).
 
@@ -86,7 +86,7 @@ impl VersionSet for Range {
 /// How a search goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchMode {
-    /// Reads what it looks at; gives up when it turns out hard.
+    /// Reads only what it visits; gives up if the search turns out hard.
     Lazy,
     /// Reads all metadata of near sources.
     Eager,
@@ -95,7 +95,7 @@ pub(crate) enum SearchMode {
 /// Why a search was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Somebody asked for it.
+    /// It was requested.
     Cancelled,
     /// The source failed.
     Failed,
@@ -147,7 +147,7 @@ impl<'a> Provider<'a> {
         self.lowest = package;
     }
 
-    /// The solver's requirements for one of ours: its package, and each group asked for.
+    /// The solver's requirements for a requirement: its package, and each requested group.
     pub(crate) fn version_sets(&self, requirement: &Requirement) -> Vec<VersionSetId> {
         let text = requirement.told();
         let mut sets = self.sets.borrow_mut();

@@ -28,7 +28,7 @@ pub(crate) enum Exclusion {
     Python(String),
     /// Published after the cutoff.
     TooNew(String),
-    /// Nobody says when it was published.
+    /// The publication time is unknown.
     NoTime(String),
     /// A constraint does not admit it.
     Constraint(String),
@@ -135,7 +135,7 @@ impl RankedCandidates {
     }
 }
 
-/// What is judged of a range of Python versions. Most versions of a package have the same.
+/// The result for a range of Python versions. Most versions of a package have the same.
 type Pythons<'s> = HashMap<&'s str, Option<Exclusion>>;
 
 fn bar<'s>(
@@ -157,7 +157,7 @@ fn bar<'s>(
             return Some(bar.clone());
         }
     }
-    // Whoever names a file by its URL means that one, whatever the rules say of versions.
+    // A requirement on a file by URL means that file, whatever the rules on versions.
     if problem.urls.contains_key(package) {
         return None;
     }

@@ -38,7 +38,7 @@ pub fn resolve(candidates: &dyn Candidates, problem: &Problem<'_>, context: &Con
     Ok(resolution)
 }
 
-/// One run of the solver over what is on the shelf.
+/// One run of the solver over the candidate cache.
 pub(crate) struct Search<'a> {
     pub(crate) candidates: &'a CandidateCache<'a>,
     pub(crate) problem: &'a Problem<'a>,
@@ -162,7 +162,7 @@ fn resolved(
     }
 }
 
-/// A group that the chosen version does not have adds nothing, as in pip; the person is told.
+/// A group that the selected version does not have adds nothing, as in pip, with a warning.
 fn warn_unknown_groups(provider: &Provider<'_>, resolution: &Resolution, context: &Context) {
     for package in resolution.packages.iter().filter(|p| !p.groups.is_empty()) {
         let offer = provider.offer(&package.name);

@@ -3,7 +3,7 @@
 //! Invariant: a URL inside a package's metadata is never followed by itself: only what the root, its constraints or its
 //! overrides name is, and a package that needs the same file then gets it. uv's rule ("URL dependencies must be expressed
 //! as direct requirements or constraints"), without uv's exception for packages that were named by URL themselves: no
-//! host is asked that nobody configured. Deliberately absent: fetching.
+//! unconfigured host is contacted. Deliberately absent: fetching.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::problem::{Problem, RootRequirement};
 /// A URL that a package needs and that cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Foreign {
-    /// What is needed, its URL as far as it may be shown.
+    /// The requirement, with its URL redacted.
     pub(crate) needed: String,
     /// The URL that is named for it here, if there is one.
     named: Option<String>,
@@ -141,7 +141,7 @@ fn agreed(package: &PackageName, named: &[Named]) -> Result<DirectUrl> {
                 explanation: [
                     line(first),
                     line(other),
-                    format!("  {package} can only be one of these files"),
+                    format!("  {package} can only come from one of these files"),
                 ]
                 .join("\n"),
                 proposals: vec![format!(

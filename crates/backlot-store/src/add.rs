@@ -1,4 +1,4 @@
-//! Putting workspace files into the cache: hash and copy in one pass, only what is not known already.
+//! Adding workspace files to the cache: hash and copy unknown content in one pass.
 //!
 //! Invariant: a digest is returned only for content that is in the cache under it. With hard or symbolic links the
 //! workspace file becomes a link to the object; with clones and copies it stays as it is.

@@ -43,7 +43,7 @@ pub struct Cache {
     context: Context,
 }
 
-/// An object as it lies in a cache.
+/// An object in a cache.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) size: u64,
@@ -60,14 +60,14 @@ enum Proof {
     All,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct VerifyReport {
     /// How many objects were read.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Objects whose bytes are not what their name or proof says.
+    /// Objects that do not match their name or BLAKE3.
     pub damaged: Vec<ObjectId>,
     /// Objects that were expected and are not there.
     pub missing: Vec<ObjectId>,
@@ -80,19 +80,19 @@ pub struct VerifyReport {
     /// Whether those were taken back.
     #[serde(skip)]
     pub rescued: bool,
-    /// The digests of objects that are what their names say: for whoever has proofs of more than one of them.
+    /// The digests of valid objects, for callers that know more than one BLAKE3 for them.
     #[serde(skip)]
     pub digests: BTreeMap<ObjectId, FileDigests>,
 }
 
-/// A pack of a chunked remote that is not what it should be.
+/// A damaged pack of a chunked remote.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DamagedPack {
     /// Its name.
     pub name: StoredName,
     /// Its key on the remote.
     pub key: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
     /// The objects that cannot be read because of it.
     pub objects: Vec<ObjectId>,
@@ -130,7 +130,7 @@ pub struct ObjectEntry {
 }
 
 impl Cache {
-    /// Open a cache folder, made if absent. What killed processes left in it more than a day ago is removed, once a day.
+    /// Open a cache folder, created if absent. Leftovers of killed processes older than a day are removed, once a day.
     pub fn open(root: &Path) -> Result<Self> {
         shared::make_root(root)?;
         let cache = Self {
@@ -181,7 +181,7 @@ impl Cache {
     fn quarantined(&self) -> PathBuf {
         self.root.join("quarantine")
     }
-    /// Where an object lies, or would.
+    /// The path of an object, existing or not.
     pub fn object_path(&self, id: &ObjectId) -> PathBuf {
         let own = self.own_path(id);
         match &self.lower {
@@ -193,12 +193,12 @@ impl Cache {
     fn own_path(&self, id: &ObjectId) -> PathBuf {
         self.root.join(id.key())
     }
-    /// Whether what is at a path is only read.
+    /// Whether a path is only read.
     fn is_lower(&self, path: &Path) -> bool {
         self.lower.as_ref().is_some_and(|lower| lower.has(path))
     }
 
-    /// What is recorded of objects in the states they are in.
+    /// The recorded states of objects.
     fn recorded(&self, objects: &[(ObjectId, FileStat)]) -> Vec<Recorded> {
         let mut recorded = self.ledger.recorded(objects);
         if let Some(lower) = &self.lower {
@@ -354,7 +354,7 @@ impl Cache {
         Ok(found)
     }
 
-    /// Drop what is recorded of objects that are gone.
+    /// Remove records of missing objects.
     pub(crate) fn forget(&self, ids: &[ObjectId]) {
         self.ledger.forget(ids);
     }
@@ -397,7 +397,7 @@ impl Cache {
         if let Some(lower) = self.lower.as_ref().filter(|lower| lower.has(&path)) {
             lower.pass_over(id);
             let message = format!(
-                "object {id} in the cache is damaged, and `{}` cannot be written to, so it is passed over",
+                "object {id} in the cache is damaged and skipped, because `{}` is not writable",
                 path.display()
             );
             self.context.warn("store::object_set_aside", message);
@@ -412,12 +412,12 @@ impl Cache {
             file::rename_new(&target, &path)?;
             return Ok(());
         }
-        // Other names of it are looked at anew, in all workspaces: its time may be that of the sound file.
+        // Other links to it are checked again, in all workspaces: its time may be that of the valid file.
         file::set_modified(&target, self.context.now()).ok();
         self.context.warn(
             "store::object_set_aside",
             format!(
-                "object {id} in {} was damaged; it is kept as `{}`",
+                "object {id} in {} was damaged; it was moved to `{}`",
                 self.place(),
                 target.display()
             ),
@@ -425,7 +425,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Whether what is in a file, with these digests, is kept in the cache: as an object, or set aside because the object
+    /// Whether the content of a file, with these digests, is preserved in the cache: as an object, or set aside because the object
     /// that `path` should be was changed through this or another name of it.
     pub fn keeps(&self, path: &Path, digests: &FileDigests, wanted: &ObjectId) -> Result<bool> {
         if self.holds(digests)? {
@@ -563,7 +563,7 @@ impl Cache {
         Ok(self.proven(&[ObjectId::file(digests.md5)])? == [Some(*digests)])
     }
 
-    /// All objects, sorted. Temporaries and other files are passed over.
+    /// All objects, sorted. Temporaries and other files are skipped.
     pub fn list(&self) -> Result<Vec<ObjectEntry>> {
         list_objects(&self.objects())
     }
@@ -575,15 +575,15 @@ impl Cache {
         Ok(all)
     }
 
-    /// Read objects again and compare them with their names, and with a proof where one is known.
-    /// What is wrong stays where it is, and is hashed before it counts again, whatever state it is in.
+    /// Read objects again and compare them with their names, and with a BLAKE3 where known.
+    /// Damaged objects stay in place, and are hashed before further use, whatever their state.
     pub fn verify(&self, expected: &[(ObjectId, Option<Blake3>)], context: &Context) -> Result<VerifyReport> {
         let report = verify_objects(&|id| self.object_path(id), expected, context)?;
         self.ledger.doubt(&report.damaged, &self.context);
         Ok(report)
     }
 
-    /// Set aside what a verification found to be wrong, if hashing finds the same; the others are as they were.
+    /// Set aside objects found damaged by a verification, if hashing confirms it; the others are unchanged.
     pub fn set_aside_damaged(&self, damaged: &[ObjectId]) -> Result<()> {
         self.ledger.forget(damaged);
         self.proven(damaged)?;

@@ -1,6 +1,6 @@
 //! Placing cached files into a workspace: each appears whole, and nothing that exists nowhere else is overwritten.
 //!
-//! What is placed is proven: by the cache's record of objects that are as they were, else by hashing, which a copy does while
+//! Placed content is verified: by the cache's record of unchanged objects, else by hashing, which a copy does while
 //! it is made. A damaged object is set aside before anybody sees it. Targets that are right already are left alone.
 
 use std::collections::BTreeMap;
@@ -37,15 +37,15 @@ pub struct CheckoutItem {
 pub struct CheckoutOptions<'a> {
     /// How files may share content with the cache, best first.
     pub links: &'a [LinkMode],
-    /// Whether to lose what is stored nowhere else.
+    /// Whether to overwrite files that are not stored anywhere else.
     pub force: bool,
     /// Objects that were fetched and proven a moment ago.
     pub proven: Option<&'a BTreeMap<ObjectId, FileDigests>>,
-    /// Whether nobody is meant to edit what is placed: then clones and copies are read-only, as links are.
+    /// Whether placed files are not meant to be edited: then clones and copies are read-only, like links.
     pub read_only: bool,
 }
 
-/// What a checkout did.
+/// The result of a checkout.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CheckoutReport {
     /// Files placed.
@@ -58,7 +58,7 @@ pub struct CheckoutReport {
     pub modes: BTreeMap<String, u64>,
 }
 
-/// Place files. With `force`, what is in the way is overwritten even if it is stored nowhere.
+/// Place files. With `force`, existing files are overwritten even if they are not stored anywhere.
 pub fn checkout(
     cache: &Cache,
     stat: &StatCache,
@@ -245,7 +245,7 @@ struct Linking<'a> {
 }
 
 impl Linking<'_> {
-    /// Place all. Returns what is now known of targets.
+    /// Place all. Returns the new states of the targets.
     fn all(
         &self,
         report: &mut CheckoutReport,
@@ -322,7 +322,7 @@ impl Linking<'_> {
     }
 }
 
-/// Let everybody who may read a file execute it, or nobody. Nothing where modes have no such bit.
+/// Make a file executable for all who may read it, or for none. No effect without mode bits.
 pub fn set_executable(path: &Path, executable: bool) -> Result<()> {
     let Some(mode) = platform::mode(&fs::metadata(path)?) else {
         return Ok(());
@@ -335,7 +335,7 @@ pub fn set_executable(path: &Path, executable: bool) -> Result<()> {
     Ok(())
 }
 
-/// Placing by copies. Each returns what is now known of targets.
+/// Placing by copies. Each returns the new states of the targets.
 struct Copying<'a> {
     cache: &'a Cache,
     read_only: bool,

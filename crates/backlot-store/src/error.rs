@@ -1,4 +1,4 @@
-//! What can go wrong with stored files.
+//! Errors of stored files.
 //!
 //! Invariant: an error names the object or file it is about. Deliberately absent: the words of the asset above it.
 
@@ -26,7 +26,7 @@ pub enum Error {
     #[error(transparent)]
     Locked(#[from] LockError),
     /// An object whose bytes are not what its name says.
-    #[error("{} in {place} {} not what their name says: {}", plural(objects.len(), "object"), if objects.len() == 1 { "is" } else { "are" }, some(objects))]
+    #[error("{} in {place} {} not match the checksum: {}", plural(objects.len(), "object"), if objects.len() == 1 { "does" } else { "do" }, some(objects))]
     Corrupt {
         /// The objects.
         objects: Vec<ObjectId>,
@@ -34,13 +34,13 @@ pub enum Error {
         place: String,
     },
     /// Content with the MD5 of other content: one name for two files.
-    #[error("{what} has the MD5 {md5} of {other}, and other content")]
+    #[error("{what} has the same MD5 {md5} as {other}, but different content")]
     SameMd5 {
-        /// What was to be stored.
+        /// The content to store.
         what: String,
         /// The name that both would have.
         md5: Md5,
-        /// What has the name already.
+        /// The existing content of that name.
         other: String,
     },
     /// Objects that are not there.
@@ -51,14 +51,14 @@ pub enum Error {
         /// The cache or remote.
         place: String,
     },
-    /// A file that somebody writes to while it is read.
+    /// A file modified while it was read.
     #[error("`{}` changed while it was read", path.display())]
     Changing {
         /// The file.
         path: PathBuf,
     },
     /// A file in the way that exists nowhere else.
-    #[error("`{}` is in the way and its content is stored nowhere{}", path.display(), if *others == 0 { String::new() } else { format!(" (and {others} more)") })]
+    #[error("`{}` would be overwritten and its content is not stored anywhere{}", path.display(), if *others == 0 { String::new() } else { format!(" (and {others} more)") })]
     WouldOverwrite {
         /// The first such file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum Error {
         others: usize,
     },
     /// A manifest that cannot be read.
-    #[error("the manifest {manifest} cannot be read: {reason}")]
+    #[error("cannot read the manifest {manifest}: {reason}")]
     BadManifest {
         /// The object.
         manifest: String,
@@ -80,25 +80,25 @@ pub enum Error {
         manifest: String,
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// Something in a folder that cannot be stored.
-    #[error("`{}` cannot be stored: it is {what}", path.display())]
+    #[error("cannot store `{}`: it is {what}", path.display())]
     NotStorable {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// Its type.
         what: &'static str,
     },
     /// A range of a file on a remote that proves whole files only.
-    #[error("{place} has DVC's layout, in which a file is proven as a whole")]
+    #[error("{place} has DVC's layout, which can only verify whole files")]
     NoRanges {
         /// The remote.
         place: String,
     },
     /// A remote that was there before is gone, or another one is in its place.
-    #[error("{place} is not there any more")]
+    #[error("{place} no longer exists")]
     NotThere {
         /// The remote.
         place: String,
@@ -112,31 +112,31 @@ pub enum Error {
         reason: String,
     },
     /// Something that only chunked remotes can do.
-    #[error("{place} has DVC's layout, which is not collected by backlot")]
+    #[error("{place} has DVC's layout, which Backlot does not collect")]
     NotChunked {
         /// The remote.
         place: String,
     },
     /// Parts of jobs on a remote that cannot have them.
-    #[error("{place} has DVC's layout, which has no parts of jobs")]
+    #[error("{place} has DVC's layout, which does not support parts of jobs")]
     NoParts {
         /// The remote.
         place: String,
     },
     /// A text that cannot be the ID of a job.
-    #[error("`{}` is not the ID of a job: up to 100 letters, digits, `.`, `-` and `_`, beginning with a letter or digit", id.escape_debug())]
+    #[error("invalid job ID `{}`: expected up to 100 letters, digits, `.`, `-` and `_`, starting with a letter or digit", id.escape_debug())]
     BadJobId {
-        /// What was given.
+        /// The given text.
         id: String,
     },
     /// A part of a job that cannot be read.
-    #[error("`{object}` in {place} is not a part of a job that can be read: {reason}")]
+    #[error("`{object}` in {place} is not a readable part of a job: {reason}")]
     DamagedPart {
         /// The remote.
         place: String,
         /// Its key.
         object: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A part with more files than one part can have.
@@ -148,7 +148,7 @@ pub enum Error {
     /// A word that names no layout.
     #[error("unknown remote layout `{text}`")]
     UnknownLayout {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// A store of objects refused, or did not answer.
@@ -161,17 +161,17 @@ pub enum Error {
         place: String,
         /// Its key.
         object: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// Collectors took what was pushed faster than it could be pushed again.
-    #[error("{place} is being collected faster than this push can finish")]
+    /// Collections removed pushed objects faster than they could be pushed again.
+    #[error("a collection of {place} keeps overtaking this push")]
     Contended {
         /// The remote.
         place: String,
     },
-    /// A collection that would take most of what a remote holds.
-    #[error("{bytes} of {of} bytes of files in {place} are not needed by any given repo or workspace")]
+    /// A collection that would remove most of a remote.
+    #[error("{bytes} of {of} bytes of files in {place} are not referenced by any given repo or workspace")]
     CollectsMost {
         /// The remote.
         place: String,
@@ -180,12 +180,12 @@ pub enum Error {
         /// Bytes of all files.
         of: u64,
     },
-    /// The stat cache cannot be used or made anew.
-    #[error("the state database `{}` cannot be used", path.display())]
+    /// The stat cache cannot be used or recreated.
+    #[error("cannot use the state database `{}`", path.display())]
     State {
         /// The database.
         path: PathBuf,
-        /// What SQLite says.
+        /// The message of SQLite.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -211,28 +211,28 @@ fn some(objects: &[ObjectId]) -> String {
 backlot_core::coded! {
     Error as File | Cancelled | Backend | Locked {
         Self::Corrupt { .. } => "store::corrupt_object", Class::Integrity,
-            "run `verify --remote` to see all damage; `repair` stores again what is wrong on a remote (a push keeps what is there), `pull` fetches again what is wrong in the cache, `add PATH` takes what only an output has";
+            "run `verify --remote` to list all damage; `repair` replaces damaged objects on a remote (a push does not overwrite), `pull` replaces those in the cache, `add PATH` stores those that only an output has";
         Self::SameMd5 { .. } => "store::same_md5", Class::Conflict,
-            "files are stored by their MD5, as in DVC, so only one of them can be; such files are made on purpose: find out where they come from, then change a byte of one";
+            "files are stored by their MD5, as in DVC, so only one of the two can be stored; such a collision is deliberate: find out where the files come from, then change a byte of one";
         Self::Missing { .. } => "store::missing_object", Class::NotFound,
             "push them from a workspace that has the files (where its cache lost them, `add` on the files first), or name another remote";
         Self::Changing { .. } => "store::file_changing", Class::Conflict,
-            "wait until whatever writes it is done, then run the command again",
+            "wait until the writing program has finished, then retry",
             retry true;
         Self::WouldOverwrite { .. } => "store::would_overwrite", Class::Conflict,
-            "run `add` to keep what is there, move it away, or use `--force` to lose it";
+            "run `add` to store it, move it aside, or use `--force` to discard it";
         Self::BadManifest { .. } => "dvc::bad_manifest", Class::Integrity,
-            "pull it again, or add the folder again where its files are";
+            "pull it again, or run `add` on the folder where its files exist";
         Self::HostileManifest { .. } => "dvc::hostile_manifest", Class::Integrity,
             "do not use these files; ask their author for files without such paths";
         Self::NotStorable { .. } => "store::not_storable", Class::User,
             "remove or rename it, or store the files beside it only";
         Self::NoRanges { .. } => "store::no_ranges", Class::Config,
-            "fetch the whole file, or read it from a chunked remote or a cache that has it";
+            "fetch the whole file, or read it from a chunked remote or a cache that contains it";
         Self::NotThere { .. } => "store::not_there", Class::Environment,
-            "check that its disk is mounted, then run the command again; nothing was sent";
+            "check that its disk is mounted, then retry; nothing was sent";
         Self::BadRemote { .. } => "store::bad_remote", Class::Config,
-            "use a folder, or an address like `s3://bucket/prefix`, `webdav+https://host/path` or `sftp://user@host/path`";
+            "use a folder, or a URL such as `s3://bucket/prefix`, `webdav+https://host/path` or `sftp://user@host/path`";
         Self::Backend(e @ backlot_backend::Error::BadStore { .. }) => "store::bad_remote", e.class(),
             e.help(),
             retry e.retry();
@@ -244,20 +244,20 @@ backlot_core::coded! {
         Self::UnknownLayout { .. } => "store::unknown_layout", Class::Config,
             "use `chunked` or `dvc`";
         Self::DamagedRemote { .. } => "store::damaged_remote", Class::Integrity,
-            "run `verify --remote` to see what it hurts, and `repair` where the files are cached";
+            "run `verify --remote` to see what is affected, then `repair` where the files are cached";
         Self::Contended { .. } => "store::contended", Class::Conflict,
-            "run the push again; run one `gc` at a time",
+            "retry the push, and run only one `gc` at a time",
             retry true;
         Self::CollectsMost { .. } => "store::collects_most", Class::Conflict,
-            "add every repo and workspace that uses the remote, or use `--allow-most` if it is meant";
+            "add every repo and workspace that uses the remote, or pass `--allow-most` if this is intended";
         Self::State { .. } => "store::state_database", Class::Environment,
-            "remove the file; it is made again";
+            "remove the file; it is recreated";
         Self::NoParts { .. } => "store::no_parts", Class::Config,
-            "use a chunked remote: `remote add` makes one in an empty folder, `remote copy` brings files to it";
+            "use a chunked remote: `remote add` creates one in an empty folder, `remote copy` copies files to it";
         Self::BadJobId { .. } => "store::bad_job_id", Class::User,
-            "give the ID that the farm gave the job, without spaces and slashes";
+            "use the job ID that the farm assigned, without spaces and slashes";
         Self::DamagedPart { .. } => "store::damaged_part", Class::Integrity,
-            "drop the job's parts with `part drop --job ID`, the folder that the object is in, and push the frames again";
+            "drop the job's parts with `part drop --job ID` (ID is the folder that contains the object) and push the frames again";
         Self::PartTooLarge { .. } => "store::part_too_large", Class::User,
             "push them as several parts, with the same `--job` and `--as`";
     }

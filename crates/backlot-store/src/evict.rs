@@ -1,7 +1,7 @@
-//! What may go from a cache to make room, and its removal.
+//! Cache eviction: the removable objects, and their removal.
 //!
 //! Invariants: what goes is out of its place by one rename each, and deleted after; a removal that is killed leaves temporaries,
-//! which are swept. Deliberately absent: what is needed, which the caller knows.
+//! which are swept. Deliberately absent: the needed objects, which the caller knows.
 
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,7 @@ impl Cache {
     }
 }
 
-/// Delete what was taken out of a cache, with progress.
+/// Delete evicted objects, with progress.
 pub fn delete_taken_out(aside: file::TemporaryFolder, context: &Context) -> Result<()> {
     let entries: Vec<PathBuf> = fs::read_dir(aside.path())?
         .map(|entry| Ok(entry?.path()))

@@ -37,7 +37,7 @@ impl Ledger {
             .as_ref()
     }
 
-    /// What is recorded of objects in the states they are in.
+    /// The recorded states of objects.
     pub(crate) fn recorded(&self, objects: &[(ObjectId, FileStat)]) -> Vec<Recorded> {
         if objects.is_empty() {
             return Vec::new();
@@ -59,7 +59,7 @@ impl Ledger {
         }
     }
 
-    /// Drop what is recorded of objects: they are hashed before they count again.
+    /// Remove records of objects: they are hashed before further use.
     pub(crate) fn forget(&self, ids: &[ObjectId]) {
         let paths: Vec<PathBuf> = ids.iter().map(|id| PathBuf::from(id.key())).collect();
         if let Some(database) = self.database().filter(|_| !paths.is_empty()) {

@@ -19,34 +19,34 @@ pub struct ObjectId {
     pub tree: bool,
 }
 
-/// What one pass over a file gives.
+/// The result of one pass over a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileDigests {
     /// The address.
     pub md5: Md5,
-    /// The proof.
+    /// The BLAKE3.
     pub blake3: Blake3,
     /// The length in bytes.
     pub size: u64,
 }
 
-/// What a place knows of a file without reading it.
+/// Metadata of a file, known without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownFile {
     /// The length in bytes.
     pub size: u64,
-    /// The proof, where the place keeps proofs.
+    /// The BLAKE3, if recorded.
     pub blake3: Option<Blake3>,
 }
 
-/// An object to be pushed, pulled or read: its name, and what is known of it, which is proven then.
+/// An object to push, pull or read: its name, and its expected digests, which are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The object.
     pub id: ObjectId,
     /// Its bytes, where known.
     pub size: Option<u64>,
-    /// Its proof, where known.
+    /// Its BLAKE3, if known.
     pub blake3: Option<Blake3>,
 }
 

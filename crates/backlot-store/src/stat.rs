@@ -44,7 +44,7 @@ pub struct FileStat {
     pub modified: i64,
     /// Change time of the inode.
     pub changed: i64,
-    /// Whether its mode lets nobody write to it.
+    /// Whether its mode is read-only.
     pub read_only: bool,
     /// How many names it has.
     pub names: u64,
@@ -58,7 +58,7 @@ impl PartialEq for FileStat {
 }
 impl Eq for FileStat {}
 
-/// What is recorded of a file.
+/// The recorded state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
     /// Nothing.
@@ -295,7 +295,7 @@ impl StatCache {
         rows.collect::<rusqlite::Result<_>>().map_err(|e| self.failed(e))
     }
 
-    /// Drop what is recorded of files.
+    /// Remove records of files.
     pub(crate) fn forget(&self, paths: &[PathBuf]) -> Result<()> {
         let mut connection = self.connection();
         let transaction = connection.transaction().map_err(|e| self.failed(e))?;
@@ -312,7 +312,7 @@ impl StatCache {
         transaction.commit().map_err(|e| self.failed(e))
     }
 
-    /// Drop what is recorded of files that had the content of some objects: they are read before they count again.
+    /// Remove records of files with the content of some objects: they are read before further use.
     pub fn forget_content(&self, md5s: &HashSet<Md5>) -> Result<()> {
         let find = || -> rusqlite::Result<Vec<PathBuf>> {
             let connection = self.connection();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use backlot_core::{file, shared};
 use fs_err as fs;
 
-/// How old a temporary is when nobody works on it any more.
+/// The age after which a temporary counts as abandoned.
 const STALE: Duration = Duration::from_hours(24);
 const MARK: &str = "swept";
 /// Folders of a cache that have temporaries directly in them; `*` stands for each of its folders.
@@ -78,7 +78,7 @@ fn folders_like(root: &Path, pattern: &str) -> Vec<PathBuf> {
     folders
 }
 
-/// Remove the stale temporaries that are directly in a folder. What cannot be removed stays for the next time.
+/// Remove the stale temporaries directly in a folder. Those that cannot be removed are left for the next time.
 pub fn sweep_folder(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -1,4 +1,4 @@
-//! What versions cost: which stored bytes are shared between them, and which are only theirs.
+//! The cost of versions: which stored bytes they share, and which are unique.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,7 +24,7 @@ pub(crate) struct FileParts {
     pub(crate) parts: Vec<Part>,
 }
 
-/// What one group of files (a version of an asset) takes.
+/// The usage of one group of files (a version of an asset).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Files.
@@ -37,7 +37,7 @@ pub struct Usage {
     pub unique: u64,
     /// Bytes on the remote that hold them.
     pub stored: u64,
-    /// Bytes on the remote that no group before needed: what this one cost when it came.
+    /// Bytes on the remote that no earlier group needed: its cost when it was added.
     pub added: u64,
     /// Bytes on the remote that no other group needs: what would be free without this one.
     pub exclusive: u64,

@@ -1,4 +1,4 @@
-//! Reading a wheel: its parts, and whether it is what it says.
+//! Reading a wheel: its files, and whether they match its metadata.
 //!
 //! On `async_zip`'s seeking reader over a standard file (its tokio file reader is fifty times slower). Everything in the
 //! archive is hostile until checked: names, sizes, digests. Memory: the list of entries and one small file at a time.
@@ -103,11 +103,11 @@ impl WheelArchive {
             .map(|(n, e)| (e.path.clone(), n))
             .collect();
         if by_path.len() != entries.len() {
-            return Err(bad("it has two entries of one name".to_owned()));
+            return Err(bad("it has two entries with the same name".to_owned()));
         }
         check_places(&entries).map_err(bad)?;
         let dist_info = find_dist_info(&entries, &name)
-            .ok_or_else(|| bad("it has no `.dist-info` of its name".to_owned()))?;
+            .ok_or_else(|| bad("it has no `.dist-info` that matches its name".to_owned()))?;
         let mut text = |file: &str| -> Result<Option<Vec<u8>>> {
             let key = RelPath::parse(&format!("{dist_info}/{file}")).map_err(|e| bad(e.to_string()))?;
             by_path
@@ -119,7 +119,7 @@ impl WheelArchive {
         let metadata = Metadata::parse(&String::from_utf8_lossy(&metadata_bytes))?;
         if metadata.package() != name.package || metadata.version != name.version {
             return Err(bad(format!(
-                "its METADATA is of {} {}",
+                "its METADATA is for {} {}",
                 metadata.name, metadata.version
             )));
         }
@@ -216,7 +216,7 @@ impl WheelArchive {
         };
         for path in self.record.entries.keys() {
             if !self.has(path) && !self.is_folder(path) {
-                return Err(bad(format!("RECORD names `{path}`, which is not there")));
+                return Err(bad(format!("RECORD lists `{path}`, which is missing")));
             }
         }
         Ok(())
@@ -250,7 +250,7 @@ impl WheelArchive {
         Some(write_record(&entries.collect::<Vec<_>>()))
     }
 
-    /// Stream a file out, proven against RECORD: an error after the last byte means the bytes are worth nothing. Returns its
+    /// Stream a file out, verified against RECORD: an error after the last byte means the data must not be used. Returns its
     /// SHA-256.
     pub(crate) fn copy_entry(&self, entry: &WheelEntry, target: &mut dyn std::io::Write) -> Result<Sha256> {
         let bad = |reason: String| Error::BadWheel {
@@ -275,7 +275,10 @@ impl WheelArchive {
             }
             size += read as u64;
             if size > entry.size {
-                return Err(bad(format!("`{}` is longer than the archive says", entry.path)));
+                return Err(bad(format!(
+                    "`{}` is longer than the archive declares",
+                    entry.path
+                )));
             }
             hasher.update(&buffer[..read]);
             if let Some((_, hasher)) = &mut strong {
@@ -284,7 +287,10 @@ impl WheelArchive {
             target.write_all(&buffer[..read])?;
         }
         if size != entry.size {
-            return Err(bad(format!("`{}` is shorter than the archive says", entry.path)));
+            return Err(bad(format!(
+                "`{}` is shorter than the archive declares",
+                entry.path
+            )));
         }
         let digest = Sha256::from_bytes(hasher.finalize().into());
         let is_right = strong.map(|(digest, hasher)| hasher.digest() == *digest);
@@ -292,7 +298,7 @@ impl WheelArchive {
         Ok(digest)
     }
 
-    /// `is_right` is what a longer digest says, where RECORD has one.
+    /// `is_right` is the result of comparing a longer digest, if RECORD has one.
     fn check_digest(
         &self,
         entry: &WheelEntry,
@@ -323,7 +329,7 @@ impl WheelArchive {
         }
         let is_right = is_right.unwrap_or(record.sha256 == Some(digest));
         if !is_right || record.size.is_some_and(|s| s != size) {
-            return Err(bad(format!("`{}` is not what RECORD says", entry.path)));
+            return Err(bad(format!("`{}` does not match RECORD", entry.path)));
         }
         Ok(())
     }
@@ -366,15 +372,15 @@ fn list_entries(path: &Path, reader: &Reader) -> Result<Vec<WheelEntry>> {
         let mode = record.cdrh.exter_attr >> 16;
         // The upper nibble is the file type: 0 is unknown, 8 a plain file. A link could point anywhere.
         if !matches!(mode >> 12, 0 | 8) {
-            return Err(bad(format!("`{entry}` is not a plain file")));
+            return Err(bad(format!("`{entry}` is not a regular file")));
         }
         if offset_of(record).is_none() {
-            return Err(bad(format!("nothing says where `{entry}` begins")));
+            return Err(bad(format!("the offset of `{entry}` is missing")));
         }
         let size = record.uncompressed_size().map_err(|e| bad(e.to_string()))?;
         total = total.saturating_add(size);
         if total > MAX_TOTAL {
-            return Err(bad("its files are larger than 64 GiB together".to_owned()));
+            return Err(bad("its files exceed 64 GiB in total".to_owned()));
         }
         entries.push(WheelEntry {
             path: entry,
@@ -397,18 +403,16 @@ pub(crate) fn offset_of(record: &CDR) -> Option<u64> {
     }
 }
 
-/// Why a file that RECORD names is not proven by it: by what it has for a digest.
+/// Why RECORD cannot verify a file, by the kind of its digest.
 fn no_proof(path: &RelPath, written: &str) -> String {
     let Some((algorithm, _)) = written.split_once('=') else {
         return format!("RECORD has no digest of `{path}`");
     };
     let algorithm: String = algorithm.chars().take(40).collect();
     if ["sha256", "sha384", "sha512"].contains(&algorithm.as_str()) {
-        return format!("what RECORD has as the {algorithm} of `{path}` is none");
+        return format!("RECORD has a malformed {algorithm} of `{path}`");
     }
-    format!(
-        "RECORD has of `{path}` a digest by `{algorithm}`, and only sha256, sha384 and sha512 are compared"
-    )
+    format!("RECORD has a digest of `{path}` by `{algorithm}`; only sha256, sha384 and sha512 are supported")
 }
 
 /// Why a path is too long to be in a wheel, if it is.
@@ -439,7 +443,7 @@ fn check_places(entries: &[WheelEntry]) -> Result<(), String> {
         let path = entry.path.as_str();
         let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         if let Some(folder) = folders.find(|folder| files.contains(folder)) {
-            return Err(format!("`{folder}` is a file and the folder of `{path}`"));
+            return Err(format!("`{folder}` is both a file and the folder of `{path}`"));
         }
     }
     Ok(())
@@ -465,7 +469,7 @@ fn read_entry(path: &Path, reader: &mut Reader, entry: &WheelEntry) -> Result<Ve
         reason,
     };
     if entry.size > MAX_TEXT {
-        return Err(bad(format!("`{}` is too large to be read at once", entry.path)));
+        return Err(bad(format!("`{}` is too large to read at once", entry.path)));
     }
     let file = block_on(reader.file(entry.index)).map_err(|e| bad(format!("`{}`: {e}", entry.path)))?;
     let mut bytes = Vec::new();
@@ -473,7 +477,7 @@ fn read_entry(path: &Path, reader: &mut Reader, entry: &WheelEntry) -> Result<Ve
         .map_err(|e| bad(format!("`{}`: {e}", entry.path)))?;
     if bytes.len() as u64 != entry.size {
         return Err(bad(format!(
-            "`{}` has another length than the archive says",
+            "the length of `{}` differs from the one in the archive",
             entry.path
         )));
     }
@@ -487,7 +491,7 @@ fn check_wheel_version(text: &str) -> Result<(), String> {
         .map(str::trim);
     match version {
         Some(version) if version.split('.').next() == Some("1") => Ok(()),
-        Some(version) => Err(format!("its Wheel-Version {version} is not known")),
+        Some(version) => Err(format!("unsupported Wheel-Version {version}")),
         None => Err("its WHEEL has no Wheel-Version".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! What makes a package an asset: the original engine's `asset.toml`, keywords and entry-point groups.
+//! Asset metadata of a package: the original engine's `asset.toml`, keywords and entry-point groups.
 //!
 //! Both engines recognise an asset by the entry-point group [`INFO_GROUP`], which is also the source of truth for name
 //! and type; tags are in the keywords. Unknown keys of `asset.toml` are ignored on reading, as the original does.
@@ -15,7 +15,7 @@ use crate::metadata::Metadata;
 pub const INFO_GROUP: &str = "tgzr.pipeline.asset_info_trick";
 const TAG_KEYWORD: &str = "tgzr.pipeline.asset_tag:";
 
-/// What a release says of its asset.
+/// The asset metadata of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetInfo {
     /// The free-text name.
@@ -27,7 +27,7 @@ pub struct AssetInfo {
 }
 
 impl AssetInfo {
-    /// From a release's metadata and entry points; `None` if it is no asset.
+    /// From a release's metadata and entry points; `None` if it is not an asset.
     pub fn from_metadata(metadata: &Metadata, entry_points: &EntryPoints) -> Option<Self> {
         let info = entry_points.group(INFO_GROUP)?;
         let mut tags: Vec<String> = metadata

@@ -34,14 +34,14 @@ pub struct BuildOptions<'a> {
     pub whole: bool,
     /// More files for `.dist-info`, by path; one that would be generated is replaced.
     pub extra_dist_info: BTreeMap<String, Vec<u8>>,
-    /// What is packaged instead of what a file holds: files that are planned and not written yet.
+    /// Contents to package instead of a file: files that are planned and not written yet.
     pub planned: BTreeMap<PathBuf, Vec<u8>>,
-    /// What WHEEL says it was made by.
+    /// The generator in WHEEL.
     pub generator: &'a str,
 }
 
 impl<'a> BuildOptions<'a> {
-    /// All that a project packages, into a folder.
+    /// All packaged files of a project, into a folder.
     pub fn new(output: &'a Path) -> Self {
         Self {
             output,
@@ -57,7 +57,7 @@ impl<'a> BuildOptions<'a> {
 /// A built wheel.
 #[derive(Clone, Debug)]
 pub struct BuiltWheel {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
     /// Its name.
     pub name: WheelName,
@@ -109,9 +109,9 @@ pub fn build(project: &Project, options: &BuildOptions<'_>, context: &Context) -
         }
         writer.finish(&format!("{dist_info}/RECORD"))?;
     }
-    // Whoever depends on the wheel after a power cut has a copy of it that was synced: that in the repo.
+    // Users that depend on the wheel after a power cut have a synced copy: the one in the repo.
     staged.replace_for_now()?;
-    // What readers refuse is not built: they would refuse it for ever.
+    // A wheel that readers refuse is not built: they would always refuse it.
     if let Err(error) = WheelArchive::open(&path) {
         file::remove(&path)?;
         return Err(Error::BadProject {

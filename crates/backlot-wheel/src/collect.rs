@@ -1,8 +1,8 @@
-//! What of a project is packaged.
+//! The packaged files of a project.
 //!
 //! Invariant: only regular files are opened, and only those inside the project: a link that leaves it would package what
-//! lies on one machine, and a pipe would wait for ever. Links to folders are not followed, as by all that looks for tracked
-//! files: else a folder would be tracked under one name and packaged under the other. What is left out is warned about. Deliberately absent: tracked files,
+//! lies on one machine, and a pipe would block forever. Links to folders are not followed, as by all that looks for tracked
+//! files: else a folder would be tracked under one name and packaged under the other. Excluded files cause a warning. Deliberately absent: tracked files,
 //! which the caller excludes, and patterns.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::build::BuildOptions;
 use crate::error::{Error, Result};
 use crate::project::Project;
 
-/// What a path is to the builder.
+/// The type of a path for the builder.
 enum Found {
     Folder,
     File,
@@ -30,7 +30,7 @@ struct Pending {
     target: RelPath,
 }
 
-/// The files that are packaged: wheel paths with their files, sorted. What is left out is warned about.
+/// The files that are packaged: wheel paths with their files, sorted. Excluded files cause a warning.
 pub fn packaged_files(
     project: &Project,
     options: &BuildOptions<'_>,
@@ -74,17 +74,17 @@ fn look(pending: &Pending, inside: &Path) -> Result<Found> {
     if metadata.is_symlink() {
         // Also a link to itself.
         let Ok(target) = fs::canonicalize(&pending.source) else {
-            return Ok(Found::Left("the link leads nowhere"));
+            return Ok(Found::Left("the link is dangling"));
         };
         if !target.starts_with(inside) {
-            return Ok(Found::Left("the link leaves the asset"));
+            return Ok(Found::Left("the link points outside the asset"));
         }
         metadata = fs::metadata(&target)?;
         if metadata.is_dir() {
             let folder = pending.source.parent().map(fs::canonicalize).transpose()?;
             let above = folder.is_some_and(|folder| folder.starts_with(&target));
             return Ok(Found::Left(if above {
-                "the link leads to a folder that it is in"
+                "the link points to a folder that contains it"
             } else {
                 "it is a link to a folder"
             }));
@@ -95,7 +95,7 @@ fn look(pending: &Pending, inside: &Path) -> Result<Found> {
     } else if metadata.is_file() {
         Found::File
     } else {
-        Found::Left("it is neither a file nor a folder")
+        Found::Left("it is not a file or folder")
     })
 }
 
@@ -129,7 +129,7 @@ fn enter(folder: &Pending, options: &BuildOptions<'_>, pending: &mut Vec<Pending
 fn carried_name(name: &str) -> std::result::Result<RelPath, String> {
     // A line break would end a row of RECORD, for every reader.
     if name.contains(char::is_control) {
-        return Err("its name has a line break or another control character".to_owned());
+        return Err("its name contains a line break or another control character".to_owned());
     }
     RelPath::parse(name).map_err(|e| e.to_string())
 }
@@ -144,7 +144,7 @@ pub fn check_packaged_name(name: &std::ffi::OsStr) -> std::result::Result<(), St
     if is_packaged(name) {
         Ok(())
     } else {
-        Err(format!("`{name}` is left out of wheels"))
+        Err(format!("`{name}` is excluded from wheels"))
     }
 }
 
@@ -188,7 +188,7 @@ fn is_packaged(name: &str) -> bool {
         && !starts.iter().any(|start| lower.starts_with(start))
 }
 
-/// What Blender keeps of versions before: `scene.blend1`.
+/// Backups of earlier versions by Blender: `scene.blend1`.
 fn is_numbered_backup(name: &str) -> bool {
     let number = name.rsplit_once(".blend").map(|(_, number)| number);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,7 +1,7 @@
 //! `entry_points.txt`: groups of names and values.
 //!
 //! Values are not checked: the original engine stores free text in one group. Order is by name, so the same entry points
-//! give the same bytes. Invariant: a line that is not understood is told, not passed over.
+//! give the same bytes. Invariant: an invalid line is reported, not skipped.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub struct EntryPoints(pub BTreeMap<String, BTreeMap<String, String>>);
 /// The text of an `entry_points.txt` as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadEntryPoints {
-    /// What was understood.
+    /// The valid entries.
     pub points: EntryPoints,
-    /// What was not, or makes no sense: clauses for messages.
+    /// The invalid or meaningless ones: clauses for messages.
     pub problems: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl EntryPoints {
         Self::read(text).points
     }
 
-    /// Read the INI text, and tell what of it is neither a group nor `name = value` in one, or hides an entry.
+    /// Read the INI text, and report lines that are not a group or a `name = value` in one, or that hide an entry.
     pub fn read(text: &str) -> ReadEntryPoints {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
@@ -42,12 +42,12 @@ impl EntryPoints {
             if let Some(group) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
                 let group = group.trim();
                 if let Some(meant) = meant(group) {
-                    problems.add(line, &format!("the group of scripts is called `{meant}`"));
+                    problems.add(line, &format!("did you mean the group `{meant}`?"));
                 }
                 current = Some(group.to_owned());
             } else if line.starts_with('[') {
-                problems.add(line, "it is a group without its `]`");
-                // What follows belongs to it, and not to the group before.
+                problems.add(line, "the group has no closing `]`");
+                // The following lines belong to it, and not to the group before.
                 current = None;
             } else {
                 match (&current, line.split_once('=')) {
@@ -56,11 +56,11 @@ impl EntryPoints {
                         let entries = groups.entry(group.clone()).or_default();
                         let value_is_new = |old: &String| *old != value;
                         if entries.get(&name).is_some_and(value_is_new) {
-                            problems.add(line, "its name is there twice; the last one counts");
+                            problems.add(line, "duplicate name; the last one is used");
                         }
                         entries.insert(name, value);
                     }
-                    (None, Some(_)) => problems.add(line, "it is in no group"),
+                    (None, Some(_)) => problems.add(line, "it is not in a group"),
                     (_, None) => problems.add(line, "it has no `=`"),
                 }
             }
@@ -97,7 +97,7 @@ impl EntryPoints {
     }
 }
 
-/// The group of scripts that a group of another case is taken for; installers compare names as they are.
+/// The group of scripts that a group with different case is meant to be; installers compare names exactly.
 fn meant(group: &str) -> Option<&'static str> {
     let known = ["console_scripts", "gui_scripts"];
     known
@@ -154,7 +154,7 @@ mod tests {
             ("[console_scripts]\nok pk:main\n", "no `=`"),
             ("[console_scripts]\nok : pk:main\n", "no `=`"),
             ("[console_scripts\nok pk:main\n", "without its `]`"),
-            ("ok = pk:main\n", "in no group"),
+            ("ok = pk:main\n", "not in a group"),
             ("[Console_Scripts]\nok = pk:main\n", "is called `console_scripts`"),
             ("[console_scripts]\nok = pk:other\nok = pk:main\n", "there twice"),
         ] {

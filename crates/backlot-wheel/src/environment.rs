@@ -23,7 +23,7 @@ pub struct Interpreter {
     pub executable: PathBuf,
     /// Its full version, `3.11.7`.
     pub version: String,
-    /// Whether its environments see what is installed into its own site-packages too (PEP 405). Never so as found.
+    /// Whether its environments also see packages in its own site-packages (PEP 405). Never so as found.
     pub shared: bool,
 }
 
@@ -56,7 +56,7 @@ pub fn find_interpreter(
             if !candidate.is_file() {
                 continue;
             }
-            // A broken one on the path is passed over; another may work.
+            // A broken one on the path is skipped; another may work.
             let interpreter = match read_interpreter(&candidate, context) {
                 Ok(interpreter) => interpreter,
                 Err(Error::Cancelled(stopped)) => return Err(stopped.into()),
@@ -76,7 +76,7 @@ pub fn find_interpreter(
     Ok(None)
 }
 
-/// What interpreter an executable is. One that has to be run is waited for until it answers, or work is to be stopped.
+/// The interpreter behind an executable. If it has to be run, wait until it answers or the work is cancelled.
 pub fn read_interpreter(executable: &Path, context: &Context) -> Result<Interpreter> {
     let bad = |reason: String| Error::BadInterpreter {
         path: executable.to_path_buf(),
@@ -100,7 +100,7 @@ pub fn read_interpreter(executable: &Path, context: &Context) -> Result<Interpre
     let version = lines
         .next()
         .filter(|v| Version::parse(v).is_ok())
-        .ok_or_else(|| bad("it does not run".to_owned()))?;
+        .ok_or_else(|| bad("it cannot be run".to_owned()))?;
     let real = lines.next().map_or(real, PathBuf::from);
     Ok(Interpreter {
         executable: real,
@@ -109,7 +109,7 @@ pub fn read_interpreter(executable: &Path, context: &Context) -> Result<Interpre
     })
 }
 
-/// What a command prints. It is ended where work is to be stopped, and where it takes longer than anything that is asked here.
+/// The output of a command. It is stopped if the work is cancelled, or if it exceeds the time limit.
 fn answer(command: &mut Command, context: &Context) -> Result<io::Result<Vec<u8>>> {
     const PATIENCE: Duration = Duration::from_mins(1);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -118,12 +118,12 @@ fn answer(command: &mut Command, context: &Context) -> Result<io::Result<Vec<u8>
         Err(error) => return Ok(Err(error)),
     };
     let (began, mut pause) = (Instant::now(), Duration::from_millis(1));
-    // What it prints is two lines, which a pipe holds.
+    // It prints two lines, which fit into a pipe.
     let ended = loop {
         match child.try_wait() {
             Ok(Some(_)) => break Ok(()),
             Ok(None) if context.check().is_err() || began.elapsed() > PATIENCE => {
-                break Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+                break Err(io::Error::new(io::ErrorKind::TimedOut, "no response"));
             }
             Ok(None) => std::thread::sleep(pause),
             Err(error) => break Err(error),
@@ -199,11 +199,11 @@ pub fn open_environment(root: &Path, final_root: &Path) -> Result<Layout> {
             .map(|(_, v)| v.trim().to_owned())
     };
     let version = value("version_info").or_else(|| value("version"));
-    // A damaged one still has its packages, and `environment_fits` has it made anew.
+    // A damaged one still has its packages, and `environment_fits` has it recreated.
     let version = version.or_else(|| only_version_in(root));
     let version = version.ok_or_else(|| Error::BadInterpreter {
         path: path.clone(),
-        reason: "its pyvenv.cfg names no version".to_owned(),
+        reason: "its pyvenv.cfg has no version".to_owned(),
     })?;
     let short = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     Ok(Layout::environment(root, final_root, &short))
@@ -221,7 +221,7 @@ fn only_version_in(root: &Path) -> Option<String> {
     versions.next().is_none().then_some(first)
 }
 
-/// Whether the environment in `root` can go on with an interpreter: what it was made with is still there, sees as much as it
+/// Whether the environment in `root` can keep using an interpreter: the one it was created with still exists, sees as much as it
 /// should, and is that very one if packages are shared with it.
 pub fn environment_fits(root: &Path, interpreter: &Interpreter) -> Result<bool> {
     let Some(text) = file::read_if_exists(&root.join("pyvenv.cfg"))? else {

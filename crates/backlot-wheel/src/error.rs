@@ -1,6 +1,6 @@
-//! What can go wrong with wheels, projects and environments.
+//! Errors of wheels, projects and environments.
 //!
-//! Invariant: an error names the file and what is wrong with it. Deliberately absent: repos and workspaces.
+//! Invariant: an error names the file and the reason. Deliberately absent: repos and workspaces.
 
 use std::path::PathBuf;
 
@@ -21,22 +21,22 @@ pub enum Error {
     /// Stopped on request.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// A file name that is no wheel's.
-    #[error("`{name}` is not the file name of a wheel")]
+    /// An invalid wheel file name.
+    #[error("invalid wheel file name `{name}`")]
     BadFileName {
         /// The name.
         name: String,
     },
-    /// An archive that is no wheel, or a damaged one.
-    #[error("`{}` is not a sound wheel: {reason}", shown_path(path))]
+    /// An archive that is not a wheel, or a damaged one.
+    #[error("`{}` is not a valid wheel: {reason}", shown_path(path))]
     BadWheel {
         /// The wheel.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// An archive with an entry that leads outside.
-    #[error("`{}` has an entry that must not be unpacked", shown_path(path))]
+    #[error("`{}` has an entry that is unsafe to unpack", shown_path(path))]
     HostileEntry {
         /// The wheel.
         path: PathBuf,
@@ -44,28 +44,28 @@ pub enum Error {
         #[source]
         source: HostilePath,
     },
-    /// A file that is no source distribution, or a damaged or hostile one.
-    #[error("`{}` is not a sound source distribution: {reason}", shown_path(path))]
+    /// A file that is not a source distribution, or a damaged or malicious one.
+    #[error("`{}` is not a valid source distribution: {reason}", shown_path(path))]
     BadSdist {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A source distribution that would need code to be run.
-    #[error("`{file}` is a source distribution that is not built here: {reason}")]
+    #[error("cannot build the source distribution `{file}`: {reason}")]
     UnsupportedSdist {
         /// Its file name.
         file: String,
-        /// What it needs.
+        /// Its unsupported requirement.
         reason: String,
     },
     /// Core metadata that cannot be read.
-    #[error("the metadata of {of} cannot be read: {reason}")]
+    #[error("cannot read the metadata of {of}: {reason}")]
     BadMetadata {
         /// Whose.
         of: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A project file that cannot be used.
@@ -73,22 +73,22 @@ pub enum Error {
     BadProject {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A project without anything to package.
     #[error(
-        "`{}` has no module: neither `src/{module}` nor `{module}` is there",
+        "`{}` has no module: neither `src/{module}` nor `{module}` exists",
         shown_path(root)
     )]
     NoModule {
         /// The project.
         root: PathBuf,
-        /// What was looked for.
+        /// The expected module.
         module: String,
     },
     /// An interpreter that is none.
-    #[error("`{}` is not a Python interpreter we can use: {reason}", shown_path(path))]
+    #[error("unusable Python interpreter `{}`: {reason}", shown_path(path))]
     BadInterpreter {
         /// The executable.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum Error {
         reason: String,
     },
     /// Two packages that bring the same file.
-    #[error("`{path}` is brought by {package} and by {other}, with different bytes")]
+    #[error("{package} and {other} both install `{path}`, with different contents")]
     FileConflict {
         /// The path in the environment.
         path: String,
@@ -110,27 +110,27 @@ pub enum Error {
 backlot_core::coded! {
     Error as File | Cancelled {
         Self::BadFileName { .. } => "wheel::bad_file_name", Class::User,
-            "wheels are named as in `main_pack-1.0.0-py3-none-any.whl` (PEP 427)";
+            "a wheel is named like `main_pack-1.0.0-py3-none-any.whl` (PEP 427)";
         Self::BadWheel { .. } => "wheel::unsound", Class::Integrity,
-            "fetch or build it again; do not install it as it is";
+            "fetch or build it again; do not install this file";
         Self::HostileEntry { .. } => "wheel::hostile_entry", Class::Integrity,
             "do not use this package; ask its maintainer";
         Self::BadSdist { .. } => "sdist::unsound", Class::Integrity,
-            "fetch or build it again; do not install it as it is";
+            "fetch or build it again; do not install this file";
         Self::UnsupportedSdist { file, .. } => "sdist::unsupported", Class::User,
             format!(
-                "make a wheel of it (`pip wheel --no-deps {file}`) and put that into the repo: by `twine upload` into an index, or into a folder of packages as it is"
+                "build a wheel from it (`pip wheel --no-deps {file}`) and add that to the repo: with `twine upload` to an index, or by copying it into a folder of packages"
             );
         Self::BadMetadata { .. } => "wheel::bad_metadata", Class::Integrity,
-            "fetch or build it again; do not install it as it is";
+            "fetch or build it again; do not install this file";
         Self::BadProject { .. } => "project::invalid", Class::User,
             "correct the file; `[project]` follows PEP 621";
         Self::NoModule { module, .. } => "project::no_module", Class::User,
-            format!("make `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`");
+            format!("create `src/{module}/`, or name the folder in `[tool.hatch.build.targets.wheel] packages`");
         Self::BadInterpreter { .. } => "environment::bad_interpreter", Class::Environment,
-            "name another one with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree";
+            "choose another with `python = \"...\"` in backlot.toml, or `python = \"none\"` for a plain tree";
         Self::FileConflict { .. } => "environment::file_conflict", Class::Conflict,
-            "uninstall one of them, or ask its maker to move the file: which of the two wins would be chance";
+            "uninstall one of them, or ask its author to move the file";
     }
 }
 

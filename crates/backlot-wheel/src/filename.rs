@@ -17,11 +17,11 @@ pub struct WheelName {
     pub package: PackageName,
     /// Its version.
     pub version: Version,
-    /// What follows the version; `None` for `py3-none-any`, as nearly all have it.
+    /// The part after the version; `None` for `py3-none-any`, as in nearly all.
     rest: Option<Arc<Rest>>,
 }
 
-/// What follows the version.
+/// The part after the version.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Rest {
     build: Option<Box<str>>,
@@ -128,7 +128,7 @@ fn parse(name: &str, likely: Option<&PackageName>) -> Option<WheelName> {
     })
 }
 
-/// What follows the version.
+/// The part after the version.
 #[expect(clippy::option_option, reason = "nothing is said, or it is no name")]
 fn parse_rest(text: &str) -> Option<Option<Arc<Rest>>> {
     if text == "py3-none-any" {
@@ -159,7 +159,7 @@ fn parse_rest(text: &str) -> Option<Option<Arc<Rest>>> {
     })))
 }
 
-/// Whether the first part of a file name is that of a package, written as is usual.
+/// Whether the first part of a file name is that of a package, in normalised form.
 fn is_stem_of(stem: &str, package: &PackageName) -> bool {
     let package = package.as_str().bytes();
     let usual = package.map(|b| if b == b'-' { b'_' } else { b });

@@ -1,4 +1,4 @@
-//! What hatchling would put into a wheel, and which of its projects need it (or their own code) to be run.
+//! The files that hatchling would package, and the projects that cannot be built without running it or their own code.
 //!
 //! Invariant: a project that passes [`needs`] and [`module_roots`] becomes, by reading alone, a wheel with the files that
 //! hatchling 1.33 makes of it. Each key that would change them and is not followed here is a reason to refuse, and so is
@@ -50,7 +50,7 @@ pub(crate) fn packages(name: &str) -> bool {
     !LEFT_OUT.contains(&name) && name != ".DS_Store" && !byte_code
 }
 
-/// Why a project cannot be built by reading alone: what it needs. `None` if it can.
+/// Why a project cannot be built without running code: its unsupported requirement. `None` if it can.
 pub(crate) fn needs(pyproject: Option<&str>, has_hatch_toml: bool) -> Option<String> {
     let backend = |name: &str| Some(format!("it needs the build backend `{name}`"));
     let Some(text) = pyproject else {
@@ -70,10 +70,10 @@ pub(crate) fn needs(pyproject: Option<&str>, has_hatch_toml: bool) -> Option<Str
         None => return backend("setuptools"),
     }
     if system.is_some_and(|s| s.contains_key("backend-path")) {
-        return Some("it brings its build backend with it".to_owned());
+        return Some("it uses an in-tree build backend".to_owned());
     }
     if has_hatch_toml {
-        return Some("it is configured in hatch.toml, which is not followed here".to_owned());
+        return Some("it is configured in hatch.toml, which is not supported".to_owned());
     }
     needs_of_project(&table).or_else(|| needs_of_build(&table))
 }
@@ -90,7 +90,7 @@ fn needs_of_project(table: &Table) -> Option<String> {
         .map(|field| field.as_str().unwrap_or("?"))
         .find(|field| *field != "version");
     if let Some(field) = computed {
-        return Some(format!("its `{}` would have to be computed", tame(field)));
+        return Some(format!("its `{}` is dynamic", tame(field)));
     }
     let hooks = at(table, &["tool", "hatch", "metadata", "hooks"])?;
     let hook = hooks.keys().next()?;
@@ -118,14 +118,14 @@ fn needs_of_build(table: &Table) -> Option<String> {
                 key => HARMLESS.contains(&key),
             };
             if !followed {
-                return Some(format!("`{name}.{}` is not followed here", tame(key)));
+                return Some(format!("`{name}.{}` is not supported", tame(key)));
             }
         }
     }
     None
 }
 
-/// What hatchling packages of an unpacked project: what the wheel target's `packages` say, else what it finds by the
+/// The files of an unpacked project that hatchling packages: the wheel target's `packages`, else those found by the
 /// project's name. `None` where it would find nothing.
 pub(crate) fn module_roots(
     root: &Path,

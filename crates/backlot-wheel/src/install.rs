@@ -1,7 +1,7 @@
 //! Installing an unpacked wheel, or a project as an editable, into an environment tree.
 //!
 //! The tree is a private copy that its owner swaps in when everything is in place, so files need no sync of their own
-//! here; one that is there already is replaced by a rename and never written to, since it may be a hard link. What was
+//! here; an existing one is replaced by a rename and never written to, since it may be a hard link. What was
 //! installed is written to RECORD, by which [`uninstall`] removes it, and nothing else.
 
 use std::collections::HashSet;
@@ -30,16 +30,16 @@ use crate::unpack::set_mode;
 pub struct InstallOptions<'a> {
     /// How files are placed, in order of preference.
     pub links: &'a [LinkMode],
-    /// What INSTALLER says.
+    /// The contents of INSTALLER.
     pub installer: &'a str,
-    /// Whether somebody asked for it by name (REQUESTED).
+    /// Whether it was requested by name (REQUESTED).
     pub requested: bool,
     /// Where it came from, if not from a repo (PEP 610).
     pub direct_url: Option<Value>,
 }
 
 impl Default for InstallOptions<'_> {
-    /// Clones where the disk can, else copies, of what somebody asked for by name.
+    /// Clones if the disk supports them, else copies, of packages requested by name.
     fn default() -> Self {
         Self {
             links: &[LinkMode::Reflink, LinkMode::Copy],
@@ -50,7 +50,7 @@ impl Default for InstallOptions<'_> {
     }
 }
 
-/// What was installed.
+/// The installed package.
 #[derive(Clone, Debug)]
 pub struct InstalledWheel {
     /// The `.dist-info` folder.
@@ -70,14 +70,14 @@ struct Installing<'a> {
     made: HashSet<PathBuf>,
 }
 
-/// A folder made by [`crate::unpack`], and what its RECORD says that lies there.
+/// A folder created by [`crate::unpack`], and the files in its RECORD.
 #[derive(Clone, Debug)]
 pub struct UnpackedWheel {
     folder: PathBuf,
     dist_info: String,
     /// The package as file names spell it.
     pub(crate) package: String,
-    /// Its files without those that each installation makes anew.
+    /// Its files without those that each installation recreates.
     files: Vec<(RelPath, RecordEntry)>,
     entry_points: EntryPoints,
     problems: Vec<String>,
@@ -134,13 +134,13 @@ impl UnpackedWheel {
         &self.entry_points
     }
 
-    /// What of its `entry_points.txt` was not understood: clauses for messages.
+    /// Invalid lines of its `entry_points.txt`: clauses for messages.
     pub fn entry_point_problems(&self) -> &[String] {
         &self.problems
     }
 
-    /// Whether all that it brings lies in site-packages as it lies in the wheel. Many such can be installed at once, after
-    /// [`Owners::expect`] was told of each.
+    /// Whether all its files go to site-packages as they are in the wheel. Many such can be installed at once, after
+    /// [`Owners::expect`] was called for each.
     pub fn is_plain(&self, layout: &Layout) -> bool {
         scripts::launchers(&self.entry_points, layout).is_empty()
             && !self.files.iter().any(|(path, _)| self.in_data(path).is_some())
@@ -191,7 +191,7 @@ fn is_made_anew(path: &RelPath, dist_info: &str) -> bool {
         )
 }
 
-/// The package that an unpacked wheel is of: the name before the last `-` of its `.dist-info`, which is that of its METADATA.
+/// The package of an unpacked wheel: the name before the last `-` of its `.dist-info`, which is that of its METADATA.
 fn package_of(unpacked: &Path, dist_info: &str) -> Result<String> {
     let name = dist_info
         .strip_suffix(".dist-info")
@@ -205,7 +205,7 @@ fn package_of(unpacked: &Path, dist_info: &str) -> Result<String> {
     }
 }
 
-/// Install a project so that its source is used where it lies: a `.pth` file (PEP 660) and `direct_url.json` (PEP 610).
+/// Install a project so that its source is used in place: a `.pth` file (PEP 660) and `direct_url.json` (PEP 610).
 pub fn install_editable(
     project: &Project,
     layout: &Layout,
@@ -247,7 +247,7 @@ pub fn install_editable(
     install.finish(&dist_info)
 }
 
-/// A folder as a line of a `.pth` file: relative if it lies beside the environment, so that both can move together.
+/// A folder as a line of a `.pth` file: relative if it is next to the environment, so that both can move together.
 fn seen_from_site_packages(folder: &Path, layout: &Layout) -> String {
     let beside = layout
         .final_root
@@ -268,7 +268,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     open.write(true).create_new(true).open(path)?.write_all(bytes)
 }
 
-/// Write a file anew. The old one may be a hard link to one in use: it is removed, not written to.
+/// Rewrite a file. The old one may be a hard link to one in use: it is removed, not written to.
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     file::remove(path)?;
     Ok(write_new(path, bytes)?)
@@ -317,7 +317,7 @@ impl<'a> Installing<'a> {
         Ok(())
     }
 
-    /// What makes the environment one is no package's to replace.
+    /// Files of the environment itself may not be replaced by a package.
     fn refuse_reserved(&self, target: &RelPath) -> Result<()> {
         if self.layout.python.is_none() {
             return Ok(());
@@ -406,7 +406,7 @@ impl<'a> Installing<'a> {
         Ok(())
     }
 
-    /// Write a file of our own into site-packages.
+    /// Write an own file into site-packages.
     fn write(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = RelPath::parse(path).map_err(|source| Error::HostileEntry {
             path: PathBuf::from(path),
@@ -473,7 +473,7 @@ impl<'a> Installing<'a> {
     }
 }
 
-/// What an uninstall removed.
+/// The files removed by an uninstall.
 #[derive(Clone, Debug, Default)]
 pub struct UninstallReport {
     /// Paths in the tree.
@@ -522,12 +522,12 @@ pub fn uninstall(
         }
         let keep = layout.purelib.is_within(&folder) || folder == Layout::scripts();
         if !keep {
-            // Fails on a folder with other files in it, which is what is wanted.
+            // Fails on a folder with other files in it, as intended.
             fs::remove_dir(&full).ok();
         }
     }
     remove_byte_code(&report.removed, layout)?;
-    // What RECORD did not name of it would be a half-removed package to every tool.
+    // Files not in RECORD would look like a half-removed package to every tool.
     file::remove(dist_info)?;
     Ok(report)
 }

@@ -1,6 +1,6 @@
-//! What is installed in an environment, and whether it still is what was installed.
+//! The packages installed in an environment, and whether they are unchanged.
 //!
-//! Reads what any installer writes (PEP 376, PEP 610). A `.dist-info` that cannot be read is passed over: it is some
+//! Reads what any installer writes (PEP 376, PEP 610). An unreadable `.dist-info` is skipped: it is some
 //! other tool's.
 
 use std::collections::HashSet;
@@ -28,9 +28,9 @@ pub struct InstalledDist {
     pub metadata: Metadata,
     /// Its entry points.
     pub entry_points: EntryPoints,
-    /// Who installed it.
+    /// The installer.
     pub installer: Option<String>,
-    /// Whether somebody asked for it by name.
+    /// Whether it was requested by name.
     pub requested: bool,
     /// The project it shows, if it is editable.
     pub editable: Option<String>,
@@ -40,7 +40,7 @@ pub struct InstalledDist {
     pub asset: Option<AssetInfo>,
 }
 
-/// What happened to an installed file.
+/// The change to an installed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DamageKind {
@@ -55,7 +55,7 @@ pub enum DamageKind {
 pub struct Damage {
     /// Its path in the environment.
     pub path: String,
-    /// What happened.
+    /// The change.
     pub kind: DamageKind,
 }
 
@@ -75,7 +75,7 @@ pub fn installed(site_packages: &Path) -> Result<Vec<InstalledDist>> {
     Ok(all)
 }
 
-/// The `.dist-info` folders without readable metadata: what is left of packages that were removed by halves.
+/// The `.dist-info` folders without readable metadata: remains of half-removed packages.
 pub fn strays(site_packages: &Path) -> Result<Vec<PathBuf>> {
     let mut strays = Vec::new();
     if !site_packages.is_dir() {

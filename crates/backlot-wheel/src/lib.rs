@@ -45,7 +45,7 @@
 //! # Threads, cancellation, cost, locks
 //!
 //! All of it blocks on the thread that calls, and may be called from any number of threads. Cancelling the [`Context`](backlot_core::Context) stops
-//! it between two files; what was begun is not visible then. A wheel is built, checked and unpacked in one pass, piece by piece; only
+//! it between two files; partial results are not visible then. A wheel is built, checked and unpacked in one pass, piece by piece; only
 //! [`WheelArchive::read`] holds a whole member in memory. Nothing is locked: threads that change one environment share one [`Owners`], and programs that
 //! do must keep apart themselves.
 //!

@@ -28,7 +28,7 @@ pub struct Metadata {
     pub classifiers: Vec<String>,
     /// Requirements, those of groups with an `extra` marker.
     pub requires_dist: Vec<Requirement>,
-    /// Requirements that are not PEP 508 and could not be put right, as written. Nobody knows what such a release needs.
+    /// Requirements that are not PEP 508 and could not be corrected, as written. The needs of such a release are unknown.
     pub invalid_requires: Vec<String>,
     /// The Python versions it runs on.
     pub requires_python: Option<Specifiers>,

@@ -24,9 +24,9 @@ pub struct Owners(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Of what was there before; read when it matters.
+    /// Of the existing packages; read when needed.
     before: Option<Files>,
-    /// Of what is being installed.
+    /// Of the packages being installed.
     coming: Files,
 }
 
@@ -38,8 +38,8 @@ impl Owners {
         Ok(Self(Mutex::new(State { before, coming })))
     }
 
-    /// Say what a wheel will bring, before many are installed at once: two that bring one file with different bytes are
-    /// told here, where none of them may have placed it yet.
+    /// Register the files of a wheel before many are installed at once: two with the same file but different contents are
+    /// reported here, before either has placed it.
     pub fn expect(&self, wheel: &UnpackedWheel, layout: &Layout) -> Result<()> {
         let mut state = self.state();
         for (path, entry) in wheel.plain_files(layout) {
@@ -59,7 +59,7 @@ impl Owners {
             .is_some_and(|known| known.contains_key(path))
     }
 
-    /// Remember what was installed.
+    /// Record an installed package.
     pub(crate) fn add(&self, package: &str, record: &[RecordEntry]) {
         let mut state = self.state();
         for entry in record {
@@ -68,7 +68,7 @@ impl Owners {
         }
     }
 
-    /// A file that is there already may be nobody's, or another package's if it has the same bytes.
+    /// An existing file may be unowned, or another package's if it has the same contents.
     pub(crate) fn check(
         &self,
         layout: &Layout,

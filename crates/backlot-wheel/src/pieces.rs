@@ -1,6 +1,6 @@
 //! A few files out of a wheel of which only pieces are at hand: `async_zip`'s seeking reader over a file whose bytes are fetched by ranges.
 //!
-//! A wheel is a ZIP file: its last bytes say where its directory lies, the directory where each file lies. The end is fetched first, as a rule
+//! A wheel is a ZIP file: its last bytes locate its directory, the directory locates each file. The end is fetched first, usually
 //! all that is needed; then, if need be, the rest of the directory in one piece, and of each wanted file what is not at hand in one piece.
 //! Invariants: nothing is fetched past stated limits, whatever the archive says of itself; bytes leave here only with the checksum that the
 //! archive says; what is odd about it ends in `None`: the reader of whole files may make of it what it can. Deliberately absent: where the
@@ -29,7 +29,7 @@ const MAX_ENTRY: u64 = 16 << 20;
 const MAX_FILES: u64 = 64 << 20;
 /// Room for what a local header may have beyond what the directory says.
 const SLACK: u64 = 1024;
-/// What is not at hand while the record at the end is looked for.
+/// Bytes that are not available while the end record is being located.
 const ZEROS: [u8; 4096] = [0; 4096];
 
 /// Which bytes of a file.
@@ -195,7 +195,7 @@ impl<'a, E: Send + 'a> Wheel<'a, E> {
     }
 }
 
-/// Why something was not read: an error of whoever fetches, or that the archive is odd.
+/// Why something was not read: an error of the fetcher, or an unusual archive.
 fn failure<T, E>(desk: &Mutex<Desk<E>>) -> Result<Option<T>, E> {
     lock(desk).failed.take().map_or(Ok(None), Err)
 }
@@ -204,13 +204,13 @@ fn lock<E>(desk: &Mutex<Desk<E>>) -> MutexGuard<'_, Desk<E>> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a source may fetch.
+/// The requests that a source may make.
 #[derive(Clone, Copy)]
 enum Allowed {
     Nothing,
-    /// One piece, up to what is at hand.
+    /// One range, up to the available data.
     Directory,
-    /// What lies between two places.
+    /// The bytes between two positions.
     Within(u64, u64),
 }
 
@@ -227,8 +227,8 @@ struct Source<'a, E> {
     pieces: Vec<Piece>,
     total: u64,
     at: u64,
-    /// The record at the end is being looked for, through as much as the longest comment may have: until the end is reached, what is not at hand
-    /// is taken for zeros. A record that lies before the piece at the end is not found.
+    /// The end record is being located, through as much as the longest comment may have: until the end is reached, unavailable bytes
+    /// count as zeros. A record before the range at the end is not found.
     is_searching: bool,
     desk: Arc<Mutex<Desk<E>>>,
 }
@@ -248,7 +248,7 @@ impl<E> Source<'_, E> {
             .unwrap_or(self.total)
     }
 
-    /// What to fetch for the place that is read next; `None` if that is not allowed.
+    /// What to fetch for the next read position; `None` if not allowed.
     fn missing(&self) -> Option<ByteRange> {
         let mut desk = lock(&self.desk);
         let end = match desk.allowed {
@@ -279,7 +279,7 @@ impl<E> Source<'_, E> {
                 self.pieces.push(piece);
                 Ok(())
             }
-            // Another file by now, or not what was asked for.
+            // The file was replaced, or a different range was sent.
             Ok(_) => Err(odd()),
             Err(error) => {
                 lock(&self.desk).failed = Some(error);
@@ -452,7 +452,7 @@ mod tests {
         }
     }
 
-    /// An archive whose end says that its directory lies somewhere else.
+    /// An archive whose end gives a wrong position of the directory.
     fn with_directory_at(mut archive: Vec<u8>, offset: u32) -> Vec<u8> {
         let end = archive.len() - 22;
         archive[end + 16..end + 20].copy_from_slice(&offset.to_le_bytes());

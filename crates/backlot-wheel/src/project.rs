@@ -1,4 +1,4 @@
-//! Asset projects: `pyproject.toml` by PEP 621, with hatchling's conventions for what is packaged and where the version
+//! Asset projects: `pyproject.toml` by PEP 621, with hatchling's conventions for packaged files and where the version
 //! comes from.
 //!
 //! Invariant: a loaded project has a name, a version and something to package. Deliberately absent: running any code of
@@ -30,13 +30,13 @@ pub struct ModuleRoot {
 pub struct Project {
     /// Its folder.
     pub root: PathBuf,
-    /// What the wheel will say.
+    /// The metadata of the wheel.
     pub metadata: Metadata,
     /// Entry points, with `console_scripts` and `gui_scripts`.
     pub entry_points: EntryPoints,
     /// The asset, if it is one.
     pub asset: Option<AssetToml>,
-    /// What is packaged.
+    /// The packaged files.
     pub module_roots: Vec<ModuleRoot>,
     /// The requirements, in the order written.
     pub requires: Vec<Requirement>,
@@ -349,7 +349,7 @@ fn read_readme(
     Ok(())
 }
 
-/// The version in the file that hatch is told of: `__version__ = "..."` or `VERSION = "..."`.
+/// The version in the file configured for hatch: `__version__ = "..."` or `VERSION = "..."`.
 fn dynamic_version(root: &Path, path: Option<&str>, bad: &dyn Fn(String) -> Error) -> Result<String> {
     let path =
         path.ok_or_else(|| bad("`project.version` is missing and `tool.hatch.version.path` too".to_owned()))?;
@@ -367,7 +367,7 @@ fn dynamic_version(root: &Path, path: Option<&str>, bad: &dyn Fn(String) -> Erro
     found.ok_or_else(|| bad(format!("`{path}` has no line `__version__ = \"...\"`")))
 }
 
-/// What hatchling would package: the folders it is told of, else `src/<module>`, `<module>`, or the single file.
+/// The files that hatchling would package: the configured folders, else `src/<module>`, `<module>`, or the single file.
 fn module_roots(
     root: &Path,
     name: &str,

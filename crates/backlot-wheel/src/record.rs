@@ -1,6 +1,6 @@
 //! RECORD: the files of a wheel or an installation with their digests (PEP 376, PEP 427).
 //!
-//! CSV with Python's quoting; a byte order mark, `./` before paths and rows of folders are passed over. A file's digest is
+//! CSV with Python's quoting; a byte order mark, `./` before paths and rows of folders are skipped. A file's digest is
 //! SHA-256; SHA-384 and SHA-512, which are allowed as well, and others, which are not compared, are kept apart in [`Record`]. Names of
 //! algorithms compare without case.
 
@@ -19,7 +19,7 @@ pub struct RecordEntry {
     pub size: Option<u64>,
 }
 
-/// Read RECORD; lines without a path are passed over, and those of folders.
+/// Read RECORD; lines without a path and those of folders are skipped.
 pub fn parse_record(text: &str) -> Vec<RecordEntry> {
     rows(text)
         .map(|(path, digest, size)| {

@@ -17,7 +17,7 @@ pub(crate) struct Script {
     pub(crate) text: String,
 }
 
-/// What a script calls.
+/// The target of a script.
 struct Call<'a> {
     name: RelPath,
     module: &'a str,
@@ -29,7 +29,7 @@ impl<'a> Call<'a> {
     fn parse(name: &str, value: &'a str) -> Result<Self, &'static str> {
         let plain = !name.contains(['/', '\\', '\n', '\0']);
         let name = RelPath::parse(name).ok().filter(|_| plain);
-        let name = name.ok_or("its name is not that of a file")?;
+        let name = name.ok_or("its name is not a valid file name")?;
         let value = value.split('[').next().unwrap_or_default();
         let (module, attribute) = value
             .trim()
@@ -53,7 +53,7 @@ fn entries(entry_points: &EntryPoints) -> impl Iterator<Item = (&String, &String
         .flatten()
 }
 
-/// The launchers of a package; none in a plain tree. Values that are no `module:attribute` are passed over, see
+/// The launchers of a package; none in a plain tree. Values that are not `module:attribute` are skipped, see
 /// [`broken_scripts`].
 pub(crate) fn launchers(entry_points: &EntryPoints, layout: &Layout) -> Vec<Script> {
     let Some(shebang) = shebang(layout) else {
@@ -87,7 +87,7 @@ pub fn broken_scripts(entry_points: &EntryPoints, has_module: &dyn Fn(&str) -> b
         .filter_map(|(name, value)| {
             let reason = match Call::parse(name, value) {
                 Ok(call) if has_module(call.module) => return None,
-                Ok(call) => format!("there is no module `{}`", call.module),
+                Ok(call) => format!("no module `{}`", call.module),
                 Err(reason) => format!("`{value}`: {reason}"),
             };
             let name = name.clone();
@@ -96,7 +96,7 @@ pub fn broken_scripts(entry_points: &EntryPoints, has_module: &dyn Fn(&str) -> b
         .collect()
 }
 
-/// Whether a module (`a.b`) lies in a folder that Python imports from: as a file, a folder, or compiled.
+/// Whether a module (`a.b`) is in a folder that Python imports from: as a file, a folder, or compiled.
 pub fn has_module(folder: &Path, module: &str) -> bool {
     let (above, last) = module.rsplit_once('.').unwrap_or(("", module));
     let folder = above

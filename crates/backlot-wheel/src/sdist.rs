@@ -1,9 +1,9 @@
 //! Source distributions (`name-version.tar.gz`): read, and built where that needs none of their code.
 //!
-//! The original engine publishes nothing else: pure projects of hatchling, whose wheels follow from what lies in the
+//! The original engine publishes nothing else: pure projects of hatchling, whose wheels follow from the files in the
 //! archive. Invariants: nothing of a package is ever run; an archive is read within stated bounds and has plain files and
 //! folders below one folder only, or it is refused; the wheel's METADATA is the PKG-INFO, byte for byte, where that says
-//! all. Deliberately absent: other build backends; see [`crate::hatchling`] for what is followed. Source: PEP 517, 625,
+//! all. Deliberately absent: other build backends; see [`crate::hatchling`] for what is supported. Source: PEP 517, 625,
 //! 643, 721.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ const FREE_TOTAL: u64 = 64 << 20;
 /// and beyond that to this multiple of its own size.
 const MAX_RATIO: u64 = 100;
 /// The error of one that has more.
-const EXCEEDED: &str = "it unpacks to far more than its size, as archives do that are made to fill disks";
+const EXCEEDED: &str = "it unpacks to far more than its size, like a decompression bomb";
 /// The most a text that is read into memory may have.
 const MAX_TEXT: u64 = 16 << 20;
 /// The most a long name or its PAX header may have.
@@ -64,7 +64,7 @@ pub struct Sdist {
     /// Files that the metadata names as licences.
     licenses: Vec<RelPath>,
     pyproject: Option<String>,
-    /// What it would need to be built.
+    /// Its unsupported requirement.
     needs: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl Sdist {
             reason,
         };
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let (package, version) = sdist_name(&file).ok_or_else(|| bad("it is not named as one".to_owned()))?;
+        let (package, version) = sdist_name(&file).ok_or_else(|| bad("invalid file name".to_owned()))?;
         let is_wanted =
             |path: &RelPath| matches!(path.as_str(), "PKG-INFO" | "pyproject.toml" | "hatch.toml");
         let mut texts = read_texts(path, &is_wanted)?;
@@ -93,7 +93,7 @@ impl Sdist {
         let metadata = Metadata::parse(&String::from_utf8_lossy(&pkg_info))?;
         if metadata.package() != package || metadata.version != version {
             return Err(bad(format!(
-                "its PKG-INFO is of {} {}",
+                "its PKG-INFO is for {} {}",
                 metadata.name, metadata.version
             )));
         }
@@ -137,7 +137,7 @@ impl Sdist {
         Ok(())
     }
 
-    /// Its PKG-INFO, as it lies there.
+    /// Its PKG-INFO, as in the archive.
     pub fn pkg_info(&self) -> &[u8] {
         &self.pkg_info
     }
@@ -147,7 +147,7 @@ impl Sdist {
         &self.metadata
     }
 
-    /// The asset it is a release of, if it is one that can be built here.
+    /// The asset that it is a release of, if it can be built here.
     pub fn asset_info(&self) -> Option<AssetInfo> {
         let text = self.pyproject.as_deref()?;
         let points = crate::project::declared_entry_points(text)?;
@@ -196,12 +196,12 @@ impl Sdist {
         self.unpack(&root, context)?;
         let mut project = Project::load_as(&root, Some(&self.metadata.version))?;
         if project.metadata.package() != self.metadata.package() {
-            return Err(self.bad(format!("its pyproject.toml is of {}", project.metadata.name)));
+            return Err(self.bad(format!("its pyproject.toml is for {}", project.metadata.name)));
         }
         let text = self.pyproject.as_deref().unwrap_or_default();
         let told = std::mem::take(&mut project.module_roots);
         project.module_roots = hatchling::module_roots(&root, text, &project.metadata.name, told)
-            .ok_or_else(|| self.unsupported("hatchling would not find its module either".to_owned()))?;
+            .ok_or_else(|| self.unsupported("hatchling cannot find its module".to_owned()))?;
         project.metadata = self.metadata.clone();
         let mut extra = BTreeMap::new();
         if self.says_all {
@@ -271,7 +271,7 @@ fn read_texts(path: &Path, wanted: &dyn Fn(&RelPath) -> bool) -> Result<BTreeMap
     Ok(found)
 }
 
-/// Look at every file and folder of an archive, in its order. What an archive may be is decided here.
+/// Check every file and folder of an archive, in its order. The rules for archives are enforced here.
 fn walk(
     path: &Path,
     context: &Context,
@@ -319,7 +319,7 @@ fn walk(
         let name = String::from_utf8(name).map_err(|_| bad("an entry's name is not UTF-8".to_owned()))?;
         if !matches!(kind, EntryType::Regular | EntryType::Directory) {
             let name: String = name.escape_debug().take(100).collect();
-            return Err(bad(format!("`{name}` is neither a plain file nor a folder")));
+            return Err(bad(format!("`{name}` is not a regular file or folder")));
         }
         // Of old, a folder was a file whose name ends so.
         let folder = kind == EntryType::Directory || name.ends_with('/');
@@ -378,7 +378,7 @@ impl Names {
         let mut above = inner.parent();
         while let Some(folder) = above {
             if self.files.contains(&folder) {
-                return Err(format!("`{folder}` is a file and a folder"));
+                return Err(format!("`{folder}` is both a file and a folder"));
             }
             above = folder.parent();
             self.held += folder.as_str().len();
@@ -400,7 +400,7 @@ impl Names {
     }
 }
 
-/// What a PAX header says of the next entry's name. A size beyond what a plain header holds, and files with holes, are
+/// The next entry's name in a PAX header. A size beyond what a plain header holds, and files with holes, are
 /// refused: no package needs them.
 fn pax_path(header: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let mut path = None;

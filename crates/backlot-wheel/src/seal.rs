@@ -1,6 +1,6 @@
-//! Whether an unpacked wheel still is what was unpacked, mostly without reading it.
+//! Whether an unpacked wheel is unchanged, mostly without reading it.
 //!
-//! Beside the folder lies a seal: inode, size, modification time and mode of every file as they were when all of them had been
+//! Next to the folder is a seal: inode, size, modification time and mode of every file as they were when all of them had been
 //! compared with RECORD. Change time does not count, since each installation by hard links changes it. Invariant: a folder
 //! whose seal is missing or does not fit is read as a whole before it is used. Deliberately absent: fetching another.
 

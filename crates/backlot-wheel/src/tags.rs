@@ -1,7 +1,7 @@
 //! Which wheels run in an environment, and which of them best (PEP 425, 600, 656).
 //!
 //! Invariant: the order is that of the reference implementation (`packaging.tags`) for CPython: the newest platform first,
-//! what is built for this Python before what is built for all. Deliberately absent: other implementations than CPython, and
+//! builds for this Python before those for all. Deliberately absent: other implementations than CPython, and
 //! asking an interpreter: what its platform takes is read off the machine.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::filename::WheelName;
 const OLDEST_GLIBC: u32 = 17;
 /// The same on x86.
 const OLDEST_GLIBC_X86: u32 = 5;
-/// What is believed of a glibc that cannot be found.
+/// The assumed version of a glibc that cannot be found.
 const LIKELY_GLIBC: u32 = 28;
 /// The musl that wheels are built for; its number is not to be had without running it.
 const LIKELY_MUSL: u32 = 2;
@@ -90,7 +90,7 @@ impl Tags {
                 ("abi3", false) if minor >= 2 => 300 + older(minor)?,
                 ("none", false) if exact => 200,
                 (abi, false) if exact && abi == python => 0,
-                // Among them code for any platform, which is no code at all.
+                // Including code for any platform, which is not native code.
                 _ => return None,
             };
             return Some((group, place));
@@ -156,7 +156,7 @@ fn glibc_minor(library: &[u8]) -> Option<u32> {
 
 fn linux_platforms(arch: &str, libc: Libc) -> Vec<String> {
     let arch = if arch == "x86" { "i686" } else { arch };
-    // What was built on a machine like this one comes first, as in `packaging` and uv.
+    // Builds for a platform like this one come first, as in `packaging` and uv.
     let mut platforms = vec![format!("linux_{arch}")];
     match libc {
         Libc::Glibc(newest) => {

@@ -37,7 +37,7 @@ pub use workspace::WorkspaceError;
 /// Result of a facade operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What an operation on a workspace can fail with.
+/// The errors of an operation on a workspace.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -113,10 +113,10 @@ pub enum Error {
     /// Assets in one step.
     #[error(transparent)]
     Get(#[from] GetError),
-    /// A collection that cannot know what is needed.
+    /// A collection that cannot determine what is needed.
     #[error(transparent)]
     Gc(#[from] GcError),
-    /// A cleaning of the local cache that cannot know what is needed.
+    /// A cleaning of the local cache that cannot determine what is needed.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// Conda packages.
@@ -141,7 +141,7 @@ pub enum Error {
     /// Imports.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// What only a workspace can get wrong.
+    /// Errors of the workspace itself.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
 }

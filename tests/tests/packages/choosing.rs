@@ -93,7 +93,7 @@ fn a_file_that_is_gone_is_passed_over_and_said_so() {
     let (studio, server) = (Studio::empty(), faulty(Fault::Status(404), false));
     let run = install_from(&studio, &server).ok();
     assert_eq!(locked(&studio, "ws", "pk")["version"].as_str(), Some("0.9"));
-    assert!(run.stderr().contains("pk 1.0 is passed over"), "{}", run.stderr());
+    assert!(run.stderr().contains("pk 1.0 is skipped"), "{}", run.stderr());
     assert!(!run.stderr().contains("SECRET"), "{}", run.stderr());
 }
 

@@ -99,7 +99,7 @@ fn a_public_repo_is_asked_for_what_is_on_its_list_and_hears_no_other_name() {
         .fails(4, "resolve::unknown_package");
     let message = error["message"].as_str().expect("text");
     assert!(
-        message.contains("open-color-tools is not on the list"),
+        message.contains("open-color-tools is not on the allowlist"),
         "{message}"
     );
     studio.ws(&["repo", "allow", "outside", "open_color*"]).ok();

@@ -60,9 +60,9 @@ fn lines_of_entry_points_that_are_not_understood_are_told_and_take_no_others_wit
     for line in [
         "`bare pk.sub:main`: it has no `=`",
         "`colon : pk.sub:main`: it has no `=`",
-        "`[Gui_Scripts]`: the group of scripts is called `gui_scripts`",
-        "`[open`: it is a group without its `]`",
-        "`x = pk.sub:main`: it is in no group",
+        "`[Gui_Scripts]`: did you mean the group `gui_scripts`?",
+        "`[open`: the group has no closing `]`",
+        "`x = pk.sub:main`: it is not in a group",
         "and 1 more",
     ] {
         assert!(warned.contains(line), "{line}: {warned}");

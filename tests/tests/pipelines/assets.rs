@@ -297,7 +297,7 @@ fn what_one_machine_made_is_not_run_on_another_that_shares_only_a_remote() {
             );
         }
         let made = run("fourth", &["repro", "Dailies", "--pull"]).ok();
-        assert!(made.stderr().contains("passed over"), "{}", made.stderr());
+        assert!(made.stderr().contains("skipped"), "{}", made.stderr());
         assert_eq!(runs(&studio), 4);
     }
 }
@@ -558,7 +558,7 @@ fn a_killed_run_leaves_no_process_and_the_next_one_brings_the_outputs_of_before_
         stages(&status, "state"),
         pairs(&[("slow", "stale"), ("other", "stale")])
     );
-    assert_eq!(status["stages"][0]["why"][0], "it was never run");
+    assert_eq!(status["stages"][0]["why"][0], "never run");
     studio
         .ws(&["publish", "Table", "--json"])
         .fails(5, "publish::stale_stages");

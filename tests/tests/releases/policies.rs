@@ -109,7 +109,7 @@ fn a_policy_that_cannot_be_read_stops_every_choice_and_goes_with_its_repo() {
         format!("{text}\n[policy]\nstatus = \"aproved\"\n").as_bytes(),
     );
     let error = user(&studio, &["install", "--json"]).fails(3, "config::invalid");
-    assert!(message(&error).contains("is it `approved`?"), "{error:#}");
+    assert!(message(&error).contains("did you mean `approved`?"), "{error:#}");
     studio.write(
         "user/backlot.toml",
         format!("{text}\n[policy.repos]\ngone = \"any\"\n").as_bytes(),
@@ -264,7 +264,7 @@ fn labels_that_are_gone_or_wrong_are_named_and_the_newest_approved_is_one() {
     let error = studio
         .ws(&["label", "remove", "Table", "hreo", "--json"])
         .fails(4, "label::unknown");
-    assert!(message(&error).contains("is it `hero`?"), "{error:#}");
+    assert!(message(&error).contains("did you mean `hero`?"), "{error:#}");
     studio.ws(&["label", "remove", "Table", "hero"]).ok();
     studio
         .ws(&["label", "remove", "Table", "hero", "--json"])
@@ -302,7 +302,7 @@ fn names_that_are_spelled_wrong_are_put_right_and_shells_complete_them() {
     ] {
         let error = user(&studio, &[arguments, &["--json"]].concat()).json();
         let told = error["error"]["message"].as_str().unwrap_or_default();
-        assert!(told.contains("is it `table`?"), "{arguments:?}: {error:#}");
+        assert!(told.contains("did you mean `table`?"), "{arguments:?}: {error:#}");
     }
     let refused = user(&studio, &["instal", "Table", "--json"]).fails(2, "command::usage");
     assert!(message(&refused).contains("'install'"), "{refused:#}");

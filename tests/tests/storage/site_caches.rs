@@ -197,7 +197,7 @@ fn what_is_damaged_in_a_site_cache_is_fetched_again_and_said() {
         }
         let warned = site.machine("second").has_it_all();
         assert!(
-            warned.contains("was damaged: it is fetched again"),
+            warned.contains("was damaged; fetching it again"),
             "{layout}: {warned}"
         );
         let warned = site.machine("third").has_it_all();
@@ -229,7 +229,7 @@ fn without_its_site_cache_work_goes_on() {
     let site = Site::new("chunked");
     fs::remove_dir_all(&site.folder).expect("removed");
     let warned = site.machine("one").has_it_all();
-    assert!(warned.contains("it is not there"), "{warned}");
+    assert!(warned.contains("it does not exist"), "{warned}");
     assert!(
         !site.folder.exists(),
         "a disk that is not mounted is not taken for an empty one"
@@ -237,7 +237,7 @@ fn without_its_site_cache_work_goes_on() {
     fs::create_dir(&site.folder).expect("made");
     fs::write(site.folder.join(SETTINGS), b"{ not json").expect("written");
     let warned = site.machine("two").has_it_all();
-    assert!(warned.contains("is not filled"), "{warned}");
+    assert!(warned.contains("cannot write to the site cache"), "{warned}");
     fs::write(site.folder.join(SETTINGS), ANY_ROOM).expect("written");
     site.machine("three").has_it_all();
     assert!(!site.slots().is_empty());
@@ -252,7 +252,7 @@ fn a_full_site_cache_and_a_full_machine_stop_nobody_else() {
     };
     let own = std::mem::replace(&mut site.folder, small.clone());
     let warned = site.machine("one").has_it_all();
-    assert!(warned.contains("is not filled"), "{warned}");
+    assert!(warned.contains("cannot write to the site cache"), "{warned}");
     // A machine whose own disk is full says so, and the others have what they want.
     site.folder = own;
     let full = site.machine("full");

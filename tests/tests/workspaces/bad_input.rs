@@ -95,7 +95,7 @@ z.writestr('x-1.0.dist-info/RECORD', '../../evil.py,,\\nx-1.0.dist-info/METADATA
     .ok();
     studio.ws(&["repo", "add", "flat", "flat"]).ok();
     let run = studio.ws(&["install", "x", "--json"]);
-    assert!(run.stderr().contains("must not be unpacked"), "{}", run.stderr());
+    assert!(run.stderr().contains("unsafe to unpack"), "{}", run.stderr());
     run.fails(7, "repo::unreadable");
     assert!(!studio.root().join("evil.py").exists() && !studio.path("ws/evil.py").exists());
 }
@@ -597,7 +597,11 @@ fn configuration_faults_name_the_file_and_secrets_are_refused() {
         good.replace("blessed = ", "blesed = ").as_bytes(),
     );
     let run = studio.ws(&["status"]).ok();
-    assert!(run.stderr().contains("is it `blessed`?"), "{}", run.stderr());
+    assert!(
+        run.stderr().contains("did you mean `blessed`?"),
+        "{}",
+        run.stderr()
+    );
     studio.write("ws/backlot.toml", good.as_bytes());
     studio.ws(&["new", "Table"]).ok();
     studio.write("ws/outputs/table/pyproject.toml", b"[project]\nname = 5\n");

@@ -192,7 +192,7 @@ fn a_log_tells_who_why_from_what_and_what_was_said_since() {
         error["message"]
             .as_str()
             .expect("a message")
-            .contains("is it `table`?"),
+            .contains("did you mean `table`?"),
         "{error:#}"
     );
     studio
@@ -390,7 +390,7 @@ fn settings_are_shown_with_their_origin_and_changed_in_either_file() {
         nearest["error"]["message"]
             .as_str()
             .expect("text")
-            .contains("is it `cache`?")
+            .contains("did you mean `cache`?")
     );
 }
 

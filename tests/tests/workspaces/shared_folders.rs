@@ -312,14 +312,14 @@ fn a_cache_that_can_only_be_read_serves_and_what_is_new_goes_to_the_workspace() 
     let before = studio.snapshot("shared/cache");
     let guest = person(&studio, "2903", "077", false);
     let warned = guest.make_workspace();
-    assert!(warned.contains("cannot be written to"), "{warned}");
+    assert!(warned.contains("is not writable"), "{warned}");
     // Nothing of the remote is left but its identity and records: what is pulled comes from the cache.
     let hidden = studio.path("packs");
     std::fs::rename(studio.path("shared/main/v1/packs"), &hidden).expect("hidden");
     guest.run(&["install", "Table"]).ok();
     let second = guest.run(&["pull"]).ok();
     assert!(
-        !second.stderr().contains("cannot be written to"),
+        !second.stderr().contains("is not writable"),
         "{}",
         second.stderr()
     );

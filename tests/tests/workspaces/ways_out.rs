@@ -114,7 +114,7 @@ fn of_workspaces() -> Vec<Case> {
             5,
             nothing,
             &["init", "ws"],
-            Instead("work in it as it is", &["status"]),
+            Instead("use it as is", &["status"]),
         ),
         case(
             "python::not_installed",
@@ -215,7 +215,7 @@ fn of_workspaces() -> Vec<Case> {
                 studio.write("ws/inputs/mine.txt", b"mine");
             },
             &["install", "Table"],
-            Change("move it away", |studio| {
+            Change("move it aside", |studio| {
                 fs::remove_dir_all(studio.path("ws/inputs")).expect("moved");
             }),
         ),
@@ -374,7 +374,7 @@ fn of_outputs() -> Vec<Case> {
             },
             &["publish", "Table"],
             Instead(
-                "`--force` with the reason as `-m REASON`",
+                "`--force -m REASON`",
                 &["publish", "Table", "--force", "-m", "soon"],
             ),
         ),

@@ -1,8 +1,8 @@
 //! A studio's own program that moves the bytes of large objects, in place of the store's requests: over a line that only it can
 //! use well, or past a limit that only it knows.
 //!
-//! Invariants: the program is not believed: what it says that it put is looked at in the store (its size, and its first and last
-//! bytes), what it says that it got has the size that the store tells, and the reader proves the rest; whatever is small, is
+//! Invariants: the program is not trusted: an object it reports as put is checked in the store (its size, and its first and last
+//! bytes), a file it reports as fetched has the size that the store gives, and the reader verifies the rest; whatever is small, is
 //! listed or decides a race goes to the store itself. Which program it is comes from the user's own configuration, never from a
 //! project's. Deliberately absent: parts of objects, which the store is asked for; a site cache turns them into whole objects.
 
@@ -161,7 +161,7 @@ impl Via {
                 .is_ok_and(|found| found.is_some_and(|found| found.size != size))
         };
         if moved.is_err() && !is_half() {
-            // Nothing is there, or what somebody else put.
+            // The object is missing, or from another writer.
             return moved;
         }
         let compared = moved.and_then(|()| self.compare(key, file, size));
@@ -171,11 +171,11 @@ impl Via {
         compared
     }
 
-    /// Compare an object with what was put.
+    /// Compare an object with the file that was put.
     fn compare(&self, key: &str, file: &Path, size: u64) -> Result<()> {
-        let lied = |what: &str| self.failed(key, format!("it says that it is done, and {what}"));
+        let lied = |what: &str| self.failed(key, format!("it reported success, but {what}"));
         match self.store.stat(key)? {
-            None => return Err(lied("there is no object")),
+            None => return Err(lied("the object does not exist")),
             Some(found) if found.size != size => {
                 return Err(lied(&format!("the object has {} bytes, not {size}", found.size)));
             }
@@ -191,7 +191,7 @@ impl Via {
                 .read_to_end(&mut right)
                 .map_err(FileError::from)?;
             if self.store.part(key, start, length)?.as_ref() != Some(&right) {
-                return Err(lied("the object has other bytes"));
+                return Err(lied("the object has different contents"));
             }
         }
         Ok(())
@@ -200,8 +200,8 @@ impl Via {
     /// Get an object into a file.
     fn get(&self, key: &str, file: &Path, size: u64) -> Result<fs::File> {
         self.transfer(&self.request(Verb::Get, key, file, size))?;
-        let lied = |what: String| self.failed(key, format!("it says that it is done, and {what}"));
-        let found = fs::symlink_metadata(file).map_err(|_| lied("there is no file".to_owned()))?;
+        let lied = |what: String| self.failed(key, format!("it reported success, but {what}"));
+        let found = fs::symlink_metadata(file).map_err(|_| lied("the file does not exist".to_owned()))?;
         if !found.is_file() || found.len() != size {
             return Err(lied(format!("the file has {} bytes, not {size}", found.len())));
         }

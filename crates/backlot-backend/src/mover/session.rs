@@ -1,6 +1,6 @@
-//! What is said to a mover: a line of JSON a transfer, and lines of JSON back. The protocol is in `docs/format/mover.md`.
+//! The protocol with a mover: one line of JSON per transfer, and lines of JSON back. The protocol is in `docs/format/mover.md`.
 //!
-//! Invariants: a mover that says nothing for [`SILENCE`] is ended; what it says is bounded, and is cut and cleaned where it is
+//! Invariants: a mover without output for [`SILENCE`] is stopped; its output is bounded, and is cut and cleaned where it is
 //! shown. Deliberately absent: believing it; see `mover/mod.rs`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,7 +25,7 @@ const LINE: u64 = 64 * 1024;
 /// The version of the protocol.
 const VERSION: u32 = 1;
 
-/// What is to be done with an object.
+/// The operation on an object.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verb {
@@ -48,7 +48,7 @@ pub(super) struct Request<'a> {
     pub(super) file: &'a Path,
     /// Bytes.
     pub(super) size: u64,
-    /// The digest of what is put.
+    /// The digest of the file to put.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) blake3: Option<String>,
 }
@@ -112,7 +112,7 @@ impl Session {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut child = OwnChild::start(&mut command)
-            .map_err(|e| NotMoved::broken(format!("it cannot be started: {e}"), false))?;
+            .map_err(|e| NotMoved::broken(format!("cannot start it: {e}"), false))?;
         let process = child.process();
         let (Some(stdin), Some(stdout)) = (process.stdin.take(), process.stdout.take()) else {
             return Err(NotMoved::broken("it has no input or output", false));
@@ -139,7 +139,7 @@ impl Session {
         })
     }
 
-    /// Have a transfer made, and wait for what the mover says of it.
+    /// Run a transfer, and wait for its result.
     pub(super) fn transfer(&mut self, request: &Request<'_>, context: &Context) -> Result<(), NotMoved> {
         self.asked += 1;
         let numbered = Numbered {
@@ -150,7 +150,7 @@ impl Session {
         let mut line = serde_json::to_vec(&numbered).map_err(|e| NotMoved::broken(e.to_string(), false))?;
         line.push(b'\n');
         let written = self.stdin.write_all(&line).and_then(|()| self.stdin.flush());
-        written.map_err(|e| NotMoved::broken(format!("it does not listen: {e}"), true))?;
+        written.map_err(|e| NotMoved::broken(format!("cannot write to it: {e}"), true))?;
         let mut since = Instant::now();
         loop {
             if context.check().is_err() {
@@ -160,16 +160,13 @@ impl Session {
                 Ok(Some(line)) => line,
                 Ok(None) | Err(RecvTimeoutError::Disconnected) => {
                     return Err(NotMoved::broken(
-                        "it ended, or sent something that is not a line of text",
+                        "it exited, or sent something other than a line of text",
                         true,
                     ));
                 }
                 Err(RecvTimeoutError::Timeout) if since.elapsed() > SILENCE => {
                     let seconds = SILENCE.as_secs();
-                    return Err(NotMoved::broken(
-                        format!("it said nothing for {seconds} seconds"),
-                        true,
-                    ));
+                    return Err(NotMoved::broken(format!("no output for {seconds} seconds"), true));
                 }
                 Err(RecvTimeoutError::Timeout) => continue,
             };
@@ -177,7 +174,7 @@ impl Session {
             let said: Said = serde_json::from_str(&line)
                 .map_err(|_| NotMoved::broken(format!("unexpected reply: {}", clean(line.trim())), false))?;
             if said.id != self.asked {
-                return Err(NotMoved::broken("it answered what it was not asked", false));
+                return Err(NotMoved::broken("it answered an unknown request", false));
             }
             if let Some(reason) = said.failed {
                 return Err(NotMoved {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::open::{StoreOptions, unsupported};
 use crate::store::{CommitBy, Traits};
 
-/// What is good for a store that answers many at once.
+/// Settings for a store with many concurrent requests.
 const OBJECTS: Traits = Traits {
     concurrency: 64,
     gap: 1 << 20,
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     pub(super) instead: Option<Url>,
 }
 
-/// What was given to reach a store.
+/// The options of a store.
 #[derive(Clone, Copy)]
 pub(super) struct Given<'a> {
     pub(super) url: &'a Url,
@@ -47,7 +47,7 @@ impl Given<'_> {
     pub(super) fn connect(self) -> Result<Connection> {
         let root = percent_decode(self.url.path()).filter(|root| !root.contains(char::is_control));
         let Some(root) = root else {
-            return Err(self.bad("its path is not text"));
+            return Err(self.bad("its path is not valid UTF-8"));
         };
         match (self.url.scheme(), root.as_str()) {
             #[cfg(feature = "s3")]
@@ -106,7 +106,7 @@ impl Given<'_> {
             _ => return Err(bad("an endpoint begins with `https://` or `http://`")),
         };
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(bad("credentials do not belong in a URL"));
+            return Err(bad("it contains credentials"));
         }
         Ok(Some((parsed, scheme)))
     }
@@ -200,9 +200,8 @@ impl Given<'_> {
             Some(token) if token.is_token() => service.access_token(&token.password),
             Some(client) => {
                 let Some((secret, refresh)) = client.password.split_once(' ') else {
-                    return Err(
-                        self.bad("its password is the client's secret, a blank, and the refresh token")
-                    );
+                    return Err(self
+                        .bad("its password has to be the client's secret, a space, and the refresh token"));
                 };
                 service
                     .client_id(&client.user)
@@ -210,9 +209,7 @@ impl Given<'_> {
                     .refresh_token(refresh)
             }
             None => {
-                return Err(
-                    self.bad("it needs a token, or the id of a client with its secret and a refresh token")
-                );
+                return Err(self.bad("it needs a token, or a client ID with its secret and a refresh token"));
             }
         };
         Ok(Connection {
@@ -268,12 +265,12 @@ impl Given<'_> {
         })
     }
 
-    /// Fine if nothing was said that only buckets have.
+    /// Succeeds if no bucket options are set.
     fn takes_no_options(self) -> Result<()> {
         if self.options.is_plain() {
             return Ok(());
         }
-        Err(self.bad("an endpoint, a region and `anonymous` are for buckets"))
+        Err(self.bad("an endpoint, a region and `anonymous` require a bucket"))
     }
 
     /// `scheme://host:port`

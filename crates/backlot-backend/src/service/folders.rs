@@ -1,4 +1,4 @@
-//! Folders of a `WebDAV` server: made before what is written into them, and remembered.
+//! Folders of a `WebDAV` server: created before a write into them, and remembered.
 //!
 //! OpenDAL asks for each folder above an object before each write. Over a long line these requests are most of a push, so that is switched off.
 //! Here the folder of a write is made with one request before the first write into it; the answer also tells that it was there, and it is not
@@ -18,13 +18,13 @@ use super::unexpected;
 #[derive(Debug, Default)]
 pub(super) struct Folders(Mutex<HashSet<String>>);
 
-/// What a server says of a folder that is to be made.
+/// The response to the creation of a folder.
 enum Made {
     /// It is there now, or was.
     There,
     /// The one above is missing.
     NoParent,
-    /// It does not make folders, or not here: the write says what is wrong.
+    /// It cannot create folders here: the write reports the reason.
     Other,
 }
 
@@ -105,10 +105,10 @@ fn copy(request: &Request<Buffer>, path: &str) -> opendal::Result<Request<Buffer
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(
         path.parse()
-            .map_err(|_| unexpected("a path is not one of URLs"))?,
+            .map_err(|_| unexpected("a path is not valid in a URL"))?,
     );
     let mut copy = Request::new(request.body().clone());
-    *copy.uri_mut() = Uri::from_parts(parts).map_err(|_| unexpected("a path is not one of URLs"))?;
+    *copy.uri_mut() = Uri::from_parts(parts).map_err(|_| unexpected("a path is not valid in a URL"))?;
     copy.method_mut().clone_from(request.method());
     copy.headers_mut().clone_from(request.headers());
     *copy.extensions_mut() = request.extensions().clone();

@@ -37,7 +37,7 @@ const REST: u32 = 16;
 /// How much of the growth has to be seen in answers a second.
 const BETTER: f64 = 0.2;
 
-/// The limit, by what was seen.
+/// The limit, by measurement.
 #[derive(Debug)]
 struct Pace {
     bounds: Bounds,
@@ -91,7 +91,7 @@ impl Pace {
         }
     }
 
-    /// The service wants fewer. What was under way with it says the same, and counts once.
+    /// The service wants fewer. Concurrent requests report the same, and count once.
     fn refused(&mut self, now: Instant) {
         if self.rest == REST && self.answered < self.limit {
             return;
@@ -102,7 +102,7 @@ impl Pace {
     }
 }
 
-/// What answers a second have to grow by where a limit has grown.
+/// The growth in responses per second that a higher limit has to bring.
 fn paying(from: usize, to: usize) -> f64 {
     let count = |n| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
     BETTER.mul_add(count(to) / count(from) - 1.0, 1.0)

@@ -46,7 +46,7 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn begin(service: Arc<Service>, key: &str) -> Result<Self> {
-        // What is sent twice is one part of one upload, which ends as the same.
+        // A repeated request is one part of the same upload, with the same result.
         let options = service.network.options();
         let again = RetryLayer::new()
             .with_jitter()
@@ -104,7 +104,7 @@ impl ObjectWriter for Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let Some(mut writer) = self.writer.take() {
-            // What stays is not visible, and stores remove it by a rule of their own.
+            // Remaining parts are not visible, and stores remove them by a lifecycle rule.
             self.service.once(&self.key, writer.abort()).ok();
         }
     }
@@ -213,7 +213,7 @@ impl ObjectWriter for Spool {
                 renewed = true;
             };
             let again = status.is_server_error() || status.as_u16() == 429;
-            Err(failed(format!("the server answered {status}"), again))
+            Err(failed(format!("the server responded with {status}"), again))
         })
     }
 }
@@ -240,7 +240,7 @@ impl ObjectWriter for Gathered {
         if self.bytes.len() + bytes.len() > GATHERED {
             return Err(Error::Store {
                 place: self.service.at(&self.key),
-                reason: "it is longer than the 256 MiB that this kind of store takes; in the layout `chunked` no object is".to_owned(),
+                reason: "it is larger than the 256 MiB that this kind of store accepts; the layout `chunked` has no such objects".to_owned(),
                 temporary: false,
             });
         }

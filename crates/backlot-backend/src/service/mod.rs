@@ -2,7 +2,7 @@
 //!
 //! Invariants: what decides a race (`create`, `rename`, `stage`) is sent once, so that its answer is about the one request;
 //! all else is asked again after a failure that may pass. Requests go through the program's HTTP client, with its proxies
-//! and certificates; what is answered is bounded, and no answer makes us panic. Deliberately absent: parts of an
+//! and certificates; responses are bounded, and none causes a panic. Deliberately absent: parts of an
 //! upload where a condition decides (stores that honour one on a whole object have been measured to ignore it on the last
 //! part of one), and there OpenDAL's layer for asking again: behind it, a failure that may pass looks like one that stays.
 
@@ -42,7 +42,7 @@ const ROOM: u64 = 16 << 20;
 /// An OpenDAL service.
 pub(crate) struct Service {
     made: Mutex<Made>,
-    /// How it is made anew.
+    /// How to recreate it.
     recipe: Recipe,
     network: Network,
     commit_by: CommitBy,
@@ -61,12 +61,12 @@ struct Made {
     credential: Option<Credential>,
 }
 
-/// What an operator is made of.
+/// The settings of an operator.
 struct Recipe {
     url: Url,
     options: StoreOptions,
     account: Account,
-    /// What its requests go through, also with another credential.
+    /// The transport of its requests, also with another credential.
     shared: OnceLock<Shared>,
 }
 
@@ -169,7 +169,7 @@ impl Service {
     fn gone(&self, key: &str) -> Error {
         Error::Store {
             place: self.at(key),
-            reason: "it is not there".to_owned(),
+            reason: "it does not exist".to_owned(),
             temporary: false,
         }
     }
@@ -195,7 +195,7 @@ impl Service {
         })
     }
 
-    /// The operator as it is now: made anew where who we are has changed.
+    /// The current operator: recreated if the credential has changed.
     async fn made(&self) -> Result<Made> {
         let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let credential = self.recipe.account.current().await?;
@@ -255,7 +255,7 @@ impl Service {
         })
     }
 
-    /// Ask, and again after a failure that may pass; `None` if what it is about is not there.
+    /// Send a request, and again after a temporary failure; `None` if its object does not exist.
     fn ask<T>(
         &self,
         key: &str,
@@ -320,7 +320,7 @@ impl ObjectStore for Service {
             while let Some(entry) = lister.next().await {
                 found.push(entry?);
                 if found.len() > ENTRIES_LIMIT {
-                    return Err(unexpected("it lists without end"));
+                    return Err(unexpected("its listing does not end"));
                 }
             }
             Ok(found)
@@ -379,7 +379,7 @@ impl ObjectStore for Service {
             Err(error) => error,
             read => return read,
         };
-        // What goes past the end is an error of OpenDAL's or of the service.
+        // Errors past the end are from OpenDAL or the service.
         match self.stat(key)? {
             Some(found) if found.size <= start => Ok(Some(Vec::new())),
             Some(found) if found.size < start + length => self.part_within(key, start, found.size - start),
@@ -523,7 +523,7 @@ fn entry(key: &str, about: &opendal::Metadata) -> Entry {
     }
 }
 
-/// What tells an object from the one that replaces it, of the request that a stream belongs to: its size, and its tag or the time
+/// The identity of an object version in the request of a stream: its size, and its tag or the time
 /// it was written.
 async fn sign(key: &str, blocks: &mut FuturesBytesStream) -> opendal::Result<Option<(u64, String)>> {
     match blocks.metadata().await {
@@ -559,7 +559,7 @@ fn unwrapped(error: std::io::Error) -> opendal::Error {
     }
 }
 
-/// What a server said, without control characters and cut.
+/// A server's message, without control characters and cut.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }

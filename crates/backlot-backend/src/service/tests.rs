@@ -72,5 +72,5 @@ fn half_of_one_object_never_goes_on_with_half_of_another() {
 fn the_beginning_is_not_taken_for_the_rest() {
     let (_folder, store) = answering(vec![half(), half().replace("first", "first/rest")]);
     let error = fetched(&*store).unwrap_err();
-    assert!(error.contains("with the whole"), "{error}");
+    assert!(error.contains("sent the whole object"), "{error}");
 }

@@ -37,7 +37,7 @@ pub(super) fn through(
     }))
 }
 
-/// What all requests to a store share, with any credential.
+/// State shared by all requests to a store, with any credential.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) gate: Arc<Gate>,
@@ -101,18 +101,18 @@ impl Transport {
         if is_behind && response.status() == http::StatusCode::OK {
             // Bytes from its beginning would be taken for those that were asked for.
             return Err(unexpected(
-                "the server answered a request for a part (Range) with the whole",
+                "the server ignored a range request and sent the whole object",
             ));
         }
         if response.status() == http::StatusCode::UNAUTHORIZED {
-            let message = "the server wants other credentials (401)";
+            let message = "the server rejected the credentials (401)";
             return Err(opendal::Error::new(ErrorKind::PermissionDenied, message));
         }
         if matches!(response.status().as_u16(), 429 | 500 | 502 | 503 | 504) {
             turn.refused();
-            // Who asks again does so after this.
+            // A retry is sent after this.
             tokio::time::sleep(asked_to_wait(&response)).await;
-            let message = format!("the server answered {}", response.status());
+            let message = format!("the server responded with {}", response.status());
             return Err(opendal::Error::new(ErrorKind::Unexpected, message).set_temporary());
         }
         let patience = self.patience;
@@ -158,7 +158,7 @@ fn bounded(blocks: Blocks) -> Blocks {
         let block = block?;
         read += block.len();
         if read > ANSWER_LIMIT {
-            return Err(unexpected("it answers without end"));
+            return Err(unexpected("its answer is too long"));
         }
         Ok(block)
     }))

@@ -1,4 +1,4 @@
-//! Who we are to an SSH server, and proving it: a named key, a password, the agent, the usual keys; in this order.
+//! Authentication to an SSH server: a configured key, a password, the agent, the default keys; in this order.
 //!
 //! Invariants: no more is tried than a server takes as a rule; nothing secret is in an error. Deliberately absent: asking
 //! for a passphrase (the agent is for that), and answering questions of a server.
@@ -22,7 +22,7 @@ use crate::error::Error;
 /// How often a server may be tried: OpenSSH hangs up at the sixth failure.
 const TRIES: usize = 6;
 
-/// What a file with a key may have.
+/// The size limit of a key file.
 const KEY_LIMIT: u64 = 64 * 1024;
 
 /// A server, and who we are there.
@@ -31,13 +31,13 @@ pub(super) struct Account {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    /// What the variables that could hold credentials begin with.
+    /// The prefix of the variables that could contain credentials.
     pub(super) variables: String,
     /// The key that the repo is used with.
     pub(super) key: Option<PathBuf>,
     pub(super) password: Option<String>,
     pub(super) agent: Option<PathBuf>,
-    /// Keys to try where none is named; those that are not there are passed over.
+    /// Keys to try if none is configured; missing ones are skipped.
     pub(super) keys: Vec<PathBuf>,
     pub(super) known_hosts: Vec<PathBuf>,
     pub(super) connect_patience: Duration,
@@ -53,7 +53,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// What was tried so far.
+/// The methods tried so far.
 struct Attempts<'a, H: Handler> {
     session: &'a mut Handle<H>,
     user: &'a str,
@@ -64,9 +64,9 @@ struct Attempts<'a, H: Handler> {
 }
 
 impl Account {
-    /// Sign in, or say what was tried.
+    /// Sign in, or return the methods tried.
     pub(super) async fn sign_in<H: Handler>(&self, session: &mut Handle<H>, patience: Duration) -> Asked<()> {
-        // For RSA keys: what the server can check, or what all can for ten years.
+        // For RSA keys: the algorithms that the server supports, or those common for ten years.
         let hash = timeout(patience, session.best_supported_rsa_hash()).await;
         let hash = hash
             .ok()
@@ -85,7 +85,7 @@ impl Account {
             return Ok(());
         }
         let tried = if attempts.tried.is_empty() {
-            "there is no key and no password".to_owned()
+            "no key and no password".to_owned()
         } else {
             attempts.tried.join(", ")
         };
@@ -159,7 +159,7 @@ impl<H: Handler> Attempts<'_, H> {
 
     async fn agents<S: AgentStream + Unpin + Send>(&mut self, mut agent: AgentClient<S>) -> bool {
         let Ok(Ok(identities)) = timeout(self.patience, agent.request_identities()).await else {
-            self.tried.push("the agent (it does not answer)".to_owned());
+            self.tried.push("the agent (no response)".to_owned());
             return false;
         };
         if identities.is_empty() {
@@ -191,7 +191,7 @@ async fn agent<H: Handler>(path: &Path, attempts: &mut Attempts<'_, H>) -> bool 
     match AgentClient::connect_uds(path).await {
         Ok(agent) => attempts.agents(agent).await,
         Err(_) => {
-            attempts.tried.push("the agent (it is not there)".to_owned());
+            attempts.tried.push("the agent (not running)".to_owned());
             false
         }
     }
@@ -202,7 +202,7 @@ async fn agent<H: Handler>(path: &Path, attempts: &mut Attempts<'_, H>) -> bool 
     match timeout(attempts.patience, AgentClient::connect_named_pipe(path)).await {
         Ok(Ok(agent)) => attempts.agents(agent).await,
         _ => {
-            attempts.tried.push("the agent (it is not there)".to_owned());
+            attempts.tried.push("the agent (not running)".to_owned());
             false
         }
     }
@@ -224,7 +224,7 @@ fn load(path: &Path) -> Result<PrivateKey, String> {
         Ok(key) if key.is_encrypted() => Err("it is encrypted: add it to ssh-agent".to_owned()),
         Ok(key) => Ok(key),
         Err(russh::keys::Error::KeyIsEncrypted) => Err("it is encrypted: add it to ssh-agent".to_owned()),
-        // What it says may quote the file.
+        // Its message may quote the file.
         Err(_) => Err("the format of the private key is not supported".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! One connection to an SFTP server: signed in to, its host key checked, shared by all who ask.
 //!
-//! Invariants: nothing of ours is sent before the host key is known; an answer has a size limit and a time limit; after one
+//! Invariants: no credential is sent before the host key is verified; an answer has a size limit and a time limit; after one
 //! that makes no sense or does not come, the connection is not used again. Deliberately absent: asking again (`mod.rs`).
 
 use std::collections::{HashMap, VecDeque};
@@ -38,7 +38,7 @@ const BLOCK: u32 = 32 * 1024;
 /// Blocks under way at once, for one file: what fills a line of 160 Mbit/s and 100 ms.
 const WINDOW: usize = 64;
 
-/// What the server may send before we took it: eight files that are read at once.
+/// The receive window: eight files that are read at once.
 const UNREAD: u32 = 16 << 20;
 
 /// Why something that was asked failed.
@@ -46,13 +46,13 @@ const UNREAD: u32 = 16 << 20;
 pub(super) enum SftpError {
     /// The connection is gone; whether the request arrived is not known.
     Dropped(String),
-    /// The server said no.
+    /// The server refused.
     Refused { code: u32, message: String },
     /// The server's answer makes no sense, or has no end.
     Nonsense(&'static str),
     /// The server cannot do what publishing needs.
     Unfit(&'static str),
-    /// There is no connection, for this reason.
+    /// The connection is lost, for this reason.
     Failed(Error),
 }
 
@@ -70,7 +70,7 @@ impl SftpError {
 
 pub(super) type Asked<T> = Result<T, SftpError>;
 
-/// Who waits for which answer; `None` once the connection is gone.
+/// The waiters by request; `None` once the connection is lost.
 type Waiting = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<Answer>>>>>;
 
 /// A connection.
@@ -118,7 +118,7 @@ impl Connection {
         let at = (account.host.as_str(), account.port);
         let socket = timeout(account.connect_patience, TcpStream::connect(at)).await;
         let socket = socket
-            .map_err(|_| lost("cannot connect", "no answer in time".to_owned()))?
+            .map_err(|_| lost("cannot connect", "timed out".to_owned()))?
             .map_err(|e| lost("cannot connect", e.to_string()))?;
         // Only haste depends on it.
         socket.set_nodelay(true).ok();
@@ -146,10 +146,10 @@ impl Connection {
                     return Err(SftpError::Failed(error));
                 }
                 let why = other.map_or_else(
-                    |_| "no answer in time".to_owned(),
+                    |_| "timed out".to_owned(),
                     |e| e.err().map_or_else(String::new, |e| e.to_string()),
                 );
-                return Err(lost("the exchange of keys failed", why));
+                return Err(lost("the key exchange failed", why));
             }
         };
         account.sign_in(&mut session, HANDSHAKE_PATIENCE).await?;
@@ -158,12 +158,10 @@ impl Connection {
             channel.request_subsystem(true, "sftp").await?;
             Ok::<_, russh::Error>(tokio::io::split(channel.into_stream()))
         });
-        let begun = begun
-            .await
-            .map_err(|_| lost("no SFTP", "no answer in time".to_owned()))?;
+        let begun = begun.await.map_err(|_| lost("no SFTP", "timed out".to_owned()))?;
         let (mut from, mut to) = begun.map_err(|e| lost("no SFTP", e.to_string()))?;
         let offers = timeout(HANDSHAKE_PATIENCE, greet(&mut from, &mut to)).await;
-        let offers = offers.map_err(|_| lost("no SFTP", "no answer in time".to_owned()))??;
+        let offers = offers.map_err(|_| lost("no SFTP", "timed out".to_owned()))??;
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (requests, queue) = mpsc::channel(WINDOW);
         let tasks = [
@@ -198,7 +196,7 @@ impl Connection {
         let sending = self.requests.send(wire::request(kind, id, fill));
         match timeout(ANSWER_PATIENCE, sending).await {
             Ok(Ok(())) => Ok(receiver),
-            // Nobody reads at the other end.
+            // The receiver is gone.
             _ => {
                 held(&self.waiting).take();
                 Err(gone())
@@ -212,7 +210,7 @@ impl Connection {
             Ok(Err(_)) => Err(SftpError::Dropped("the connection was lost".to_owned())),
             Err(_) => {
                 held(&self.waiting).take();
-                Err(SftpError::Dropped("no answer in time".to_owned()))
+                Err(SftpError::Dropped("timed out".to_owned()))
             }
         }
     }
@@ -239,11 +237,11 @@ impl Connection {
         self.send(wire::CLOSE, |body| body.text(handle)).await.ok();
     }
 
-    /// What lies in a folder; nothing that leads elsewhere.
+    /// The entries of a folder; no paths that lead elsewhere.
     pub(super) async fn entries(&self, path: &str) -> Asked<Vec<(String, wire::About)>> {
         let handle = handle(self.ask(wire::OPENDIR, |body| body.text(path)).await?)?;
         let (mut found, mut told) = (Vec::new(), 0);
-        // Asked for before the answer to the one before is there: the last answer, that there are no more, costs no time of its own.
+        // Requested before the previous response is here: the last response, that there are no more, costs no extra time.
         let more = || self.send(wire::READDIR, |body| body.text(&handle));
         let mut under_way = VecDeque::from([more().await?]);
         let outcome = loop {
@@ -259,7 +257,7 @@ impl Connection {
                     told += count.max(1);
                     found.extend(names);
                     if told > ENTRIES_LIMIT {
-                        break Err(SftpError::Nonsense("it lists without end"));
+                        break Err(SftpError::Nonsense("its listing does not end"));
                     }
                 }
                 Ok(Answer::Status { code: wire::END, .. }) => break Ok(found),
@@ -271,7 +269,7 @@ impl Connection {
         outcome
     }
 
-    /// What a path is; of a link itself unless it is followed.
+    /// The attributes of a path; of a link itself unless it is followed.
     pub(super) async fn about(&self, path: &str, follow: bool) -> Asked<wire::About> {
         let kind = if follow { wire::STAT } else { wire::LSTAT };
         match self.ask(kind, |body| body.text(path)).await? {
@@ -293,8 +291,8 @@ impl Connection {
             self.send(wire::READ, move |body| body.text(handle).long(at).number(length))
         };
         let (mut under_way, mut next) = (VecDeque::new(), from);
-        // Small files are most: two blocks at first, then ever more. The size is asked for with them, so that nobody has to ask for what is
-        // behind the end; one that is not told is not relied on.
+        // Small files are most: two blocks at first, then ever more. The size is requested with them, so that nothing is requested
+        // past the end; a missing one is not relied on.
         let mut window = 2;
         let (mut size, mut end) = (None, None);
         loop {
@@ -313,7 +311,7 @@ impl Connection {
             while left > 0 {
                 match self.wait(answer, ANSWER_PATIENCE).await? {
                     Answer::Data(bytes) if bytes.is_empty() || bytes.len() > left as usize => {
-                        return Err(SftpError::Nonsense("it sends other bytes than were asked for"));
+                        return Err(SftpError::Nonsense("it sent a different range than requested"));
                     }
                     Answer::Data(bytes) => {
                         if !sink(&bytes) {
@@ -396,7 +394,7 @@ impl Connection {
         Ok(under_way)
     }
 
-    /// Have what was written on the server's disk if that can be asked for, and close it either way. What is asked about one file is
+    /// Sync the written data to the server's disk if supported, and close it either way. What is asked about one file is
     /// done in that order, so nothing of it waits for the answers before.
     pub(super) async fn end(
         &self,
@@ -465,7 +463,7 @@ fn done(answer: Answer) -> Asked<()> {
 fn unexpected(answer: Answer) -> SftpError {
     match answer {
         Answer::Status { code, message } if code != wire::OK => SftpError::Refused { code, message },
-        _ => SftpError::Nonsense("it answers something else than was asked"),
+        _ => SftpError::Nonsense("it sent an unexpected response"),
     }
 }
 
@@ -508,7 +506,7 @@ async fn greet(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Asked
 async fn packet(from: &mut ReadHalf<Stream>) -> std::io::Result<Vec<u8>> {
     let length = from.read_u32().await? as usize;
     if length > wire::ANSWER_LIMIT {
-        return Err(std::io::Error::other("it answers without end"));
+        return Err(std::io::Error::other("its answer is too long"));
     }
     let mut bytes = vec![0; length];
     from.read_exact(&mut bytes).await?;
@@ -524,14 +522,14 @@ async fn send(mut to: WriteHalf<Stream>, mut queue: mpsc::Receiver<Vec<u8>>, wai
     }
 }
 
-/// Hand out answers until one makes no sense; then nobody waits any longer.
+/// Deliver responses until one is invalid; then all waiters are released.
 async fn receive(mut from: ReadHalf<Stream>, waiting: Waiting) {
     while let Ok(packet) = packet(&mut from).await {
         let Some((id, answer)) = wire::answer(&packet) else {
             break;
         };
         let waits = held(&waiting).as_mut().and_then(|waiting| waiting.remove(&id));
-        // Whoever asked may have stopped waiting.
+        // The waiter may be gone.
         waits.map(|waits| waits.send(answer));
     }
     held(&waiting).take();

@@ -1,7 +1,7 @@
 //! Which host keys are a server's own, by the files that `ssh` keeps (sshd(8) has their format).
 //!
 //! Invariants: a key is believed only if a line for the server has it and no line revokes it; nothing is ever added.
-//! Deliberately absent: certificates (`@cert-authority` lines are passed over).
+//! Deliberately absent: certificates (`@cert-authority` lines are skipped).
 
 use std::path::PathBuf;
 
@@ -12,17 +12,17 @@ use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::{Preferred, keys::ssh_key::public::KeyData};
 
-/// What a file of known hosts may have.
+/// The size limit of a known_hosts file.
 const FILE_LIMIT: u64 = 16 << 20;
 
-/// What is known of one server.
+/// The known keys of one server.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     keys: Vec<(KeyData, Algorithm, String)>,
     revoked: Vec<KeyData>,
 }
 
-/// What a server's key is.
+/// The status of a server's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostKeyStatus {
     Known,
@@ -34,7 +34,7 @@ pub(super) enum HostKeyStatus {
 }
 
 impl Known {
-    /// Read what the files say of a server. A file that is not there says nothing, nor does a line that cannot be read.
+    /// Read the entries of a server. Missing files and unreadable lines are ignored.
     pub(super) fn read(files: &[PathBuf], host: &str, port: u16) -> Self {
         let mut known = Self::default();
         for path in files {
@@ -77,7 +77,7 @@ impl Known {
         }
     }
 
-    /// What a key is that the server showed to have.
+    /// The status of a key that the server presented.
     pub(super) fn judge(&self, key: &PublicKey) -> HostKeyStatus {
         if self.revoked.contains(key.key_data()) {
             return HostKeyStatus::Revoked;
@@ -216,7 +216,7 @@ mod tests {
         let kinds = known.preferred().key;
         assert_eq!(kinds[0], Algorithm::Ed25519);
         assert!(!kinds.contains(&Algorithm::Rsa { hash: None }));
-        // Cut short, it is no key.
+        // Truncated, it is not a key.
         known.add(&format!("a {rsa}"), "hosts", "a", 22);
         assert_eq!(known.keys.len(), 1);
     }

@@ -1,7 +1,7 @@
 //! A long file, written as its bytes come.
 //!
 //! Invariants: memory is bounded by one call's bytes; one that is not finished has no name and is swept up. Deliberately
-//! absent: going on after the connection was lost: what the server has of it is not known.
+//! absent: resuming after the connection was lost: the state on the server is unknown.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Invariants: a file is written under a name of its own, brought to the server's disk, and only then gets its name: by a
 //! hard link where it must be new (link(2) refuses a name that is taken, in any race), by a rename that replaces elsewhere.
 //! A link is never sent again after its answer was lost. One connection, at most [`PARALLEL`] verbs on it at once; after a
-//! drop it is made anew, once a verb. Deliberately absent: committing by a rename (many servers look and then rename, or
+//! drop it is reopened, once per operation. Deliberately absent: committing by a rename (many servers check and then rename, or
 //! replace), and syncing folders, which SFTP cannot.
 
 mod account;
@@ -38,10 +38,10 @@ use wire::Kind;
 /// Verbs on the connection at once.
 const PARALLEL: usize = 8;
 
-/// How old what was staged must be, by the server's clock, to be somebody's who died.
+/// The age, by the server's clock, after which a staged file counts as abandoned.
 const STALE_SECONDS: u32 = 24 * 60 * 60;
 
-/// What begins the name of a file on its way.
+/// The prefix of staged files.
 const STAGED: &str = "put-";
 
 /// A folder on an SFTP server.
@@ -69,7 +69,7 @@ fn in_network(error: backlot_net::Error) -> SftpError {
     SftpError::Failed(error.into())
 }
 
-/// Whether a credential is for a user: somebody else's password is not. A token has no user of its own.
+/// Whether a credential is for a user: not another user's password. A token has no user.
 fn is_of(found: &Credential, user: &str) -> bool {
     found.is_token() || found.user.is_empty() || found.user == user
 }
@@ -83,7 +83,7 @@ impl Sftp {
             reason: reason.to_owned(),
         };
         let text = |part: &str| percent_decode(part).filter(|text| !text.contains(char::is_control));
-        let path = text(url.path()).ok_or_else(|| bad("its path is not text"))?;
+        let path = text(url.path()).ok_or_else(|| bad("its path is not valid UTF-8"))?;
         let path = path.trim_end_matches('/');
         if path.split('/').any(|part| part == "..") {
             return Err(bad("its path has `..`"));
@@ -182,7 +182,7 @@ impl Sftp {
         }
     }
 
-    /// The connection, made if there is none.
+    /// The connection, opened if needed.
     async fn line(&self) -> Asked<Arc<Connection>> {
         let mut line = self.line.lock().await;
         if let Some(open) = line.as_ref().filter(|line| line.is_open()) {
@@ -213,7 +213,7 @@ impl Sftp {
         }
     }
 
-    /// Do something on the connection; once more after a drop, if that can do no harm. `None` if what it is about is not there.
+    /// Run an operation on the connection; once more after a drop, if that is safe. `None` if its object does not exist.
     fn ask<T>(
         &self,
         key: &str,
@@ -254,7 +254,7 @@ impl Sftp {
         )
     }
 
-    /// Make the folders of a path, as far as they are not there. What is in the way is told by what follows.
+    /// Create the missing folders of a path. Conflicts are reported by the following operation.
     async fn make_folders(&self, line: &Connection, path: &str) -> Asked<()> {
         let mut missing = Vec::new();
         let mut folder = path;
@@ -272,7 +272,7 @@ impl Sftp {
         }
         for folder in missing.into_iter().rev() {
             match line.make_folder(folder).await {
-                // Somebody else made it.
+                // Another client created it.
                 Err(SftpError::Refused { .. }) | Ok(()) => {}
                 Err(trouble) => return Err(trouble),
             }
@@ -367,7 +367,7 @@ impl Sftp {
         }
         match self.in_folder(line, to, async || line.link(from, to).await).await {
             Ok(()) => Ok(Put::New),
-            // In version 3, a failure is not told apart from a name that is taken.
+            // In version 3, a failure cannot be distinguished from a taken name.
             Err(refused @ SftpError::Refused { .. }) if !refused.is_missing() => {
                 match line.about(to, false).await {
                     Ok(_) => Ok(Put::Exists),
@@ -379,7 +379,7 @@ impl Sftp {
         }
     }
 
-    /// What lies in a folder.
+    /// The entries of a folder.
     async fn entries(&self, line: &Connection, prefix: &str) -> Asked<Vec<Entry>> {
         let mut found = Vec::new();
         for (name, mut about) in line.entries(&self.path(prefix)).await? {
@@ -503,7 +503,7 @@ impl ObjectStore for Sftp {
         let created = self.ask(key, false, async |line| {
             let staged = self.put(line, &pieces).await?;
             let linked = self.link(line, &staged, &self.path(key)).await;
-            // What stays is swept up one day later.
+            // Remaining files are removed one day later.
             line.remove(&staged).await.ok();
             linked
         })?;

@@ -250,7 +250,7 @@ fn an_answer_without_end_or_sense_ends_in_an_error() {
         wire::READDIR => Some(names(id, 12_000)),
         _ => Some(good(kind, id)),
     });
-    assert!(!temporary(endless.sftp.list("packages/", true), "without end"));
+    assert!(!temporary(endless.sftp.list("packages/", true), "does not end"));
     let more = Scripted::new(|kind, id, _, _| match kind {
         wire::READ => Some(data(id, &vec![0; 40_000])),
         _ => Some(good(kind, id)),

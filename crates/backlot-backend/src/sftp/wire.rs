@@ -1,7 +1,7 @@
 //! SFTP version 3 on the wire (draft-ietf-secsh-filexfer-02, and OpenSSH's `PROTOCOL` for its extensions).
 //!
-//! Invariants: no answer makes us panic or allocate more than it has bytes; a name that is not one part of a path, or not
-//! text, is not passed on. Deliberately absent: what a repo never asks for.
+//! Invariants: no response causes a panic or an allocation larger than itself; a name that is not one part of a path, or not
+//! UTF-8, is discarded. Deliberately absent: requests that a repo never sends.
 
 /// The most bytes that one answer may have; OpenSSH's own limit.
 pub(super) const ANSWER_LIMIT: usize = 256 * 1024;
@@ -39,17 +39,17 @@ pub(super) const LINK: &str = "hardlink@openssh.com";
 pub(super) const REPLACE: &str = "posix-rename@openssh.com";
 pub(super) const SYNC: &str = "fsync@openssh.com";
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
     Folder,
     Link,
-    /// A device, a pipe, or not told.
+    /// A device, a pipe, or unknown.
     Other,
 }
 
-/// What is said of a file.
+/// The attributes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct About {
     pub(super) kind: Kind,
@@ -58,7 +58,7 @@ pub(super) struct About {
     pub(super) modified: u32,
 }
 
-/// What a server answers.
+/// The response of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Status {
@@ -108,7 +108,7 @@ impl Body {
     }
 }
 
-/// What the first answer offers; `None` if it is no answer to `INIT` of version 3.
+/// The extensions in the first response; `None` if it is not a response to `INIT` of version 3.
 pub(super) fn offers(bytes: &[u8]) -> Option<Extensions> {
     let mut rest = Rest(bytes);
     if rest.byte()? != VERSION || rest.number()? != 3 {
@@ -164,7 +164,7 @@ fn part(name: &[u8]) -> Option<String> {
     is_part.then(|| name.to_owned())
 }
 
-/// What of an answer is not read yet.
+/// The unread rest of a response.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

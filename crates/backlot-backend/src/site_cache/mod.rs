@@ -2,12 +2,12 @@
 //!
 //! Objects whose names stand for one content for ever are fetched once into the folder, whole, by one of all the machines that
 //! want them, and read from there; everything else goes to the store itself. Invariants: the folder is never needed: full, read-only,
-//! damaged or gone, work goes on with the store and one warning; what exists is asked of the store, never of the folder; what is
-//! read from the folder is proven to be what was written there. Deliberately absent: writing through it, and which objects never
+//! damaged or missing, work continues with the store and one warning; existence is checked in the store, never in the folder; data
+//! read from the folder is verified to be what was written there. Deliberately absent: writing through it, and which objects never
 //! change, which the caller says.
 //!
-//! Who fills an object writes `NAME.filling` and renames it. Others see it grow and wait; one that does not grow for
-//! [`PATIENCE`], or whose process is gone (where locks reach that far), is removed and filled anew. So no clocks are compared.
+//! The process that fills an object writes `NAME.filling` and renames it. Others see it grow and wait; one that does not grow for
+//! [`PATIENCE`], or whose process is gone (where locks reach that far), is removed and filled again. So no clocks are compared.
 
 mod room;
 mod slot;
@@ -53,7 +53,7 @@ struct Via {
     folder: PathBuf,
     room: Room,
     is_fixed: IsFixed,
-    /// The folder cannot be filled: said once.
+    /// The folder cannot be filled: reported once.
     is_off: AtomicBool,
     context: Context,
 }
@@ -106,7 +106,7 @@ impl Via {
             self.context.warn(
                 "backend::site_cache",
                 format!(
-                    "the site cache `{place}` is not filled: {reason}; `{}` is asked itself",
+                    "cannot write to the site cache `{place}`: {reason}; reading from `{}` directly",
                     self.origin.place()
                 ),
             );
@@ -117,7 +117,7 @@ impl Via {
         self.folder.join(key)
     }
 
-    /// What is there, if it is sound. What is not is removed.
+    /// The cached object, if valid. An invalid one is removed.
     fn opened(&self, path: &Path) -> Option<Slot> {
         let file = fs::File::open(path).ok()?;
         let used = file.metadata().ok().and_then(|found| found.modified().ok());
@@ -127,7 +127,7 @@ impl Via {
                     .and_then(|used| used.elapsed().ok())
                     .is_some_and(|ago| ago > NOTED)
                 {
-                    // By this it is seen what is used.
+                    // This marks it as used.
                     backlot_core::file::set_modified(path, self.context.now()).ok();
                 }
                 Some(slot)
@@ -142,7 +142,7 @@ impl Via {
     fn drop_damaged(&self, path: &Path) {
         self.context.warn(
             "backend::site_cache",
-            format!("`{}` was damaged: it is fetched again", path.display()),
+            format!("`{}` was damaged; fetching it again", path.display()),
         );
         fs::remove_file(path).ok();
     }
@@ -273,7 +273,7 @@ impl Via {
             return Ok(Some(true));
         }
         self.drop_damaged(&self.path(key));
-        // What was handed over was proven; the rest comes from the store.
+        // Delivered data was verified; the rest comes from the store.
         let (start, length) = (start + given, length.saturating_sub(given));
         let rest = length.min(slot.length().saturating_sub(start));
         let mut at = start;

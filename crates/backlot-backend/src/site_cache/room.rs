@@ -1,4 +1,4 @@
-//! How much of its disk a site cache may take: what was not used for the longest time goes first.
+//! The disk limit of a site cache: the least recently used objects are removed first.
 //!
 //! The folder may have a file `site-cache.json`, `{"max_bytes": 2000000000000, "min_free_bytes": 50000000000}`; without it, a tenth of
 //! the disk, at most 50 GB, stays free. Invariant: nothing but objects that this cache wrote is removed. Deliberately absent: a
@@ -16,12 +16,12 @@ use serde::Deserialize;
 /// Letters of the folder of an origin.
 pub(super) const ORIGIN: usize = 16;
 const SETTINGS: &str = "site-cache.json";
-/// The folder is looked at again after this process wrote so much, or a tenth of what it may have.
+/// The folder is scanned again after this process wrote this much, or a tenth of the limit.
 const LOOK_AFTER: u64 = 1 << 30;
-/// What is free after an eviction beyond what has to be, and what one object may take.
+/// The free space after an eviction beyond the required amount, and the limit of one object.
 const SPARE: u64 = 1 << 30;
 const FREE: u64 = 50_000_000_000;
-/// What follows the name of an object that is being written.
+/// The suffix of an object that is being written.
 pub(super) const BEGUN_MARK: &str = ".filling";
 /// An object that nothing was added to for so long is not being written any more.
 const BEGUN: Duration = Duration::from_hours(1);
@@ -75,7 +75,7 @@ impl Room {
     /// Whether the folder is there, and its settings can be read.
     pub(super) fn check(&self) -> Result<(), String> {
         if !self.root.is_dir() {
-            return Err("it is not there".to_owned());
+            return Err("it does not exist".to_owned());
         }
         self.limits().map(drop).map_err(|e| e.to_string())
     }
@@ -88,7 +88,7 @@ impl Room {
         Ok(serde_json::from_slice(&bytes).map_err(std::io::Error::other)?)
     }
 
-    /// Note what was written.
+    /// Record written data.
     pub(super) fn took(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -96,7 +96,7 @@ impl Room {
     /// Have room for an object, or an error.
     pub(super) fn make(&self) -> Result<(), FileError> {
         if !self.root.is_dir() {
-            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it is not there any more").into());
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "it no longer exists").into());
         }
         let limits = self.limits()?;
         let DiskSpace { free, all } = file::disk_space(&self.root)?;

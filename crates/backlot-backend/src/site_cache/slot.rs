@@ -1,7 +1,7 @@
 //! One object in a site cache: its bytes, the digest of each block of them, and a seal over those.
 //!
-//! Invariants: what is read was compared with its digest, so a damaged disk or a torn write is never taken for the object; a
-//! slot appears whole or not at all. It is not synced: after a power cut what is torn is seen, and fetched again. Deliberately
+//! Invariants: data is compared with its digest when read, so a damaged disk or a torn write is never mistaken for the object; a
+//! slot appears atomically. It is not synced: after a power cut a torn one is detected, and fetched again. Deliberately
 //! absent: whether the bytes are the right ones, which only the caller can prove.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -27,7 +27,7 @@ pub(super) struct Slot {
     digests: Vec<u8>,
 }
 
-/// It is not what was written.
+/// It does not match what was written.
 #[derive(Debug)]
 pub(super) struct Broken;
 

@@ -22,7 +22,7 @@ pub(super) fn new(session: &Session, args: &NewArgs) -> Result<Answer, Error> {
         .open()?
         .new_asset(&args.name, &options, &session.context)?;
     let text = format!(
-        "{}made {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
+        "{}created {} {} in `{}`\nput its files into `{}`, then run `backlot add` on them",
         would(report.dry_run),
         report.name,
         report.version,
@@ -388,7 +388,7 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
     let mut left_out = super::browse::left_out(&report.problems);
     for asset in &report.on_demand {
         left_out.push_str(&format!(
-            "{asset} is pulled on demand: `backlot pull {asset}` brings its files\n"
+            "{asset} is pulled on demand: `backlot pull {asset}` fetches its files\n"
         ));
     }
     if report.assets.is_empty() {
@@ -412,17 +412,11 @@ pub(super) fn describe_pull(report: &MoveReport) -> String {
         let placed = format!("{}{} placed{removed}", would(dry_run), asset.placed);
         rows.push(vec![asset.name.clone(), text::count(asset.files, "file"), placed]);
         for overwritten in &asset.set_aside {
-            let line = format!(
-                "{}set aside {overwritten}: it is not what was placed there",
-                would(dry_run)
-            );
+            let line = format!("{}set aside {overwritten}: it was modified", would(dry_run));
             rows.push(vec![String::new(), line]);
         }
         for kept in &asset.kept {
-            rows.push(vec![
-                String::new(),
-                format!("kept {kept}: it is not what was placed there"),
-            ]);
+            rows.push(vec![String::new(), format!("kept {kept}: it was modified")]);
         }
     }
     lines.push_str(&columns(&rows));
@@ -439,10 +433,10 @@ pub(super) fn undo_pull(session: &Session, dry_run: bool) -> Result<Answer, Erro
         .undo_pull(&ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let mut lines = String::new();
     for path in &report.restored {
-        lines.push_str(&format!("{}brought back {path}\n", would(dry_run)));
+        lines.push_str(&format!("{}restored {path}\n", would(dry_run)));
     }
     for path in &report.kept {
-        lines.push_str(&format!("kept {path}: it was changed since\n"));
+        lines.push_str(&format!("kept {path}: it was changed since then\n"));
     }
     Ok(Answer::new(&report, lines))
 }
@@ -452,7 +446,7 @@ pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Ans
         .open()?
         .rebase(name, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let Some(onto) = &report.onto else {
-        let text = format!("{}: there is no newer release", report.asset);
+        let text = format!("{}: no newer release", report.asset);
         return Ok(Answer::new(&report, text));
     };
     let mut lines = format!(
@@ -473,7 +467,7 @@ pub(super) fn edit(session: &Session, name: &str, dry_run: bool) -> Result<Answe
         .open()?
         .edit(name, &ChangeOptions::new().dry_run(dry_run), &session.context)?;
     let text = format!(
-        "{}made {} {} editable in `{}` as {}\n`backlot pull {}` brings its files",
+        "{}made {} {} editable in `{}` as {}\nrun `backlot pull {}` to fetch its files",
         would(dry_run),
         report.asset,
         report.from,

@@ -90,7 +90,7 @@ fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<An
         None => text.push_str("\nnot tested"),
     }
     if let Some(first) = &report.hidden_by {
-        text = format!("{text}\nnote: {first} comes first, and has a credential for this address as well");
+        text = format!("{text}\nnote: {first} takes precedence, and also has a credential for this URL");
     }
     Ok(Answer::new(&report, text))
 }

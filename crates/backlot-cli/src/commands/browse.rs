@@ -39,7 +39,7 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
         }
     }
     if report.outputs.is_empty() {
-        lines.push_str("  none; `backlot new NAME` makes one\n");
+        lines.push_str("  none; create one with `backlot new NAME`\n");
     }
     lines.push_str("\ninputs\n");
     for input in report.inputs.iter().filter(|i| i.editable.is_none()) {
@@ -56,7 +56,7 @@ pub(super) fn status(session: &Session) -> Result<Answer, Error> {
         lines.push_str(&outs(&input.outs, true));
     }
     if !report.inputs.iter().any(|i| i.editable.is_none()) {
-        lines.push_str("  none; `backlot install NAME` installs one\n");
+        lines.push_str("  none; install one with `backlot install NAME`\n");
     }
     lines.push_str(&stages(&report.stages));
     lines.push_str(&left_out(&report.problems));
@@ -83,7 +83,7 @@ fn stages(stages: &[StageStatus]) -> String {
     let settled = text::count((stages.len() - open.len()) as u64, "stage");
     lines.push_str(&format!("  {settled} up to date\n"));
     if !open.is_empty() {
-        lines.push_str("  `backlot repro` makes the others\n");
+        lines.push_str("  run `backlot repro` to update the others\n");
     }
     lines
 }
@@ -128,20 +128,20 @@ fn standing(output: &OutputStatus) -> String {
         BaseState::Ahead => format!("    ahead of {from}: {changes}\n"),
         BaseState::Behind => {
             format!(
-                "    behind: edited from {from}, and there is {newer}; `backlot edit {name} --rebase` takes it over\n"
+                "    behind: edited from {from}, but {newer} exists; run `backlot edit {name} --rebase`\n"
             )
         }
         BaseState::Diverged if from.is_empty() => {
             format!(
-                "    diverged: not edited from a release, and there is {newer}; `backlot edit {name} --rebase`\n"
+                "    diverged: not edited from a release, but {newer} exists; run `backlot edit {name} --rebase`\n"
             )
         }
         BaseState::Diverged => {
             format!(
-                "    diverged: edited from {from}, {changes}, and there is {newer}; `backlot edit {name} --rebase`\n"
+                "    diverged: edited from {from}, {changes}, but {newer} exists; run `backlot edit {name} --rebase`\n"
             )
         }
-        _ => "    whether there is a newer release is not known\n".to_owned(),
+        _ => "    cannot determine whether a newer release exists\n".to_owned(),
     }
 }
 
@@ -160,12 +160,12 @@ fn outs(outs: &[OutStatus], installed: bool) -> String {
 
 fn describe(out: &OutStatus, installed: bool) -> String {
     match &out.change {
-        Change::NoContent if out.stage.is_some() => "not made yet; `backlot repro` makes it".to_owned(),
+        Change::NoContent if out.stage.is_some() => "not produced yet; run `backlot repro`".to_owned(),
         Change::NotInCache | Change::NoManifest if out.stage.is_some() && !installed => {
-            "not in the cache; `backlot repro` makes it again".to_owned()
+            "not in the cache; run `backlot repro`".to_owned()
         }
         Change::Unchanged if !out.cached && !installed => {
-            "unchanged; `cache: false`: it goes into the wheel".to_owned()
+            "unchanged; `cache: false`: stored in the wheel".to_owned()
         }
         Change::Unchanged => "unchanged".to_owned(),
         Change::Missing if !out.cached => "missing; `cache: false`: a pull does not fetch it".to_owned(),
@@ -176,8 +176,10 @@ fn describe(out: &OutStatus, installed: bool) -> String {
         Change::NotPulled => "not pulled; `backlot pull` fetches it".to_owned(),
         Change::Partial { absent } => format!("unchanged; {absent} not pulled"),
         Change::Missing => "missing; `backlot pull` fetches it".to_owned(),
-        Change::NoContent => "its pointer names no content; `backlot add` records what is there".to_owned(),
-        Change::NoManifest => "its former content is not known here; `backlot pull` fetches it".to_owned(),
+        Change::NoContent => "its pointer has no content; run `backlot add` to record it".to_owned(),
+        Change::NoManifest => {
+            "its previous content is unknown here; run `backlot pull` to fetch it".to_owned()
+        }
         Change::NotInCache => "not in the cache; `backlot add` stores it".to_owned(),
         Change::Modified {
             added,
@@ -447,7 +449,7 @@ pub(super) fn gc(session: &Session) -> Result<Answer, Error> {
         lines.push_str(&format!("  ... and {} more\n", report.unreferenced.len() - 20));
     }
     lines.push_str(&format!(
-        "could be dropped: {} ({})\n",
+        "unneeded: {} ({})\n",
         text::count(report.unreferenced.len() as u64, "object"),
         text::bytes(report.bytes)
     ));

@@ -68,8 +68,8 @@ fn describe_import(report: &UnbundleReport) -> String {
         let name = format!("{} {}", package.name, package.version);
         lines.push_str(&match package.state {
             UnbundledState::Imported => format!("{}imported {name} into {repo}\n", would(report.dry_run)),
-            UnbundledState::There => format!("{name} is in {repo} already\n"),
-            UnbundledState::Left => format!("{name}: only its files\n"),
+            UnbundledState::There => format!("{name} is already in {repo}\n"),
+            UnbundledState::Left => format!("{name}: files only\n"),
         });
     }
     lines.push_str(&format!(

@@ -90,7 +90,7 @@ fn describe(report: &CleanReport) -> String {
         text::bytes(report.freed)
     ));
     lines.push_str(&format!(
-        "stays: {}, of which {} that no workspace needs\n",
+        "remaining: {}, of which {} are not needed by any workspace\n",
         text::bytes(report.kept_bytes),
         text::bytes(report.unneeded_bytes)
     ));

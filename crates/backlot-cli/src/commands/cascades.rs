@@ -295,7 +295,7 @@ const fn ending_words(ending: Option<Ending>) -> &'static str {
 fn ran(report: &CascadeReport) -> Answer {
     let text = match &report.summary {
         None => plan_text(&report.plan),
-        Some(_) if report.plan.nodes.is_empty() => "nothing is to be built\n".to_owned(),
+        Some(_) if report.plan.nodes.is_empty() => "nothing to build\n".to_owned(),
         Some(summary) => summary_text(&format!("cascade {}", report.cascade), summary),
     };
     let mut answer = Answer::new(report, text);
@@ -306,7 +306,7 @@ fn ran(report: &CascadeReport) -> Answer {
 /// The plan as it would be done.
 fn plan_text(plan: &CascadePlan) -> String {
     if plan.nodes.is_empty() && plan.others.is_empty() {
-        return "nothing is to be built\n".to_owned();
+        return "nothing to build\n".to_owned();
     }
     let head = ["level", "asset", "version", "decision", "inputs"];
     let mut table = vec![head.map(ToOwned::to_owned).to_vec()];

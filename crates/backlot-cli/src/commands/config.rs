@@ -67,7 +67,7 @@ fn set(
     };
     if values.is_some() && !wanted {
         text.push_str(&format!(
-            "in force is still {}, from {}\n",
+            "the effective value is still {}, from {}\n",
             shown(&change.after.value),
             told(&change.after.origin)
         ));

@@ -39,7 +39,7 @@ pub(super) fn get(session: &Session, args: &args::GetArgs) -> Result<Answer, Err
     let would = would(options.dry_run);
     if report.made {
         lines.push_str(&format!(
-            "{would}made the workspace `{}`\n",
+            "{would}created the workspace `{}`\n",
             report.root.display()
         ));
     }

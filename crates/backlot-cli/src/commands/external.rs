@@ -13,7 +13,7 @@ pub(super) fn python(session: &Session, command: &Python) -> Result<Answer, Erro
         Python::List => {
             let all = backlot::installed_pythons(&session.host)?;
             let text = if all.is_empty() {
-                "no interpreter was installed; `backlot python install 3.12` does".to_owned()
+                "no interpreters installed; run `backlot python install 3.12`".to_owned()
             } else {
                 columns(&all.iter().map(row).collect::<Vec<_>>())
             };
@@ -25,7 +25,7 @@ pub(super) fn python(session: &Session, command: &Python) -> Result<Answer, Erro
                 .install_python(version, &dry.changes(), &session.context)?;
             let text = if report.unchanged {
                 format!(
-                    "Python {} is there already: `{}`",
+                    "Python {} is already installed: `{}`",
                     report.python.version,
                     report.python.executable.display()
                 )
@@ -113,7 +113,7 @@ pub(super) fn external(session: &Session, command: &External) -> Result<Answer, 
             let step = if status.in_step {
                 ""
             } else {
-                "\nnot what the lock says; `backlot install` brings it in step"
+                "\ndiffers from the lock; run `backlot install` to update it"
             };
             Ok(Answer::new(&status, format!("{}{asked}{step}", columns(&rows))))
         }

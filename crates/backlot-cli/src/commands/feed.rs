@@ -89,15 +89,15 @@ pub(super) fn hooks(session: &Session, command: &HooksCommand) -> Result<Answer,
         HooksCommand::List => Ok(hook_list(&workspace.hooks(context)?)),
         HooksCommand::Test { hook } => {
             let delivery = workspace.test_hook(hook, context)?;
-            let text = format!("{hook} took the event {}", delivery.delivery);
+            let text = format!("{hook} accepted the event {}", delivery.delivery);
             Ok(Answer::new(&delivery, text))
         }
         HooksCommand::Skip { hook, dry } => {
             let skipped = workspace.skip_hook(hook, &dry.changes(), context)?;
             let text = match &skipped {
-                Some(event) if dry.dry_run => format!("{hook} would go past: {}", line_of(event)),
+                Some(event) if dry.dry_run => format!("{hook} would skip: {}", line_of(event)),
                 Some(event) => format!("{hook} went past: {}", line_of(event)),
-                None => format!("no event waits for {hook}"),
+                None => format!("no pending event for {hook}"),
             };
             let json = serde_json::json!({ "hook": hook, "skipped": skipped, "dry_run": dry.dry_run });
             Ok(Answer::new(&json, text))
@@ -109,7 +109,7 @@ fn delivery_words(delivery: &Delivery) -> String {
     let event = line_of(&delivery.event);
     match &delivery.error {
         None => format!("{}: {event}", delivery.hook),
-        Some(error) => format!("{}: not taken ({error}): {event}", delivery.hook),
+        Some(error) => format!("{}: failed ({error}): {event}", delivery.hook),
     }
 }
 
@@ -171,7 +171,7 @@ fn inbox_text(report: &InboxReport) -> String {
     let rows: Vec<Vec<String>> = report.notices.iter().map(notice).collect();
     let mut text = columns(&rows);
     if report.notices.iter().any(|notice| notice.what == "new-version") {
-        text.push_str("`backlot outdated` shows what an update would take\n");
+        text.push_str("`backlot outdated` shows available updates\n");
     }
     text
 }

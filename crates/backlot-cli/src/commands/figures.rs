@@ -38,7 +38,7 @@ fn show(session: &Session, what: Option<&str>, repo: Option<&str>) -> Result<Ans
         lines.push_str(&format!("{file} does not exist\n"));
     }
     if rows.is_empty() && report.missing.is_empty() {
-        lines.push_str("no metrics; `metrics` of a stage in dvc.yaml names them\n");
+        lines.push_str("no metrics; declare them under `metrics` of a stage in dvc.yaml\n");
     }
     Ok(Answer::new(&report, lines))
 }
@@ -104,11 +104,11 @@ pub(super) fn plots(session: &Session, command: &Plots) -> Result<Answer, Error>
             let charts = text::count(report.charts.len() as u64, "chart");
             format!("{charts} in {}\n", file.display())
         }
-        None => "no plots with rows; `plots` of a stage in dvc.yaml names them\n".to_owned(),
+        None => "no plots with rows; declare them under `plots` of a stage in dvc.yaml\n".to_owned(),
     };
     for file in &report.skipped {
         lines.push_str(&format!(
-            "{file} is not drawn: it does not exist, or is not CSV, TSV, JSON or YAML\n"
+            "{file} is not plotted: it does not exist, or is not CSV, TSV, JSON or YAML\n"
         ));
     }
     Ok(Answer::new(&report, lines))

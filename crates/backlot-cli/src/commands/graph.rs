@@ -31,7 +31,7 @@ pub(super) fn tree(
         .invert(invert);
     let report = session.open()?.tree(&options, &session.context)?;
     let text = if report.roots.is_empty() {
-        "no inputs; `backlot install NAME` installs one".to_owned()
+        "no inputs; install one with `backlot install NAME`".to_owned()
     } else {
         draw(&report, invert, depth.unwrap_or(usize::MAX))
     };
@@ -129,7 +129,7 @@ pub(super) fn why(session: &Session, name: &str) -> Result<Answer, Error> {
 pub(super) fn outdated(session: &Session) -> Result<Answer, Error> {
     let rows = session.open()?.outdated(&session.context)?;
     let text = if rows.is_empty() {
-        "all inputs are the newest".to_owned()
+        "all inputs are up to date".to_owned()
     } else {
         let head = ["package", "installed", "update", "newest", "", ""];
         let mut table = vec![head.map(ToOwned::to_owned).to_vec()];

@@ -91,7 +91,7 @@ pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Err
         let of_imports = args.force || content.no_download || content.to_remote;
         if of_imports {
             return Err(ImportError::BadUpdate {
-                reason: "`--no-download`, `--to-remote` and `--force` are for imports, and no pointer (PATH.dvc) is named",
+                reason: "`--no-download`, `--to-remote` and `--force` require the pointer of an import (PATH.dvc)",
             }
             .into());
         }
@@ -100,13 +100,13 @@ pub(super) fn update(session: &Session, args: &UpdateArgs) -> Result<Answer, Err
     }
     if args.only {
         return Err(ImportError::BadUpdate {
-            reason: "`--only` is for inputs, and pointers of imports are named",
+            reason: "`--only` applies to inputs, not to pointers of imports",
         }
         .into());
     }
     if pointers.len() < args.names.len() {
         return Err(ImportError::BadUpdate {
-            reason: "inputs and imports are not updated by one command",
+            reason: "inputs and imports have to be updated separately",
         }
         .into());
     }
@@ -127,7 +127,7 @@ fn answer(report: &ImportReport) -> Answer {
     let mut lines: String = report.imports.iter().map(line).collect();
     if let Some(pushed) = &report.pushed {
         let remote = pushed.remote.as_deref().unwrap_or_default();
-        lines.push_str(&format!("on the remote {remote}; not kept here\n"));
+        lines.push_str(&format!("on the remote {remote}; not stored locally\n"));
     }
     let mut answer = Answer::new(report, "");
     if !report.problems.is_empty() {
@@ -167,7 +167,7 @@ fn line(import: &ImportedPath) -> String {
     }
     for path in &import.set_aside {
         lines.push_str(&format!(
-            "  set aside {path}; `backlot pull --undo` brings it back\n"
+            "  set aside {path}; run `backlot pull --undo` to restore it\n"
         ));
     }
     if let Some(weak) = &import.weak {
@@ -185,10 +185,10 @@ pub(super) fn states(session: &Session) -> Result<Answer, Error> {
         .filter(|import| matches!(import.state, ImportState::Changed | ImportState::Unsure));
     let changed: Vec<&str> = changed.map(|import| import.pointer.as_str()).collect();
     if imports.is_empty() {
-        lines.push_str("no imports; `backlot import-url URL PATH` makes one\n");
+        lines.push_str("no imports; create one with `backlot import-url URL PATH`\n");
     } else if !changed.is_empty() {
         lines.push_str(&format!(
-            "`backlot update {}` takes what changed\n",
+            "run `backlot update {}` to apply the changes\n",
             changed.join(" ")
         ));
     }

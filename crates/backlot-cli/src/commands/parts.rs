@@ -168,7 +168,7 @@ pub(super) fn describe_used(used: &PartsUsed) -> String {
     );
     if used.overruled > 0 {
         lines.push_str(&format!(
-            "{} of older parts had other bytes and were passed over\n",
+            "{} of older parts had different contents and were skipped\n",
             text::count(used.overruled, "file")
         ));
     }

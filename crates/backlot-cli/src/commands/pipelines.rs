@@ -106,7 +106,7 @@ const fn words(outcome: StageOutcome) -> &'static str {
         StageOutcome::Recorded => "recorded",
         StageOutcome::Skipped => "up to date",
         StageOutcome::Failed => "failed",
-        StageOutcome::Dropped => "left out, it needs a failed stage",
+        StageOutcome::Dropped => "skipped, depends on a failed stage",
         StageOutcome::NotStarted => "not started",
         StageOutcome::WouldRun => "would run",
         StageOutcome::MayRun => "may run",
@@ -128,7 +128,7 @@ fn describe(report: &ReproReport) -> String {
     for stage in &report.stages {
         for kept in &stage.kept {
             text.push_str(&format!(
-                "{}: the edited output is kept in {}\n",
+                "{}: the edited output was saved in {}\n",
                 stage.stage,
                 kept.display()
             ));
@@ -146,7 +146,7 @@ fn describe(report: &ReproReport) -> String {
             text.push_str(&format!("  log:  {}\n", log.display()));
         }
         if let Some(half) = &stage.half {
-            text.push_str(&format!("  what it left: {}\n", half.display()));
+            text.push_str(&format!("  partial output: {}\n", half.display()));
         }
     }
     let mut counts: Vec<(StageOutcome, u64)> = Vec::new();
@@ -230,7 +230,7 @@ fn freeze(session: &Session, args: &StageTargets, frozen: bool) -> Result<Answer
 
 fn edited(report: &StageEditReport, verb: &str) -> Answer {
     let line = |one: &backlot::EditedStage| {
-        let state = if one.changed { "" } else { " (it was so already)" };
+        let state = if one.changed { "" } else { " (unchanged)" };
         format!(
             "{}{verb} {}:{}{state}\n",
             would(report.dry_run),

@@ -26,7 +26,7 @@ pub(super) fn init(
         .dry_run(dry_run);
     let (_, report) = Workspace::init(&root, &options, &session.host, &session.context)?;
     let text = format!(
-        "{}made the workspace `{}`\nnext: backlot repo add review PATH, backlot remote add main PATH, backlot new NAME",
+        "{}created the workspace `{}`\nnext: backlot repo add review PATH, backlot remote add main PATH, backlot new NAME",
         would(dry_run),
         report.root.display()
     );
@@ -104,7 +104,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
         Repo::Remove { name, dry } => {
             let status = workspace.remove_repo(name, &dry.changes(), &session.context)?;
             let text = format!(
-                "{}removed the repo {name}; `{}` stays as it is",
+                "{}removed the repo {name}; `{}` is unchanged",
                 would(dry.dry_run),
                 status.place
             );
@@ -118,7 +118,7 @@ fn describe_reindex(report: &backlot::ReindexReport) -> String {
     let broken = report.broken.iter();
     let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
     format!(
-        "{} of {}; {} made again, pages of {} written{}, {} added, {} removed{}",
+        "{} of {}; {} rebuilt, pages of {} written{}, {} added, {} removed{}",
         count(report.releases, "release"),
         count(report.packages, "package"),
         count(report.healed.len() as u64, "derived file"),
@@ -172,7 +172,7 @@ fn repo_row(status: &RepoStatus) -> Vec<String> {
         Some(number) => count(number as u64, "package"),
         None if status.problem.is_some() => "NOT USABLE".to_owned(),
         None if status.kind == RepoPlace::Index => "package index".to_owned(),
-        None if status.kind == RepoPlace::Store => "store of objects".to_owned(),
+        None if status.kind == RepoPlace::Store => "object store".to_owned(),
         None => "not counted".to_owned(),
     };
     vec![
@@ -199,10 +199,10 @@ fn list_of(status: &RepoStatus) -> String {
 /// Whether adding a place made it: a person who expected one that is in use sees that the path is wrong.
 fn made_or_found(what: &str, created: bool, dry_run: bool) -> &'static str {
     match (what, created, dry_run) {
-        ("repo", true, false) => "\ncreated: there was no repo at that place",
-        ("repo", true, true) => "\nwould create it: there is no repo at that place",
-        ("remote", true, false) => "\ncreated: there was no remote at that place",
-        ("remote", true, true) => "\nwould create it: there is no remote at that place",
+        ("repo", true, false) => "\ncreated: no repo existed at that location",
+        ("repo", true, true) => "\nwould create it: no repo exists at that location",
+        ("remote", true, false) => "\ncreated: no remote existed at that location",
+        ("remote", true, true) => "\nwould create it: no remote exists at that location",
         _ => "",
     }
 }
@@ -232,10 +232,10 @@ fn describe_list(report: &AllowReport) -> String {
     } else if report.removed.is_empty() {
         "changed nothing".to_owned()
     } else {
-        format!("took {} off the list of {repo}", listed(&report.removed))
+        format!("removed {} from the allowlist of {repo}", listed(&report.removed))
     };
     match report.allow.as_slice() {
-        [] => format!("{change}; now nothing is on it"),
+        [] => format!("{change}; the list is now empty"),
         all => format!("{change}; its list: {}", listed(all)),
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn set_status(
     };
     let release = format!("{} {} in {}", report.package, report.version, report.repo);
     let text = if report.report.already {
-        format!("nothing to do: {release} is {} already", state(verdict))
+        format!("nothing to do: {release} is already {}", state(verdict))
     } else {
         let reason = text::printable(&report.report.fact.reason);
         format!("{}{verb} {release}: {reason}", would(report.dry_run))
@@ -215,7 +215,7 @@ pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Err
     }
     for conflict in &report.conflicts {
         lines.push_str(&format!(
-            "{} {} has other bytes in {} ({}); left alone\n",
+            "{} {} has different contents in {} ({}); skipped\n",
             conflict.package,
             conflict.version,
             report.to,
@@ -263,7 +263,7 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
     };
     let mut lines = match release.state {
         CopyState::Copied => format!("{}copied {name} from {from} to {to}{facts}\n", would(dry_run)),
-        CopyState::There => format!("{name} is in {to} already{facts}\n"),
+        CopyState::There => format!("{name} is already in {to}{facts}\n"),
     };
     if release.files.len() > 1 && release.state == CopyState::Copied {
         for file in &release.files {

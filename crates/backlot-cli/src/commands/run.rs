@@ -175,9 +175,9 @@ impl Chosen {
             })
             .collect();
         let state = if report.made {
-            "would be made in"
+            "would be created in"
         } else {
-            "is there already:"
+            "already exists:"
         };
         let count = text::count(report.packages.len() as u64, "package");
         let place = report.root.display();

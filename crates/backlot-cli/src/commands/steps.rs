@@ -110,10 +110,10 @@ fn contact_sheet(session: &Session, args: &SheetArgs) -> Result<Answer, Error> {
         "png" => Encoding::Png,
         _ => {
             let what = format!(
-                "the name of the sheet ends with neither .jpg nor .png: `{}`",
+                "unsupported file name for the sheet: `{}`",
                 text::printable(&args.output.to_string_lossy())
             );
-            let help = "write -o NAME.jpg or -o NAME.png";
+            let help = "use -o NAME.jpg or -o NAME.png";
             return Err(media::Error::BadOption { what, help }.into());
         }
     };

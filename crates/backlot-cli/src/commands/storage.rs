@@ -62,7 +62,7 @@ pub(super) fn collect(
     if !report.spared.is_empty() {
         let spared = text::count(report.spared.len() as u64, "object");
         lines.push_str(&format!(
-            "condemned and needed again: {spared}, stored anew now or by the next collection\n"
+            "condemned but needed again: {spared}, stored again now or by the next collection\n"
         ));
     }
     if !report.condemned.is_empty() && !options.dry_run {
@@ -79,16 +79,17 @@ fn describe_rewritten(report: &CollectReport) -> String {
     if report.rewritten > 0 {
         let packs = text::count(report.rewritten, "pack");
         lines.push_str(&if report.dry_run {
-            format!("would rewrite {packs} that are small, hold unused data or are needed again\n")
+            format!("would rewrite {packs} that are small, contain unused data or are needed again\n")
         } else {
             let written = text::bytes(report.written_bytes);
             format!(
-                "rewrote {packs} that were small, held unused data or are needed again: {written} written\n"
+                "rewrote {packs} that were small, contained unused data or are needed again: {written} written\n"
             )
         });
     }
     if report.takes_most {
-        lines.push_str("this would take most of the remote's files and is refused without `--allow-most`\n");
+        lines
+            .push_str("this would remove most of the remote's files and is refused without `--allow-most`\n");
     }
     lines
 }
@@ -137,12 +138,12 @@ pub(super) fn restore(session: &Session, remote: Option<&str>, dry_run: bool) ->
     if !report.gone.is_empty() {
         let gone = text::count(report.gone.len() as u64, "object");
         lines.push_str(&format!(
-            "deleted already, and lost unless it is pushed again: {gone}\n"
+            "already deleted, and lost unless pushed again: {gone}\n"
         ));
     }
     if !report.damaged.is_empty() {
         let damaged = text::count(report.damaged.len() as u64, "object");
-        lines.push_str(&format!("damaged, and still condemned: {damaged}\n"));
+        lines.push_str(&format!("damaged and still condemned: {damaged}\n"));
     }
     Ok(Answer::new(&report, lines))
 }
@@ -221,11 +222,14 @@ fn ways_out_of_loss(lost: &[backlot::LostObject]) -> Vec<String> {
             };
             let paths = paths.iter().take(3).copied().collect::<Vec<_>>().join(" ");
             format!(
-                "`backlot add {paths}`{more} takes what those files still are; then run `backlot repair` again"
+                "run `backlot add {paths}`{more} to store those files as they are now, then run `backlot repair` again"
             )
         }
     };
-    vec![add, "`--from REMOTE` takes from another remote".to_owned()]
+    vec![
+        add,
+        "use `--from REMOTE` to restore from another remote".to_owned(),
+    ]
 }
 
 pub(super) fn repair_repo(
@@ -260,7 +264,7 @@ pub(super) fn repair_repo(
         answer.failure = Some(Box::new(backlot::DamageFound {
             count: report.lost.len(),
             ways_out: vec![
-                "`--from REPO` takes from another repo; publish again what exists nowhere, as a new version"
+                "use `--from REPO` to restore from another repo; publish lost releases again under a new version"
                     .to_owned(),
             ],
         }));
@@ -280,7 +284,7 @@ pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -
         }
         if !release.unknown.is_empty() {
             let folders = text::count(release.unknown.len() as u64, "folder");
-            missing.push(format!("{folders} not counted: the manifest is nowhere"));
+            missing.push(format!("{folders} not counted: the manifest is missing"));
         }
         rows.push(vec![
             format!("{} {}", release.package, release.version),

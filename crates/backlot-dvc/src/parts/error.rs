@@ -7,12 +7,12 @@ use backlot_store::JobId;
 
 use super::MissingFrames;
 
-/// Parts that do not fit together, or not what is expected.
+/// Parts that do not fit together, or are not as expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartsError {
     /// A job without parts.
-    #[error("the remote has no parts of the job `{job}`")]
+    #[error("the remote has no parts of job `{job}`")]
     NoParts {
         /// The job.
         job: JobId,
@@ -20,7 +20,7 @@ pub enum PartsError {
     /// A text that says nothing that could be expected.
     #[error("`{}` is not a folder with its frames", text.escape_debug())]
     BadExpectation {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// Two nodes that have other bytes under one name.
@@ -36,7 +36,7 @@ pub enum PartsError {
         newest: bool,
     },
     /// Frames that no part has.
-    #[error("the parts of the job `{job}` lack {}: {}", text::count(missing.iter().map(|one| one.count).sum(), "frame"), told(missing))]
+    #[error("the parts of the job `{job}` are missing {}: {}", text::count(missing.iter().map(|one| one.count).sum(), "frame"), told(missing))]
     MissingFrames {
         /// The job.
         job: JobId,
@@ -69,8 +69,8 @@ pub enum PartsError {
         /// Another.
         other: String,
     },
-    /// Files of parts that nobody could pull.
-    #[error("{} of the parts {} not on the remote any more, or about to be collected: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
+    /// Files of parts that could not be pulled.
+    #[error("{} of the parts {} no longer on the remote, or pending collection: {}", text::count(*count, "file"), if *count == 1 { "is" } else { "are" }, files.join(", "))]
     NotOnRemote {
         /// Some of the files, with their nodes.
         files: Vec<String>,
@@ -86,7 +86,9 @@ pub enum PartsError {
         outer: String,
     },
     /// Names of two nodes that some disks take for one.
-    #[error("{one} and {other} are one name on Windows and macOS, where the release could not be pulled")]
+    #[error(
+        "{one} and {other} are the same name on Windows and macOS, so the release could not be pulled there"
+    )]
     TwinNames {
         /// A file or folder and whose it is.
         one: String,
@@ -94,9 +96,9 @@ pub enum PartsError {
         other: String,
     },
     /// A pointer that leaves its files to git.
-    #[error("`{}` is tracked with `cache: false`, so its files are on no remote, and those of parts would be lost", path.display())]
+    #[error("`{}` is tracked with `cache: false`, so its files are not on a remote, and those of parts would be lost", path.display())]
     NotCached {
-        /// What is tracked.
+        /// Its type.
         path: PathBuf,
         /// Its pointer.
         pointer: PathBuf,
@@ -125,9 +127,9 @@ backlot_core::coded! {
         Self::NoParts { .. } => "parts::none", Class::NotFound,
             "see `part list` for the jobs that have parts";
         Self::BadExpectation { .. } => "parts::bad_expectation", Class::User,
-            "write the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
+            "give the folder and its frames, as in `frames=1-100`, `frames=1001-1100x2` or `frames=1-10,15`";
         Self::Conflict { newest: false, .. } => "parts::conflict", Class::Conflict,
-            "take the part that was stored last with `--newest`, or drop the wrong one with `part drop --job ID --part NAME`";
+            "use the most recent part with `--newest`, or drop the wrong one with `part drop --job ID --part NAME`";
         Self::Conflict { .. } => "parts::conflict", Class::Conflict,
             "drop the wrong part with `part drop --job ID --part NAME`";
         Self::MissingFrames { .. } => "parts::missing_frames", Class::NotFound,
@@ -150,6 +152,6 @@ backlot_core::coded! {
                 pointer.display()
             );
         Self::FilesHere { .. } => "parts::files_here", Class::Conflict,
-            "move the folder away, then publish again; `pull` brings the files of the release";
+            "move the folder aside, then publish again; `pull` fetches the files of the release";
     }
 }

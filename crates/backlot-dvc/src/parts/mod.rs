@@ -54,7 +54,7 @@ pub struct CombineOptions {
     pub allow_missing: bool,
 }
 
-/// Put the parts of a job together, in the order in which they were stored, and see that they are what is expected.
+/// Combine the parts of a job, in the order in which they were stored, and check that they are complete.
 pub fn combine<'a>(
     job: &JobId,
     parts: &'a [Part],
@@ -152,7 +152,7 @@ impl Combined<'_> {
         }
     }
 
-    /// See that no folder lies in another one, and that no two nodes stored names that some disks take for one: a release
+    /// Check that no folder is inside another, and that no two nodes stored names that some disks cannot distinguish: a release
     /// could not be mended any more.
     fn check_places(&self) -> Result<(), PartsError> {
         for inner in self.folders.keys() {
@@ -219,7 +219,7 @@ impl Combined<'_> {
         }
     }
 
-    /// See that a folder, once merged with what it was, numbers the frames of each sequence in one way.
+    /// Check that a folder, once merged with its previous state, numbers the frames of each sequence consistently.
     pub fn check_padding(&self, folder: &RelPath, merged: &Manifest) -> Result<(), PartsError> {
         let paths = merged.entries().iter().map(|entry| &entry.path);
         let Some((one, other)) = mixed_padding(paths) else {

@@ -1,7 +1,7 @@
 //! Edits of `dvc.yaml` by lines: stages added, removed, frozen.
 //!
 //! Invariants: only lines of the stage that is meant change, so that comments, order and spelling of all others stay; what comes of an edit is
-//! read again and must say just what was asked for, else nothing is changed. Deliberately absent: stages in braces (`{cmd: ...}`) and edits of a
+//! read again and must match the request exactly, else nothing is changed. Deliberately absent: stages in braces (`{cmd: ...}`) and edits of a
 //! single dependency, which are refused or left to an editor.
 
 use super::error::{PipelineError, Result, Spot};
@@ -60,7 +60,7 @@ pub fn edit_stage(file: &str, text: &str, name: &str, edit: &StageEdit) -> Resul
     if let StageEdit::Freeze(_) = edit
         && definition.is_none_or(|definition| definition.get("foreach").is_some())
     {
-        return Err(refuse("`frozen` of a group stands below its `do`"));
+        return Err(refuse("`frozen` of a group belongs under its `do`"));
     }
     let mut lines = Lines::of(text);
     let wanted = wanted(&document, &stages, name, edit);
@@ -69,17 +69,17 @@ pub fn edit_stage(file: &str, text: &str, name: &str, edit: &StageEdit) -> Resul
         StageEdit::Remove => lines.remove(&document, &stages, name),
         StageEdit::Freeze(frozen) => lines.freeze(&stages, name, *frozen),
     };
-    done.ok_or_else(|| refuse("its lines cannot be told from those of others"))?;
+    done.ok_or_else(|| refuse("it is not on separate lines"))?;
     let text = lines.text();
     match yaml_read::read(&text) {
         Ok(after) if after == wanted => {}
-        _ => return Err(refuse("its lines cannot be changed without changing others")),
+        _ => return Err(refuse("it shares lines with others")),
     }
     schema::check(file, &wanted)?;
     Ok(text)
 }
 
-/// What the file should say after an edit.
+/// The expected contents of the file after an edit.
 fn wanted(document: &Map, stages: &Map, name: &str, edit: &StageEdit) -> Value {
     let mut stages = stages.clone();
     match edit {

@@ -1,4 +1,4 @@
-//! What can be wrong with pipelines.
+//! Errors of pipelines.
 //!
 //! Invariant: an error names the file, the line where it is known, and the stage or key. Deliberately absent: commands
 //! that fail, which are found out when stages run.
@@ -48,15 +48,15 @@ pub enum PipelineError {
     Unreadable {
         /// The file.
         file: String,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
-    /// A file that is no valid YAML, JSON, TOML or Python.
+    /// A file that is not valid YAML, JSON, TOML or Python.
     #[error("{spot}: {reason}")]
     Syntax {
         /// Where.
         spot: Spot,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
     /// A `dvc.yaml` with a key or value that DVC refuses.
@@ -66,7 +66,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A `${...}` that cannot be used.
@@ -76,7 +76,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A `${...}` with a name that nothing defines.
@@ -98,7 +98,7 @@ pub enum PipelineError {
         spot: Spot,
         /// The key, with the keys it is below.
         key: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A lock that DVC did not write so.
@@ -106,17 +106,17 @@ pub enum PipelineError {
     Lock {
         /// Where.
         spot: Spot,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A lock with both sides of a merge in it.
-    #[error("{spot}: a merge left its conflict in the file")]
+    #[error("{spot}: unresolved merge conflict")]
     LockConflict {
         /// Where.
         spot: Spot,
     },
     /// Stages that wait for each other.
-    #[error("stages depend on each other in a circle: {}", stages.join(" -> "))]
+    #[error("circular dependency between stages: {}", stages.join(" -> "))]
     Cycle {
         /// The stages; the first comes again at the end.
         stages: Vec<String>,
@@ -132,7 +132,7 @@ pub enum PipelineError {
         second: String,
     },
     /// An output inside another.
-    #[error("the output `{inner}` of {inner_owner} is inside of `{outer}`, an output of {outer_owner}")]
+    #[error("the output `{inner}` of {inner_owner} is inside `{outer}`, an output of {outer_owner}")]
     OverlappingOutputs {
         /// The one inside.
         inner: String,
@@ -152,7 +152,7 @@ pub enum PipelineError {
         path: String,
     },
     /// A file that defines stages and that a stage would write.
-    #[error("`{file}` is inside of `{path}`, an output of {stage}")]
+    #[error("`{file}` is inside `{path}`, an output of {stage}")]
     DefinitionInOutput {
         /// The `dvc.yaml` or `.dvc` file.
         file: String,
@@ -170,7 +170,7 @@ pub enum PipelineError {
         stage: String,
         /// The output as the file has it.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// A path that means different things on different platforms.
@@ -182,7 +182,7 @@ pub enum PipelineError {
         key: String,
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: &'static str,
     },
     /// A target that is nothing.
@@ -206,21 +206,21 @@ pub enum PipelineError {
         stage: String,
     },
     /// A parameter that no lock can hold.
-    #[error("the parameter `{key}` of `{file}` is {kind}, which a lock cannot hold")]
+    #[error("the parameter `{key}` of `{file}` is {kind}, which a lock cannot record")]
     ForeignParameter {
         /// The file.
         file: String,
         /// The key.
         key: String,
-        /// What it is, with its article.
+        /// Its type, with its article.
         kind: &'static str,
     },
-    /// A file of parameters whose content is no mapping.
-    #[error("the parameter file `{file}` holds {kind}, not a mapping")]
+    /// A parameter file that is not a mapping.
+    #[error("the parameter file `{file}` contains {kind}, not a mapping")]
     NoParameters {
         /// The file.
         file: String,
-        /// What it is, with its article.
+        /// Its type, with its article.
         kind: &'static str,
     },
     /// Stages that failed.
@@ -244,7 +244,7 @@ pub enum PipelineError {
     CannotStart {
         /// The stage.
         stage: String,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
     /// A shell that takes other commands than DVC's pipelines have.
@@ -262,7 +262,7 @@ pub enum PipelineError {
         folder: String,
     },
     /// An output that the command did not make.
-    #[error("the commands of `{stage}` succeeded, but did not make its output `{path}`")]
+    #[error("the commands of `{stage}` succeeded, but did not produce its output `{path}`")]
     NotMade {
         /// The stage.
         stage: String,
@@ -282,11 +282,11 @@ pub enum PipelineError {
     RunRecord {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A stage that is to be added and is there.
-    #[error("{spot}: the stage `{stage}` exists")]
+    #[error("{spot}: the stage `{stage}` already exists")]
     StageExists {
         /// Where.
         spot: Spot,
@@ -304,19 +304,19 @@ pub enum PipelineError {
         reason: String,
     },
     /// A file that no chart can be drawn from.
-    #[error("`{file}` cannot be drawn: {reason}")]
+    #[error("cannot plot `{file}`: {reason}")]
     Plot {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// An entry of the run cache that is not one.
+    /// An invalid entry of the run cache.
     #[error("`{name}` is not a valid entry of the run cache: {reason}")]
     RunCacheEntry {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
 }
@@ -328,29 +328,29 @@ backlot_core::coded! {
         Self::Syntax { .. } => "pipeline::syntax", Class::Config,
             "correct the line";
         Self::Schema { .. } => "pipeline::schema", Class::Config,
-            "correct it as the documentation of dvc.yaml says; data of your own goes under `meta` of a stage";
+            "correct it as documented for dvc.yaml; custom data goes under `meta` of a stage";
         Self::Template { .. } => "pipeline::template", Class::Config,
-            "correct the expression; to keep `${` as it is, as for a variable of the shell, write `\\${`";
+            "correct the expression; for a literal `${`, such as a shell variable, write `\\${`";
         Self::UnknownVariable { nearest, .. } => "pipeline::unknown_variable", Class::Config,
             unknown_variable(nearest.as_deref());
         Self::Vars { .. } => "pipeline::vars", Class::Config,
             "correct the entry of `vars`: a file, `file:key,key` or a mapping, each name defined once";
         Self::Lock { .. } => "pipeline::lock", Class::Integrity,
-            "restore the file from its last good version, or remove it: results that the run cache has are not computed again";
+            "restore the file from its last good version, or remove it: results in the run cache are not recomputed";
         Self::LockConflict { .. } => "pipeline::lock_conflict", Class::Conflict,
             "keep one side (`git checkout --ours` or `--theirs` on the file), then reproduce the stages";
         Self::Cycle { .. } => "pipeline::cycle", Class::Config,
             "remove one of the dependencies";
         Self::SameOutput { .. } => "pipeline::same_output", Class::Conflict,
-            "let each output have one stage or `.dvc` file";
+            "give each output exactly one stage or `.dvc` file";
         Self::OverlappingOutputs { .. } => "pipeline::overlapping_outputs", Class::Conflict,
-            "make only the folder or only the paths inside of it outputs";
+            "declare either the folder or the paths inside it as outputs";
         Self::OwnOutput { .. } => "pipeline::own_output", Class::Config,
-            "remove the path from the dependencies; an output that is continued is one with `persist: true`";
+            "remove the path from the dependencies; for an output that a stage continues, use `persist: true`";
         Self::DefinitionInOutput { .. } => "pipeline::definition_in_output", Class::Config,
             "move the file out of the output's folder";
         Self::HostileOutput { .. } => "pipeline::hostile_output", Class::Config,
-            "give the stage an output inside of the project";
+            "give the stage an output inside the project";
         Self::Path { .. } => "pipeline::path", Class::Config,
             "write the path with `/`, relative to the working folder of the stage";
         Self::UnknownTarget { nearest, .. } => "pipeline::unknown_target", Class::NotFound,
@@ -358,33 +358,33 @@ backlot_core::coded! {
         Self::MissingParameters { .. } => "pipeline::missing_parameters", Class::NotFound,
             "add the parameters to the file, or remove them from `params` of the stage";
         Self::ForeignParameter { .. } => "pipeline::foreign_parameter", Class::Config,
-            "use a text, a number, a flag, a list or a mapping";
+            "use a string, a number, a boolean, a list or a mapping";
         Self::NoParameters { .. } => "pipeline::no_parameters", Class::Config,
-            "give each value of the file a name";
+            "give each value in the file a name";
         Self::Failed { .. } => "pipeline::failed", Class::Environment,
-            "read the output of the commands, correct what they name, then reproduce again: what succeeded is not run again";
+            "read the output of the commands, fix the cause, then reproduce again: successful stages are not rerun";
         Self::CommandFailed { .. } => "pipeline::command_failed", Class::Environment,
-            "read its output and correct the command or its inputs; the outputs of before are as they were";
+            "read its output and correct the command or its inputs; the previous outputs are unchanged";
         Self::CannotStart { .. } => "pipeline::cannot_start", Class::Environment,
-            "check that the shell exists and may be executed";
+            "check that the shell exists and is executable";
         Self::Shell { .. } => "pipeline::unsupported_shell", Class::Config,
             "use sh, bash, zsh, dash, ash or ksh";
         Self::NoFolder { .. } => "pipeline::no_folder", Class::NotFound,
-            "make the folder, or correct `wdir` of the stage";
+            "create the folder, or correct `wdir` of the stage";
         Self::NotMade { .. } => "pipeline::not_made", Class::Config,
             "correct the command, or remove the output from the stage; paths are relative to its working folder";
         Self::MissingInputs { .. } => "pipeline::missing_inputs", Class::NotFound,
-            "make or pull the files, or correct the stage";
+            "create or pull the files, or correct the stage";
         Self::RunRecord { .. } => "pipeline::run_record", Class::Integrity,
-            "its folder holds the outputs of before the run: move them back to their places, then remove the folder";
+            "its folder contains the outputs from before the run: move them back, then remove the folder";
         Self::StageExists { .. } => "pipeline::stage_exists", Class::Conflict,
             "choose another name, or replace it with `stage add --force`";
         Self::Edit { .. } => "pipeline::edit", Class::Config,
-            "edit the file by hand; stages that are written on lines of their own can be changed by commands";
+            "edit the file manually; commands can only change stages written on separate lines";
         Self::Plot { .. } => "pipeline::plot", Class::Config,
             "correct the file, or the fields of the plot in dvc.yaml";
         Self::RunCacheEntry { .. } => "pipeline::run_cache_entry", Class::Integrity,
-            "remove the entry; its result is computed again when it is needed";
+            "remove the entry; its result is recomputed when needed";
     }
 }
 

@@ -23,7 +23,7 @@ pub struct PlotDefinition {
     pub title: Option<String>,
     /// The field of the horizontal axis; the number of the row by default.
     pub x: Option<String>,
-    /// What the axes are called.
+    /// The labels of the axes.
     pub labels: [Option<String>; 2],
     /// The files with the fields to draw; none stands for the last field with numbers.
     pub sources: Vec<(RelPath, Vec<String>)>,

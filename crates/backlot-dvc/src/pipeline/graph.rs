@@ -1,4 +1,4 @@
-//! The graph of a project: which stages and pointers make what others read, and in which order.
+//! The graph of a project: which stages and pointers produce the inputs of others, and their order.
 //!
 //! Invariants: no output is made twice or inside of another, and nothing waits for itself; nodes stand in the order they
 //! were given in, edges in the order of dependencies, and so does every walk. Deliberately absent: which nodes are to be
@@ -22,7 +22,7 @@ const MAX_EDGES: usize = 5_000_000;
 pub struct TrackedFile {
     /// The `.dvc` file.
     pub file: RelPath,
-    /// What it tracks, relative to the project.
+    /// Its tracked path, relative to the project.
     pub outs: Vec<RelPath>,
     /// Whether it is an import.
     pub import: bool,
@@ -61,7 +61,7 @@ pub enum Node {
     Tracked(usize),
 }
 
-/// Stages and pointers, and what they need of each other. Nodes are counted from 0: stages first, then pointers.
+/// Stages and pointers, and their dependencies. Nodes are counted from 0: stages first, then pointers.
 #[derive(Clone, Debug)]
 pub struct Graph {
     pipelines: Pipelines,
@@ -108,7 +108,7 @@ impl Graph {
         self.needs.is_empty()
     }
 
-    /// What a node is.
+    /// The kind of a node.
     pub fn node(&self, node: usize) -> Node {
         let stages = self.pipelines.stages.len();
         if node < stages {
@@ -138,12 +138,12 @@ impl Graph {
         &self.tracked
     }
 
-    /// The nodes that make what a node reads.
+    /// The nodes that produce the inputs of a node.
     pub fn needs(&self, node: usize) -> &[usize] {
         &self.needs[node]
     }
 
-    /// The nodes that read what a node makes.
+    /// The nodes that read the outputs of a node.
     pub fn needed_by(&self, node: usize) -> &[usize] {
         &self.needed_by[node]
     }
@@ -154,7 +154,7 @@ impl Graph {
         stage || self.tracked(node).is_some_and(|tracked| tracked.frozen)
     }
 
-    /// What messages call a node: a stage's address, or the path of a pointer.
+    /// The name of a node in messages: a stage's address, or the path of a pointer.
     pub fn name(&self, node: usize) -> String {
         match (self.stage(node), self.tracked(node)) {
             (Some(stage), _) => stage.address(),
@@ -233,7 +233,7 @@ impl Graph {
         }
     }
 
-    /// Find what a node needs. Returns how many nodes these are.
+    /// Find the dependencies of a node. Returns their number.
     fn connect(&mut self, node: usize, outputs: &Outputs) -> Result<usize> {
         let stage = &self.pipelines.stages[node];
         let deps = stage.deps.iter().map(|dep| &dep.place);

@@ -16,7 +16,7 @@ pub(crate) fn read(text: &str) -> Result<Value, Problem> {
     let value = reader.value(0)?;
     reader.space();
     if reader.at < text.len() {
-        return Err(reader.problem("more text after the value"));
+        return Err(reader.problem("unexpected text after the value"));
     }
     Ok(value)
 }
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
             Some(b'[') => self.list(depth),
             Some(b'{') => self.map(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => Err(self.problem("a value is expected")),
+            _ => Err(self.problem("expected a value")),
         }
     }
 
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         loop {
             self.space();
             if !self.rest().starts_with('"') {
-                return Err(self.problem("a key in double quotes is expected"));
+                return Err(self.problem("expected a key in double quotes"));
             }
             let line = line_of(self.text, self.at);
             let key = self.string()?;
@@ -152,14 +152,14 @@ impl<'a> Reader<'a> {
             let rest = self.rest();
             let end = rest
                 .find(|c: char| c == '"' || c == '\\' || c < ' ')
-                .ok_or_else(|| self.problem("a text that does not end"))?;
+                .ok_or_else(|| self.problem("unterminated string"))?;
             text.push_str(&rest[..end]);
             self.at += end;
             if self.take("\"") {
                 return Ok(text);
             }
             if !self.take("\\") {
-                return Err(self.problem("a control character in a text"));
+                return Err(self.problem("control character in a string"));
             }
             text.push(self.escaped()?);
         }
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
             'r' => '\r',
             't' => '\t',
             'u' => return self.unicode(),
-            _ => return Err(self.problem("an unknown escape in a text")),
+            _ => return Err(self.problem("unknown escape in a string")),
         };
         self.at += 1;
         Ok(plain)
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
                 self.at += if c.len_utf16() == 2 { 11 } else { 5 };
                 Ok(c)
             }
-            _ => Err(self.problem("half of a surrogate pair in a text")),
+            _ => Err(self.problem("unpaired surrogate in a string")),
         }
     }
 }

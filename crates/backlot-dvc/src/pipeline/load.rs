@@ -326,7 +326,7 @@ impl Loader<'_> {
         Err(PipelineError::Template {
             spot: self.spot(definition.line),
             key: format!("stages.{}", definition.name),
-            reason: format!("makes more than {MAX_GROUP} stages"),
+            reason: format!("expands to more than {MAX_GROUP} stages"),
         })
     }
 
@@ -391,7 +391,7 @@ fn item_name(written: Option<&Value>, value: &Value) -> Option<String> {
 struct Axis {
     name: String,
     values: Vec<Value>,
-    /// What the values are called.
+    /// The names of the values.
     names: Vec<String>,
 }
 
@@ -410,7 +410,7 @@ fn combine(axes: &[Axis], mut number: usize) -> (String, Value) {
     (names.join("-"), Value::map(item))
 }
 
-/// What the stages of a group are made of.
+/// The definition of the stages of a group.
 #[derive(Default)]
 struct Items {
     all: Vec<Item>,

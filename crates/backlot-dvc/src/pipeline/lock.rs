@@ -1,8 +1,8 @@
-//! `dvc.lock`: what each stage was made of, byte for byte as DVC writes it.
+//! `dvc.lock`: the inputs and outputs of each stage, byte for byte as DVC writes it.
 //!
 //! Invariants: entries that are not set keep their place, values and aliases; a new entry comes last; inside an entry
 //! everything is in DVC's order, whatever order it was given in. Deliberately absent: comments, which DVC does not write
-//! into locks, and the MD5 of DVC 2 (`hash` missing), which stands for other content and is never taken for equal.
+//! into locks, and the MD5 of DVC 2 (`hash` missing), which stands for other content and never counts as equal.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Lock {
     entries: HashMap<String, LockEntry>,
 }
 
-/// What a stage was made of when it last ran.
+/// The inputs of a stage when it last ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LockEntry {
     /// The command: a text or a list.
@@ -51,7 +51,7 @@ pub struct LockEntry {
     pub deps: Vec<LockedPath>,
     /// Its parameters: files, and the values of their keys.
     pub params: Vec<FileValues>,
-    /// What it made.
+    /// Its outputs.
     pub outs: Vec<LockedPath>,
 }
 
@@ -182,7 +182,7 @@ impl Lock {
         let map = match document {
             Value::Null => return Ok(Self::default()),
             Value::Map(map) => map,
-            other => return reader.refuse(1, format!("it holds {}, not a mapping", other.kind())),
+            other => return reader.refuse(1, format!("it contains {}, not a mapping", other.kind())),
         };
         // Before version 2.0, the stages were the document.
         let Some(version) = map.entry("schema") else {
@@ -232,7 +232,7 @@ impl Lock {
         self.stages.iter().filter_map(|entry| entry.key.as_str())
     }
 
-    /// Whether there is no entry.
+    /// Whether it has no entries.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
@@ -381,7 +381,7 @@ impl Reader<'_> {
                     Err(_) => return wrong("an MD5"),
                 },
                 ("md5" | "hash", Value::Str(_)) => locked.other.push((key.to_owned(), entry.value.clone())),
-                ("md5" | "hash", _) => return wrong("a text in quotes"),
+                ("md5" | "hash", _) => return wrong("a quoted string"),
                 ("size" | "nfiles", value) => match value.as_u64() {
                     Some(number) if key == "size" => locked.size = Some(number),
                     Some(number) => locked.nfiles = Some(number),

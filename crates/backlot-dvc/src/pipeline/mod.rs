@@ -5,7 +5,7 @@
 //! writes; what DVC refuses before anything runs is refused here, and outputs outside of the project too.
 //!
 //! The way from files to decisions: [`Pipelines::load`] reads stages, [`Graph::new`] connects them, [`Graph::select`]
-//! finds those of a command in their order, [`judge`] says what changed in each and [`action`] what to do about it;
+//! finds those of a command in their order, [`judge`] determines the changes of each and [`action`] what to do about them;
 //! [`entry_of`] is what goes into the [`Lock`] afterwards.
 
 pub mod edit;

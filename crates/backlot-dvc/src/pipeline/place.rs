@@ -19,7 +19,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// The place of a path that is relative to a folder. `Err` says what is wrong with the path.
+    /// The place of a path that is relative to a folder. `Err` has the reason if it is invalid.
     pub(crate) fn resolve(folder: &Self, path: &str) -> Result<Self, &'static str> {
         if path.is_empty() {
             return Err("is empty");

@@ -1,4 +1,4 @@
-//! What is wrong inside a file, before it is known which file it is.
+//! A problem inside a file, before it is known which file it is.
 //!
 //! Deliberately absent: codes and ways out, which [`super::PipelineError`] adds.
 
@@ -7,7 +7,7 @@
 pub(crate) struct Problem {
     /// The line, from 1; 0 where it is not known.
     pub(crate) line: usize,
-    /// What is wrong; a sentence part that follows a colon.
+    /// The reason; a clause that follows a colon.
     pub(crate) reason: String,
 }
 

@@ -108,7 +108,7 @@ fn assignment(tokens: &[Token], of_self: bool) -> Option<(&str, Value)> {
     (literal.at == literal.tokens.len()).then_some((name.as_str(), value))
 }
 
-/// A reader of literals. `None` means that it is no literal.
+/// A reader of literals. `None` means not a literal.
 struct Literal<'a> {
     tokens: &'a [Token],
     at: usize,

@@ -28,7 +28,7 @@ pub(crate) struct LogicalLine {
 }
 
 /// What a text is whose value only a program can know.
-pub(crate) const FORMATTED: &str = "a formatted text of Python";
+pub(crate) const FORMATTED: &str = "a Python f-string";
 
 /// Take a file apart.
 pub(crate) fn split(text: &str) -> Result<Vec<LogicalLine>, Problem> {
@@ -181,14 +181,14 @@ impl Splitter {
         let (mut text, mut other) = (String::new(), foreign_prefix(prefix));
         loop {
             let Some(c) = self.peek(0) else {
-                return Err(Problem::new(begun, "a text that does not end"));
+                return Err(Problem::new(begun, "unterminated string"));
             };
             if c == quote && (!triple || (self.peek(1) == Some(quote) && self.peek(2) == Some(quote))) {
                 self.at += width;
                 break;
             }
             match c {
-                '\n' if !triple => return Err(Problem::new(begun, "a text that does not end")),
+                '\n' if !triple => return Err(Problem::new(begun, "unterminated string")),
                 '\\' if prefix.contains('r') => {
                     text.push('\\');
                     self.at += 1;
@@ -239,7 +239,7 @@ impl Splitter {
             'x' => return self.code(16, 2, 2),
             'u' => return self.code(16, 4, 4),
             'U' => return self.code(16, 8, 8),
-            'N' => return Err("a text with a named character"),
+            'N' => return Err("a string with a named character"),
             other => return Ok(vec!['\\', other]),
         };
         Ok(vec![simple])
@@ -254,7 +254,7 @@ impl Splitter {
             .iter()
             .fold(0_u32, |code, digit| code.wrapping_mul(radix).wrapping_add(*digit));
         let c = char::from_u32(code).filter(|_| digits.len() >= least);
-        c.map(|c| vec![c]).ok_or("a text with half of a surrogate pair")
+        c.map(|c| vec![c]).ok_or("a string with an unpaired surrogate")
     }
 }
 
@@ -296,8 +296,8 @@ mod tests {
                 Token::Text(Ok("A\u{e9}A\n\\q\"".to_owned())),
                 Token::Text(Ok("\\n".to_owned())),
                 Token::Text(Err("bytes of Python")),
-                Token::Text(Err("a text with a named character")),
-                Token::Text(Err("a text with half of a surrogate pair")),
+                Token::Text(Err("a string with a named character")),
+                Token::Text(Err("a string with an unpaired surrogate")),
             ]
         );
     }

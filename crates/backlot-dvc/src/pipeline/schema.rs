@@ -10,7 +10,7 @@ use backlot_core::text;
 use super::error::{PipelineError, Result, Spot};
 use super::value::{Entry, Map, Value};
 
-/// What a value may be.
+/// The allowed types of a value.
 #[derive(Clone, Copy)]
 enum Shape {
     Text,
@@ -145,7 +145,7 @@ pub(crate) fn check(file: &str, document: &Value) -> Result<Definitions> {
     let map = match document {
         Value::Map(map) => map,
         Value::Null => return Ok(Definitions::default()),
-        other => return checker.refuse(1, "the file", format!("holds {}, not a mapping", other.kind())),
+        other => return checker.refuse(1, "the file", format!("contains {}, not a mapping", other.kind())),
     };
     checker.keys("", 1, map, FILE)?;
     let mut stages = Vec::new();

@@ -16,7 +16,7 @@ use crate::names;
 /// The name of files with stages.
 pub const PIPELINE_FILE: &str = "dvc.yaml";
 
-/// A command with what it reads and makes.
+/// A command with its inputs and outputs.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The `dvc.yaml`.
@@ -33,7 +33,7 @@ pub struct Stage {
     pub deps: Vec<Dependency>,
     /// The parameters it reads, by file.
     pub params: Vec<ParameterDependency>,
-    /// What it makes: outputs, then metrics, then plots.
+    /// Its outputs, then metrics, then plots.
     pub outs: Vec<Output>,
     /// Whether it is never run, and its dependencies are not looked at.
     pub frozen: bool,
@@ -65,7 +65,7 @@ pub struct ParameterDependency {
     pub keys: Vec<String>,
 }
 
-/// What kind of output it is.
+/// The kind of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputKind {
     /// Data.
@@ -83,7 +83,7 @@ pub struct Output {
     pub path: String,
     /// Where it is.
     pub place: RelPath,
-    /// What kind it is.
+    /// Its kind.
     pub kind: OutputKind,
     /// Whether its content goes into the cache.
     pub cache: bool,
@@ -98,7 +98,7 @@ pub struct Output {
 }
 
 impl Stage {
-    /// What messages and `DVC_STAGE` call it: its name, with its file if that is not the one of the project's folder.
+    /// Its name in messages and `DVC_STAGE`: its name, with its file if that is not in the project's folder.
     pub fn address(&self) -> String {
         if self.file.as_str() == PIPELINE_FILE {
             self.name.clone()
@@ -370,7 +370,7 @@ impl Builder<'_> {
         let place = match place {
             Place::Inside(place) => place,
             Place::Root => return refuse(path, "is the folder of the project itself"),
-            Place::Outside(_) => return refuse(path, "is outside of the project"),
+            Place::Outside(_) => return refuse(path, "is outside the project"),
         };
         if place.parts().any(names::is_reserved) {
             return refuse(path, "is in a folder of a version control system or of DVC");

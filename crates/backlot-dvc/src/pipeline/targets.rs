@@ -1,4 +1,4 @@
-//! Which nodes a command is about: targets as DVC writes them, and what lies above, below or around them.
+//! The nodes that a command selects: targets as in DVC, and those above, below or around them.
 //!
 //! Invariant: nodes come after all that they need, otherwise in the order of the files (DVC's order for one target); only
 //! [`Reach::Only`] keeps the order of the targets. Deliberately absent: outputs as targets, which DVC does not take either.
@@ -24,13 +24,13 @@ pub enum Reach {
     Only,
     /// The targets and all that need them (`--downstream`).
     Downstream,
-    /// All that is connected with the targets (`--pipeline`).
+    /// Everything connected with the targets (`--pipeline`).
     Connected,
     /// All of the project (`--all-pipelines`); targets do not count.
     Everything,
 }
 
-/// What a command was asked for.
+/// The selection of a command.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
     /// The targets; none stands for the `dvc.yaml` of the folder.
@@ -46,7 +46,7 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// Targets of the project's folder, with what they need.
+    /// Targets of the project's folder, with their dependencies.
     pub fn new(targets: &'a [String]) -> Self {
         Self {
             targets,

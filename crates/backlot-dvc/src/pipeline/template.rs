@@ -1,4 +1,4 @@
-//! `${...}` in `dvc.yaml`: which expressions there are, and what they become.
+//! `${...}` in `dvc.yaml`: the expressions and their values.
 //!
 //! Invariants: a string that is one expression becomes the value itself, any other string stays a string; `\${` is kept as
 //! `${`; a mapping becomes arguments in `cmd` and is refused elsewhere; what a file makes of its expressions has a bound.
@@ -40,7 +40,7 @@ pub(crate) struct Budget(Cell<usize>);
 impl Budget {
     /// Bytes.
     const MOST: usize = 128 << 20;
-    /// What a value costs beside its text.
+    /// The cost of a value beside its text.
     const VALUE: usize = 16;
 
     /// Count values and bytes of text.
@@ -52,13 +52,13 @@ impl Budget {
             return Ok(());
         }
         Err(Fault::Unusable(format!(
-            "makes more than {} MiB of the expressions of all files",
+            "expands the expressions of all files to more than {} MiB",
             Self::MOST >> 20
         )))
     }
 }
 
-/// What expressions can name: variables, and the item and key of a generated stage.
+/// The names available to expressions: variables, and the item and key of a generated stage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) variables: &'a Map,
@@ -113,7 +113,7 @@ fn item_at(items: &[Value], index: i64) -> Option<&Value> {
     }
 }
 
-/// An expression in a text: its bytes with `${` and `}`, and what is between.
+/// An expression in a text: its bytes with `${` and `}`, and its inner text.
 struct Expression<'t> {
     start: usize,
     end: usize,
@@ -147,7 +147,7 @@ pub(crate) fn has_expression(text: &str) -> bool {
     !expressions(text).is_empty()
 }
 
-/// The names of `a.b[c]`; `Err` says what is wrong.
+/// The names of `a.b[c]`; `Err` has the reason.
 fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
     let word = |rest: &str| rest.find(['.', '[', ']']).unwrap_or(rest.len());
     let length = word(inner);
@@ -155,7 +155,7 @@ fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
         return Err(if inner.is_empty() {
             "is empty"
         } else {
-            "does not begin with a name"
+            "does not start with a name"
         });
     }
     let (first, mut rest) = inner.split_at(length);
@@ -163,7 +163,7 @@ fn parse(inner: &str) -> Result<Vec<&str>, &'static str> {
     while !rest.is_empty() {
         let bracket = rest.starts_with('[');
         if !bracket && !rest.starts_with('.') {
-            return Err("has a `]` too many, or text after one");
+            return Err("has an unmatched `]`, or text after one");
         }
         let (name, after) = rest[1..].split_at(word(&rest[1..]));
         if name.is_empty() {
@@ -289,7 +289,9 @@ fn push_arguments(
                     if position == 0 || style.repeated_lists {
                         words.push(format!("--{name}"));
                     }
-                    words.push(argument(item).ok_or_else(|| format!("whose `{name}` has a list in a list"))?);
+                    words.push(
+                        argument(item).ok_or_else(|| format!("whose `{name}` contains a nested list"))?,
+                    );
                 }
             }
             value => {
@@ -381,7 +383,7 @@ mod tests {
     fn what_dvc_refuses_is_refused() {
         for (text, key, part) in [
             ("${}", "cmd", "is empty"),
-            ("${.n}", "cmd", "does not begin with a name"),
+            ("${.n}", "cmd", "does not start with a name"),
             ("${n.}", "cmd", "has an empty name"),
             ("${l[}", "cmd", "has an empty name"),
             ("${l[0}", "cmd", "without `]`"),

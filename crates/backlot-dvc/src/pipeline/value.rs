@@ -105,7 +105,7 @@ impl Value {
         }
     }
 
-    /// What kind of value it is, with its article, for messages.
+    /// The type of a value, with its article, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -289,7 +289,7 @@ impl From<bool> for Value {
     }
 }
 
-/// A float as Python's `repr`, with words for what is no number.
+/// A float as Python's `repr`, with words for non-finite values.
 pub(crate) fn float_text(float: f64, [nan, infinite, below]: [&str; 3]) -> String {
     if float.is_nan() {
         nan.to_owned()

@@ -122,10 +122,10 @@ impl Variables {
             other => return entry.refuse(format!("is {}, not a file or a mapping", other.kind())),
         };
         if let Some(name) = reserved.iter().find(|name| values.get(name).is_some()) {
-            return entry.refuse(format!("defines `{name}`, which a generated stage has already"));
+            return entry.refuse(format!("defines `{name}`, which a generated stage already has"));
         }
         merge(&mut self.map, &values, "")
-            .or_else(|name| entry.refuse(format!("defines `{name}`, which is defined already")))
+            .or_else(|name| entry.refuse(format!("defines `{name}`, which is already defined")))
     }
 
     /// The values of `file` or `file:key,key`; `None` if they are there already.
@@ -146,9 +146,9 @@ impl Variables {
             .or_else(|reason| entry.refuse(format!("names a path that {reason}")))?;
         match self.loaded.get(&place) {
             Some(None) if keys.is_empty() => return Ok(None),
-            Some(None) => return entry.refuse(format!("loads a part of `{place}`, which is loaded already")),
+            Some(None) => return entry.refuse(format!("loads a part of `{place}`, which is already loaded")),
             Some(Some(known)) if keys.is_empty() || keys.iter().any(|key| known.contains(key)) => {
-                return entry.refuse(format!("loads `{place}`, a part of which is loaded already"));
+                return entry.refuse(format!("loads `{place}`, which is already partly loaded"));
             }
             _ => {}
         }
@@ -157,7 +157,7 @@ impl Variables {
         };
         let Some(map) = content.as_map() else {
             return entry.refuse(format!(
-                "names the file `{place}`, which holds {}",
+                "names the file `{place}`, which contains {}",
                 content.kind()
             ));
         };

@@ -16,7 +16,7 @@ use super::run_cache;
 use super::stage::{ParameterDependency, Stage};
 use super::value::Value;
 
-/// What a path holds now.
+/// The current content of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
     /// The file, or the manifest of the folder.
@@ -31,10 +31,10 @@ pub struct Content {
 
 /// The present state of a project.
 pub trait Present {
-    /// Why it cannot be told.
+    /// Why it is unknown.
     type Error: From<PipelineError>;
 
-    /// What a path holds; `None` if it is missing.
+    /// The content of a path; `None` if it is missing.
     fn content(&self, place: &Place) -> Result<Option<Content>, Self::Error>;
 
     /// Whether content, of a folder with all its files, is in the cache.
@@ -51,7 +51,7 @@ pub enum PathChange {
     Modified,
     /// It does not exist.
     Missing,
-    /// The cache does not have what the lock says.
+    /// The cache does not have the content in the lock.
     NotCached,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Change {
         match self {
             Self::Command => write!(f, "the command changed"),
             Self::Callback => write!(f, "it has neither dependencies nor outputs"),
-            Self::Always => write!(f, "it is set to run always"),
+            Self::Always => write!(f, "it is set to always run"),
             Self::Dependency(path, change) => write!(f, "dependency `{path}` {}", how(change)),
             Self::Output(path, change) => write!(f, "output `{path}` {}", how(change)),
             Self::Parameters(file, ParameterChange::New) => write!(f, "parameters of `{file}` are new"),
@@ -151,7 +151,7 @@ impl fmt::Debug for Judging<'_> {
     }
 }
 
-/// What is to be done with a stage.
+/// The action for a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing: it is up to date.
@@ -163,7 +163,7 @@ pub enum Action {
         /// Whether a remembered result may be used.
         ask_run_cache: bool,
     },
-    /// Write the lock anew without running: a frozen stage whose command or outputs changed.
+    /// Rewrite the lock without running: a frozen stage whose command or outputs changed.
     Record,
     /// It cannot be made: these files or parameters are missing.
     Blocked(Vec<Change>),
@@ -202,7 +202,7 @@ pub fn judge<P: Present>(
     Ok(changes)
 }
 
-/// What to do about the changes that [`judge`] found. `force` runs the stage whatever it says.
+/// The action for the changes that [`judge`] found. `force` runs the stage regardless.
 pub fn action<P: Present>(
     stage: &Stage,
     locked: Option<&LockEntry>,

@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
             match event {
                 Event::StreamEnd => return Ok(found.unwrap_or(Value::Null)),
                 Event::DocumentStart(_) if found.is_some() => {
-                    return Err(Problem::new(line, "a second document begins here"));
+                    return Err(Problem::new(line, "a second document starts here"));
                 }
                 Event::DocumentStart(_) => {
                     let (event, line) = self.next()?;
@@ -103,8 +103,7 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => {
                 // Inside of itself, an anchor is not known yet.
                 let known = self.anchors.get(&anchor).cloned();
-                let (value, size) =
-                    known.ok_or_else(|| Problem::new(line, "an alias of an unknown anchor"))?;
+                let (value, size) = known.ok_or_else(|| Problem::new(line, "alias of an unknown anchor"))?;
                 // Lists and mappings are shared; a text is a copy.
                 let text = value.as_str().map_or(0, str::len);
                 self.copied = self.copied.saturating_add(text / TEXT_OF_A_VALUE);
@@ -178,7 +177,7 @@ impl<'a> Reader<'a> {
             size = size.saturating_add(value.size).saturating_add(1);
             if merges {
                 if merged.replace(maps_to_merge(value.value, at)?).is_some() {
-                    return Err(Problem::new(at, "`<<` comes twice in one mapping"));
+                    return Err(Problem::new(at, "duplicate `<<` in a mapping"));
                 }
                 continue;
             }
@@ -187,7 +186,7 @@ impl<'a> Reader<'a> {
             }
             let name = key.to_text().unwrap_or_default();
             if own.insert(key, value.value, at).is_some() {
-                return Err(Problem::new(at, format!("the key `{name}` comes twice")));
+                return Err(Problem::new(at, format!("duplicate key `{name}`")));
             }
         }
         let value = match merged {

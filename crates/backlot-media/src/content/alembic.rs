@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<SceneFacts, Trouble> {
     }
     let mut bytes = Bytes(&head);
     if bytes.take(5)? != b"Ogawa" {
-        return Err(damaged("it does not begin as Alembic does"));
+        return Err(damaged("it does not start with an Alembic header"));
     }
     let [finished, ..] = bytes.array::<3>()?;
     if finished != 0xff {
@@ -71,7 +71,7 @@ fn children(source: &mut Source, at: u64) -> Result<u64, Trouble> {
         .checked_mul(8)
         .and_then(|bytes| bytes.checked_add(at)?.checked_add(8));
     if end.is_none_or(|end| end > source.size) {
-        return Err(damaged("it is truncated: a group lies behind its end"));
+        return Err(damaged("it is truncated: a group is past its end"));
     }
     Ok(count)
 }
@@ -96,7 +96,7 @@ fn child(
     let size = Bytes(&source.read(at, 8)?).u64_le()?;
     let end = size.checked_add(at).and_then(|end| end.checked_add(8));
     if end.is_none_or(|end| end > source.size) {
-        return Err(damaged("it is truncated: data lies behind its end"));
+        return Err(damaged("it is truncated: data is past its end"));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Source {
         self.file
             .seek(SeekFrom::Start(self.begin + at))
             .map_err(FileError::from)?;
-        let mut bytes = vec![0; usize::try_from(count).map_err(|_| damaged("a part of it is too long"))?];
+        let mut bytes = vec![0; usize::try_from(count).map_err(|_| damaged("a section is too long"))?];
         self.file.read_exact(&mut bytes).map_err(FileError::from)?;
         Ok(bytes)
     }
@@ -60,7 +60,7 @@ impl<'a> Bytes<'a> {
         let (front, rest) = self
             .0
             .split_at_checked(count)
-            .ok_or_else(|| damaged("a part of it is cut short"))?;
+            .ok_or_else(|| damaged("a section is truncated"))?;
         self.0 = rest;
         Ok(front)
     }
@@ -69,7 +69,7 @@ impl<'a> Bytes<'a> {
         let (front, rest) = self
             .0
             .split_first_chunk()
-            .ok_or_else(|| damaged("a part of it is cut short"))?;
+            .ok_or_else(|| damaged("a section is truncated"))?;
         self.0 = rest;
         Ok(*front)
     }

@@ -96,7 +96,7 @@ fn container(source: &mut Source) -> Result<(u64, u64, Option<u64>), Trouble> {
     if length > source.size {
         let size = source.size;
         return Err(damaged(format!(
-            "it is truncated: it says {length} bytes, {size} are there"
+            "it is truncated: it declares {length} bytes, but has {size}"
         )));
     }
     let (json, kind) = (u64::from(head.u32_le()?), head.array::<4>()?);
@@ -111,7 +111,7 @@ fn container(source: &mut Source) -> Result<(u64, u64, Option<u64>), Trouble> {
     let mut head = Bytes(&head);
     let (size, kind) = (u64::from(head.u32_le()?), head.array::<4>()?);
     if next + 8 + size > length {
-        return Err(damaged("it is truncated: its buffer lies behind its end"));
+        return Err(damaged("it is truncated: its buffer is past its end"));
     }
     Ok((20, json, (&kind == b"BIN\0").then_some(size)))
 }
@@ -134,7 +134,7 @@ fn buffers(root: &Root, inside: Option<u64>, facts: &mut SceneFacts) {
         match there {
             None => facts.note(format!("{place}: it has neither a file nor data")),
             Some(there) if there < wanted => {
-                facts.note(format!("{place}: it says {wanted} bytes, {there} are there"));
+                facts.note(format!("{place}: it declares {wanted} bytes, but has {there}"));
             }
             Some(_) => {}
         }

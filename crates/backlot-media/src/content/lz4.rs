@@ -13,7 +13,7 @@ pub(super) fn decode(mut block: &[u8], most: usize) -> Result<Vec<u8>, Trouble> 
         let literals = length(&mut block, usize::from(token >> 4))?;
         let (copied, rest) = block.split_at_checked(literals).ok_or_else(cut)?;
         if copied.len() > most - out.len() {
-            return Err(damaged("a compressed part is longer than it says"));
+            return Err(damaged("a compressed section is longer than declared"));
         }
         out.extend_from_slice(copied);
         block = rest;
@@ -26,10 +26,10 @@ pub(super) fn decode(mut block: &[u8], most: usize) -> Result<Vec<u8>, Trouble> 
         let back = usize::from(u16::from_le_bytes(*back));
         let matched = length(&mut block, usize::from(token & 15))?.saturating_add(4);
         if back == 0 || back > out.len() {
-            return Err(damaged("a compressed part points before its begin"));
+            return Err(damaged("a compressed section refers to data before its start"));
         }
         if matched > most - out.len() {
-            return Err(damaged("a compressed part is longer than it says"));
+            return Err(damaged("a compressed section is longer than declared"));
         }
         // What is copied may reach into itself.
         let begin = out.len() - back;
@@ -56,7 +56,7 @@ fn length(block: &mut &[u8], first: usize) -> Result<usize, Trouble> {
 }
 
 fn cut() -> Trouble {
-    damaged("a compressed part is cut short")
+    damaged("a compressed section is truncated")
 }
 
 #[cfg(test)]

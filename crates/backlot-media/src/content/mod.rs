@@ -24,15 +24,15 @@ use crate::work::guarded;
 pub use movie::{MovieFacts, Ratio};
 pub use scene::{SceneFacts, SceneFormat, SceneReference, scene_format_of};
 
-/// The most problems of one file that are told.
+/// The maximum number of reported problems per file.
 const MOST_PROBLEMS: usize = 100;
 
-/// What the header of a movie says (MP4, MOV, M4V). Only a file that the system refuses to read is an error.
+/// The metadata in the header of a movie (MP4, MOV, M4V). Only a file that the system refuses to read is an error.
 pub fn read_movie(path: &Path) -> Result<std::result::Result<MovieFacts, FileProblem>> {
     judged(path, || movie::read(path))
 }
 
-/// What a scene is and needs (USD, glTF, Alembic, by its extension). Only a file that the system refuses to read is an error.
+/// The metadata and references of a scene (USD, glTF, Alembic, by its extension). Only a file that the system refuses to read is an error.
 pub fn read_scene(path: &Path) -> Result<std::result::Result<SceneFacts, FileProblem>> {
     judged(path, || match scene_format_of(path) {
         Some(SceneFormat::Usd) => usd::read(path),

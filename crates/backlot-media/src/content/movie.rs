@@ -46,7 +46,7 @@ impl Ratio {
     }
 }
 
-/// What the header of a movie says of its first track of pictures.
+/// The metadata of the first video track in the header of a movie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovieFacts {
     /// Columns.
@@ -135,7 +135,7 @@ fn header(source: &mut Source) -> Result<Vec<u8>, Trouble> {
         let mut bytes = Bytes(&head);
         let (size, kind) = (u64::from(bytes.u32_be()?), bytes.array::<4>()?);
         if at == 0 && !kind.iter().all(|byte| (0x20..0x7f).contains(byte)) {
-            return Err(damaged("it does not begin as MP4 or QuickTime do"));
+            return Err(damaged("it does not start with an MP4 or QuickTime header"));
         }
         let (size, head) = match size {
             0 => (left, 8),
@@ -148,7 +148,7 @@ fn header(source: &mut Source) -> Result<Vec<u8>, Trouble> {
         if size > left {
             let kind = String::from_utf8_lossy(&kind).into_owned();
             return Err(damaged(format!(
-                "it is truncated: its box `{}` has {size} bytes, {left} are there",
+                "it is truncated: its box `{}` declares {size} bytes, but has {left}",
                 kind.escape_debug()
             )));
         }
@@ -263,7 +263,7 @@ fn chunks_are_there(table: &[Atom<'_>], file: u64) -> Result<(), Trouble> {
             u64::from(offsets.u32_be()?)
         };
         if at >= file {
-            return Err(damaged("it is truncated: pictures lie behind its end"));
+            return Err(damaged("it is truncated: pictures are past its end"));
         }
     }
     Ok(())

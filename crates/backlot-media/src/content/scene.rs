@@ -1,4 +1,4 @@
-//! What a scene is and which other files it needs, whatever its format.
+//! The metadata and external files of a scene, whatever its format.
 
 use std::path::Path;
 
@@ -28,14 +28,14 @@ pub struct SceneReference {
     pub bytes: Option<u64>,
 }
 
-/// What a scene is and needs.
+/// The metadata and references of a scene.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SceneFacts {
     /// The format.
     pub format: SceneFormat,
     /// The files that it needs, as often as it names them.
     pub references: Vec<SceneReference>,
-    /// What is wrong inside, each in a line; at most a hundred.
+    /// The problems inside, one per line; at most a hundred.
     pub problems: Vec<String>,
 }
 

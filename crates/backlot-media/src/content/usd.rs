@@ -1,4 +1,4 @@
-//! USD: a layer as text or binary, or a package of layers, told by its first bytes.
+//! USD: a layer as text or binary, or a package of layers, detected by its first bytes.
 
 use std::path::Path;
 

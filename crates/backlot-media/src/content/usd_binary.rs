@@ -90,7 +90,7 @@ fn sections(source: &mut Source, table: u64) -> Result<Vec<Section>, Trouble> {
         let (name, mut place) = (row[..16].split(|byte| *byte == 0).next(), Bytes(&row[16..]));
         let (at, size) = (place.u64_le()?, place.u64_le()?);
         if at.checked_add(size).is_none_or(|end| end > source.size) {
-            return Err(damaged("it is truncated: a section lies behind its end"));
+            return Err(damaged("it is truncated: a section is past its end"));
         }
         let name = String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
         sections.push(Section { name, at, size });
@@ -102,7 +102,7 @@ fn sections(source: &mut Source, table: u64) -> Result<Vec<Section>, Trouble> {
 fn decompressed(bytes: &[u8], size: u64) -> Result<Vec<u8>, Trouble> {
     if size > MOST_DECODED || size > LZ4_RATIO.saturating_mul(bytes.len() as u64) {
         return Err(damaged(format!(
-            "a part of {} bytes says that it has {size}",
+            "a section of {} bytes declares {size}",
             bytes.len()
         )));
     }
@@ -119,7 +119,7 @@ fn decompressed(bytes: &[u8], size: u64) -> Result<Vec<u8>, Trouble> {
         }
     }
     if out.len() != size {
-        return Err(damaged("a compressed part is shorter than it says"));
+        return Err(damaged("a compressed section is shorter than declared"));
     }
     Ok(out)
 }
@@ -276,7 +276,7 @@ impl Values<'_> {
         // Only forwards, or what is read would never end.
         let distance = u64::try_from(distance).ok().filter(|distance| *distance >= 8);
         let target = distance.and_then(|distance| begin.checked_add(distance));
-        target.ok_or_else(|| damaged("a value lies before its place"))
+        target.ok_or_else(|| damaged("a value has a negative offset"))
     }
 
     /// A value: its type and flags in the upper 16 bits, and what it is, or where it lies.

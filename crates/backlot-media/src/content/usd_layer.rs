@@ -1,4 +1,4 @@
-//! A layer of USD, as text or binary, told by its first bytes.
+//! A layer of USD, as text or binary, detected by its first bytes.
 
 use super::bytes::Source;
 use super::scene::SceneReference;
@@ -14,5 +14,5 @@ pub(super) fn read(source: &mut Source) -> Result<Vec<SceneReference>, Trouble> 
     if head.starts_with(b"#usda") || head.starts_with(b"#sdf ") {
         return usd_text::read(source);
     }
-    Err(damaged("it does not begin as USD does"))
+    Err(damaged("it does not start with a USD header"))
 }

@@ -16,7 +16,7 @@ const MOST_FILES: usize = 100_000;
 /// The end of the directory, with the longest comment.
 const END: u64 = 22 + 0xffff;
 
-/// What is wrong inside.
+/// The problems inside.
 pub(super) fn read(source: &mut Source) -> Result<Vec<String>, Trouble> {
     let files = directory(source)?;
     let (mut problems, mut by_name) = (Vec::new(), BTreeMap::new());
@@ -114,14 +114,14 @@ fn directory(source: &mut Source) -> Result<Vec<Packed>, Trouble> {
     let comment = usize::from(u16::from_le_bytes(end.array()?));
     end.take(comment)?;
     if begin + size > source.size {
-        return Err(damaged("it is truncated: its directory lies behind its end"));
+        return Err(damaged("it is truncated: its directory is past its end"));
     }
     let bytes = source.read(begin, size)?;
     let mut bytes = Bytes(&bytes);
     let mut files = Vec::new();
     for _ in 0..count.min(MOST_FILES) {
         if bytes.take(4)? != b"PK\x01\x02" {
-            return Err(damaged("its directory is not right"));
+            return Err(damaged("its directory is invalid"));
         }
         let mut head = Bytes(bytes.take(42)?);
         head.take(6)?;
@@ -135,7 +135,7 @@ fn directory(source: &mut Source) -> Result<Vec<Packed>, Trouble> {
         let name = String::from_utf8_lossy(bytes.take(name)?).into_owned();
         bytes.take(extra + comment)?;
         if header + 30 + size > source.size {
-            return Err(damaged(format!("it is truncated: {name} lies behind its end")));
+            return Err(damaged(format!("it is truncated: {name} is past its end")));
         }
         files.push(Packed {
             name,

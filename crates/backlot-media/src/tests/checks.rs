@@ -79,7 +79,7 @@ fn gaps_duplicates_padding_and_expectations_are_found() {
             (
                 "frames::other_padding",
                 Some(1001),
-                "5 digits where others have another padding".to_owned()
+                "5 digits, unlike the padding of the others".to_owned()
             ),
         ]
     );

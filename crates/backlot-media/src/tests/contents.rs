@@ -81,7 +81,7 @@ fn the_header_of_a_movie_says_size_rate_and_length() {
 fn movies_that_are_not_whole_are_damaged_with_the_reason() {
     let whole = movie(48, 300);
     assert!(damage(movie_of(&whole[..whole.len() - 1])).contains("truncated: its box `mdat`"));
-    assert!(damage(movie_of(&movie(48, 9_999))).contains("behind its end"));
+    assert!(damage(movie_of(&movie(48, 9_999))).contains("past its end"));
     assert_eq!(damage(movie_of(b"")), "it is empty");
     assert!(damage(movie_of(&[0; 64])).contains("does not begin"));
     let unfinished = [atom("ftyp", &[b"isom"]), atom("mdat", &[&[7; 50]])].concat();
@@ -284,7 +284,7 @@ fn binary_layers_that_are_cut_or_lie_are_damaged() {
     let at = usize::try_from(tokens).expect("small") + 8;
     let mut lying = BINARY.to_vec();
     lying[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
-    assert!(damage(scene_of(&lying, "a.usdc")).contains("says that it has"));
+    assert!(damage(scene_of(&lying, "a.usdc")).contains("bytes declares"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Who we are at one place: found once, and asked for again when it has expired or is refused.
+//! The credential for one location: found once, and requested again when it has expired or is rejected.
 //!
 //! Invariants: nothing is looked for where it would be sent unencrypted; after a refusal the chain is asked once, and again only
-//! when what it said worked meanwhile, or some time later; of many that are refused at once one asks. Deliberately absent:
+//! when its credential worked meanwhile, or some time later; of many concurrent rejections one asks. Deliberately absent:
 //! sending it, which each way of talking does in its own form.
 
 use std::fmt;
@@ -22,7 +22,7 @@ const MARGIN: u64 = 10_000;
 /// How long the chain is left alone after it had nothing better.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Who we are at a place. Cheap to clone; clones share what was found.
+/// The credential for a location. Cheap to clone; clones share it.
 ///
 /// ```
 /// use backlot_core::Context;
@@ -66,7 +66,7 @@ impl fmt::Debug for Account {
 }
 
 impl Account {
-    /// Who we are to a place at a URL; nobody where that would be said unencrypted.
+    /// The credential for a URL; none if it would be sent unencrypted.
     pub fn open(network: &Network, place: &PlaceName, url: &Url) -> Result<Self> {
         let url = server_url(url);
         let chain = network.options().credentials.clone();
@@ -98,12 +98,12 @@ impl Account {
         self.0.url.origin()
     }
 
-    /// What was found, and where.
+    /// The credential and its source.
     pub fn found(&self) -> Option<FoundCredential> {
         self.state().found.clone()
     }
 
-    /// Who we are, looked for again if it has expired. Waits for a helper.
+    /// The credential, requested again if it has expired. Waits for a helper.
     pub fn credential(&self) -> Result<Option<Credential>> {
         let expired = |state: &State| state.found.as_ref().is_some_and(|found| self.is_expired(found));
         if expired(&self.state()) {
@@ -135,7 +135,7 @@ impl Account {
         beside(move || this.look_for_other(&refused)).await
     }
 
-    /// What is known now was accepted.
+    /// The current credential was accepted.
     pub fn worked(&self) {
         self.state().is_unproven = false;
     }
@@ -268,7 +268,7 @@ mod tests {
         account.worked();
         assert!(renew(&account, &network));
         assert_eq!(source.asked.load(Ordering::Relaxed), 3);
-        // One that somebody else has replaced already is not asked for.
+        // One that has already been replaced is not requested.
         let old = Credential {
             user: "ana".to_owned(),
             password: "0".to_owned(),

@@ -99,7 +99,7 @@ impl CredentialFile {
         })
     }
 
-    /// Remove the credential of a prefix. Returns whose it was; `None` if there is none.
+    /// Remove the credential of a prefix. Returns its user; `None` if not found.
     pub fn remove(&self, prefix: &UrlPrefix, context: &Context) -> Result<Option<String>> {
         self.change(context, |entries| take(entries, prefix))
     }
@@ -157,11 +157,11 @@ impl CredentialFile {
             path: self.path.clone(),
             reason,
         };
-        // What the parser says may quote the file.
+        // The parser's message may quote the file.
         let content: Content = serde_json::from_slice(&bytes)
             .map_err(|e| bad(format!("line {} column {}", e.line(), e.column())))?;
         if content.format != FORMAT {
-            return Err(bad(format!("format {} is not known", content.format)));
+            return Err(bad(format!("unsupported format {}", content.format)));
         }
         let entries = content.credentials.into_iter().map(|entry| {
             let prefix = UrlPrefix::parse(&entry.url).map_err(|e| bad(e.to_string()))?;
@@ -184,7 +184,7 @@ impl CredentialSource for CredentialFile {
 
     fn find(&self, request: &CredentialRequest<'_>, _context: &Context) -> Result<Option<FoundCredential>> {
         let covering = self.load()?.into_iter().filter(|(prefix, credential)| {
-            // A user who is named is not somebody else; a token has no user of its own.
+            // A named user is not another one; a token has no user.
             let fits = |user| credential.is_token() || user == credential.user;
             prefix.covers(request.url) && request.user.is_none_or(fits)
         });

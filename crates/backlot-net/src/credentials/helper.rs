@@ -6,8 +6,8 @@
 //! `password_expiry_utc=` (seconds since the Unix epoch), or a JSON object with these keys. A program named
 //! `docker-credential-*` is given the server's URL, and answers `{"Username": ..., "Secret": ...}`.
 //!
-//! Invariants: a helper is asked once for a server, and again only when what it said has expired or was refused; it has a time
-//! limit, after which it is killed with what it started; its output is bounded and never in a message, nor are options of its
+//! Invariants: a helper is run once for a server, and again only when its credential has expired or was rejected; it has a time
+//! limit, after which it is killed with its child processes; its output is bounded and never in a message, nor are options of its
 //! command line. An answer for another host is refused. Deliberately absent: `store` and `erase`; a helper is only read.
 
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ impl CommandHelper {
             .is_none_or(|prefix| prefix.covers(request.url))
     }
 
-    /// What is written to it.
+    /// The input written to it.
     fn question(&self, request: &CredentialRequest<'_>) -> String {
         if self.is_docker() {
             return match &self.prefix {
@@ -127,20 +127,20 @@ impl CommandHelper {
             if self.is_docker() && String::from_utf8_lossy(&output).contains("not found") {
                 return Ok(None);
             }
-            return Err(failed("it ended with an error".to_owned()));
+            return Err(failed("it exited with an error".to_owned()));
         }
         let said = Said::read(&output).map_err(|reason| failed(reason.to_owned()))?;
         let answers_for = |text: &str| {
             text.eq_ignore_ascii_case(&server(request)) || text.eq_ignore_ascii_case(request.host())
         };
         if said.host.as_deref().is_some_and(|host| !answers_for(host)) {
-            return Err(failed("it answers for another host".to_owned()));
+            return Err(failed("it returned credentials for another host".to_owned()));
         }
         let Some(password) = said.password else {
             return Ok(None);
         };
         if said.expires.is_some_and(|at| at <= context.now()) {
-            return Err(failed("what it answers has expired".to_owned()));
+            return Err(failed("it returned expired credentials".to_owned()));
         }
         Ok(Some(FoundCredential {
             credential: Credential {
@@ -153,7 +153,7 @@ impl CommandHelper {
         }))
     }
 
-    /// Run it; returns what it said, and whether it succeeded.
+    /// Run it; returns its output, and whether it succeeded.
     fn run(
         &self,
         question: &str,
@@ -174,11 +174,11 @@ impl CommandHelper {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut running =
-            OwnChild::start(&mut command).map_err(|e| failed(format!("it cannot be started: {e}")))?;
+            OwnChild::start(&mut command).map_err(|e| failed(format!("cannot start it: {e}")))?;
         let until = Instant::now() + limit;
-        let late = || failed(format!("it did not answer in {} seconds", limit.as_secs_f32()));
+        let late = || failed(format!("no answer within {} seconds", limit.as_secs_f32()));
         if let Some(mut stdin) = running.process().stdin.take() {
-            // One that does not read what it is asked may still answer.
+            // A helper that does not read its input may still answer.
             stdin.write_all(question.as_bytes()).ok();
         }
         let (send, said) = channel();
@@ -200,7 +200,7 @@ impl CommandHelper {
             }
         };
         if output.len() as u64 > ANSWER_LIMIT {
-            return Err(failed("it answers without end".to_owned()));
+            return Err(failed("its answer is too long".to_owned()));
         }
         loop {
             context.check()?;
@@ -208,7 +208,7 @@ impl CommandHelper {
                 Ok(Some(status)) => return Ok((output, status.success())),
                 Ok(None) if Instant::now() >= until => return Err(late()),
                 Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                Err(e) => return Err(failed(format!("it cannot be waited for: {e}"))),
+                Err(e) => return Err(failed(format!("cannot wait for it: {e}"))),
             }
         }
     }
@@ -220,7 +220,7 @@ fn server(request: &CredentialRequest<'_>) -> String {
     format!("{}{}", request.host(), port.unwrap_or_default())
 }
 
-/// What a helper said.
+/// The answer of a helper.
 #[derive(Default)]
 struct Said {
     host: Option<String>,
@@ -292,7 +292,7 @@ fn seconds(text: &str) -> Result<Timestamp, &'static str> {
     Ok(Timestamp(seconds.saturating_mul(1000)))
 }
 
-/// What a server was answered, by the helper and the question.
+/// Cached answers, by helper and question.
 type Answers = BTreeMap<(usize, String), Option<FoundCredential>>;
 
 /// The helpers of a user's configuration.
@@ -495,7 +495,7 @@ mod tests {
     fn a_helper_that_fails_hangs_or_answers_nonsense_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text, reason) in [
-            ("fails", "echo password=hunter2; exit 1", "ended with an error"),
+            ("fails", "echo password=hunter2; exit 1", "exited with an error"),
             ("words", "echo hunter2", "key=value"),
             ("json", "echo '{\"password\": \"hunter2'", "not valid JSON"),
             ("bytes", "printf 'password=hunter2\\377\\n'", "UTF-8"),
@@ -515,11 +515,7 @@ mod tests {
                 "printf 'host=evil\\npassword=hunter2\\n'",
                 "another host",
             ),
-            (
-                "endless",
-                "while :; do echo password=hunter2; done",
-                "without end",
-            ),
+            ("endless", "while :; do echo password=hunter2; done", "too long"),
         ] {
             let error = ask(
                 &one(script(folder.path(), name, text)),
@@ -555,7 +551,7 @@ mod tests {
             "{error}"
         );
         assert!(started.elapsed() < Duration::from_secs(2));
-        // What it started is gone, too.
+        // Its child processes are killed, too.
         std::thread::sleep(Duration::from_millis(3200).saturating_sub(started.elapsed()));
         assert!(!mark.exists());
     }

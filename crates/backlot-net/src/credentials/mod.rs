@@ -1,7 +1,7 @@
 //! The credential chain: one order of sources for every server, as data that an embedding program can extend or replace.
 //!
 //! Invariants: a credential is found for one server (scheme, host, port, path) and is bound to its host; it does not print; a
-//! source that fails is an error, never "there is none". Deliberately absent: reading the environment, terminals, and the
+//! source that fails is an error, never "no credential". Deliberately absent: reading the environment, terminals, and the
 //! chains that cloud services have of their own (used by the stores where this one has no answer).
 
 mod account;
@@ -89,7 +89,7 @@ impl PlaceName {
         Self::Repo(String::new())
     }
 
-    /// What the environment variables about it begin with: `BACKLOT_REPO_BLESSED`, `BACKLOT_REMOTE_MAIN`; capitals, `-` as
+    /// The prefix of its environment variables: `BACKLOT_REPO_BLESSED`, `BACKLOT_REMOTE_MAIN`; capitals, `-` as
     /// `_`. Empty for a place without a name.
     pub fn variables(&self) -> String {
         let (kind, name) = match self {
@@ -140,7 +140,7 @@ impl SourceKind {
     }
 }
 
-/// What a credential is needed for.
+/// The purpose of a credential.
 ///
 /// ```
 /// use backlot_net::{CredentialRequest, PlaceName};
@@ -163,7 +163,7 @@ pub struct CredentialRequest<'a> {
     pub url: &'a Url,
     /// The user that the address or the environment names, if any.
     pub user: Option<&'a str>,
-    /// What was found before, and has expired or was refused: the same answer, if it is only remembered, does not count.
+    /// The previous credential, which has expired or was rejected: the same answer from a cache does not count.
     pub instead_of: Option<&'a Credential>,
 }
 
@@ -286,7 +286,7 @@ pub trait CredentialSource: Send + Sync + fmt::Debug {
         None
     }
 
-    /// All that it has, without secrets.
+    /// All its entries, without secrets.
     fn list(&self) -> Result<Vec<ListedCredential>> {
         Ok(Vec::new())
     }
@@ -363,7 +363,7 @@ impl CredentialChain {
         self.sources.iter().find_map(|source| source.key(place))
     }
 
-    /// All that the sources have, in their order, without secrets.
+    /// All credentials of the sources, in their order, without secrets.
     pub fn list(&self) -> Result<Vec<ListedCredential>> {
         let mut all = Vec::new();
         for source in &self.sources {
@@ -373,7 +373,7 @@ impl CredentialChain {
     }
 }
 
-/// A source with one credential, for whatever server it is asked about: to test what was just typed.
+/// A source with one credential, for any server: to test one that was just entered.
 ///
 /// ```
 /// use backlot_net::{Credential, CredentialSource as _, GivenCredential, SourceKind};

@@ -56,7 +56,7 @@ impl CredentialSource for Netrc {
                 password: entry.password?,
             })
         });
-        // A user who is named is not somebody else of that host.
+        // A named user is not another one of that host.
         let found = found.filter(|found| request.user.is_none_or(|user| user == found.user));
         Ok(found.map(|credential| FoundCredential {
             credential,

@@ -71,14 +71,14 @@ impl UrlPrefix {
             reason: reason.to_owned(),
         };
         let Some(host) = url.host_str().filter(|host| !host.is_empty()) else {
-            return Err(bad("it names no host or bucket"));
+            return Err(bad("it has no host or bucket"));
         };
         let is_sftp = url.scheme() == "sftp";
         if url.password().is_some() || !is_sftp && !url.username().is_empty() {
-            return Err(bad("it has a user or a password in it"));
+            return Err(bad("it contains a user or password"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("it has a `?` or `#` in it"));
+            return Err(bad("it contains `?` or `#`"));
         }
         if url.scheme() == "file" {
             return Err(bad("a folder needs no credentials"));

@@ -12,7 +12,7 @@ use super::error::IndexError;
 use super::{IndexRepo, final_error, offline};
 use crate::error::{Error, Result};
 
-/// What the server did.
+/// The result of the request.
 enum Outcome {
     Made,
     /// There is one of that name.

@@ -29,7 +29,7 @@ use crate::release::ReleaseKind;
 /// A file that a URL names, as far as choosing versions needs it.
 #[derive(Clone, Debug)]
 pub struct DirectFile {
-    /// What kind of file it is.
+    /// The kind of file.
     pub kind: ReleaseKind,
     /// Its name, parsed; of a source distribution, that of the wheel it becomes.
     pub name: WheelName,
@@ -44,7 +44,7 @@ pub struct DirectFile {
 pub struct DirectFetch<'a> {
     /// The package that it should be of.
     pub package: &'a PackageName,
-    /// Where it lies.
+    /// Its path.
     pub url: &'a DirectUrl,
     /// The digest that it must have, if that is known, and who says so.
     pub expected: Option<(Sha256, Promise)>,
@@ -52,7 +52,7 @@ pub struct DirectFetch<'a> {
     pub repo: &'a str,
 }
 
-/// What is remembered of a URL whose digest nobody promised.
+/// The cached state of a URL without a given digest.
 #[derive(Debug, Serialize, Deserialize)]
 struct Seen {
     sha256: Sha256,
@@ -77,10 +77,10 @@ impl Fetcher<'_> {
         };
         let (sha256, metadata) = found;
         if &metadata.package() != fetch.package {
-            return Err(fetch.bad(format!("its metadata is of {}", metadata.name)));
+            return Err(fetch.bad(format!("its metadata is for {}", metadata.name)));
         }
         if metadata.version != name.version {
-            return Err(fetch.bad(format!("its metadata is of version {}", metadata.version)));
+            return Err(fetch.bad(format!("its metadata is for version {}", metadata.version)));
         }
         Ok(DirectFile {
             kind,
@@ -109,7 +109,7 @@ impl Fetcher<'_> {
                     let found = self.0.block(self.download(fetch, kind, None, &progress))?;
                     let sha256 = found.map(|(sha256, _)| sha256).or(expected);
                     let path = sha256.and_then(|sha256| self.kept_file(fetch, sha256));
-                    path.ok_or_else(|| fetch.bad("it went away while it was looked at".to_owned()))?
+                    path.ok_or_else(|| fetch.bad("it disappeared while being read".to_owned()))?
                 }
             };
             // It is unpacked next and kept in that form.
@@ -150,7 +150,7 @@ impl Fetcher<'_> {
         }
     }
 
-    /// What was seen at a URL last, if it is still at hand.
+    /// The last file seen at a URL, if still cached.
     fn seen(&self, fetch: &DirectFetch<'_>, kind: ReleaseKind) -> Option<(ResponseMeta, Sha256, Metadata)> {
         let kept = self.0.responses().find(Kind::Metadata, &seen_key(fetch.url))?;
         let seen: Seen = serde_json::from_slice(&kept.body).ok()?;
@@ -186,12 +186,12 @@ impl Fetcher<'_> {
         read(fetch, kind, &path).ok()
     }
 
-    /// A file of a digest on this disk that is still what it should be.
+    /// A local file with a digest, if it still matches.
     fn kept_file(&self, fetch: &DirectFetch<'_>, sha256: Sha256) -> Option<PathBuf> {
         kept_by_digest(self.0, fetch.url.file(), sha256)
     }
 
-    /// Fetch and keep; `None` if it is what the head says.
+    /// Fetch and cache; `None` if unchanged.
     async fn download(
         &self,
         fetch: &DirectFetch<'_>,
@@ -204,7 +204,7 @@ impl Fetcher<'_> {
             return Err(offline(format!("the file of {}", fetch.package), url));
         }
         let store = self.0.responses();
-        // Under its own name, since that tells what it is.
+        // Under its own name, since that identifies it.
         let folder = shared::temporary_folder(&store.wheel("direct", ""), 1)?;
         let arrived = folder.path().join(fetch.url.file());
         let mut staged = shared::staged_beside(&arrived)?;
@@ -227,7 +227,7 @@ impl Fetcher<'_> {
             let head = ResponseMeta::new(&named, &named, 200, &body);
             store.keep(Kind::Metadata, &strong_key(sha256, &strong), &head, &body);
         }
-        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+        // Not synced: a file lost in a power cut is fetched again, and a damaged one is detected by its digest.
         staged.file().flush().map_err(FileError::from)?;
         file::rename(staged.path(), &arrived)?;
         let metadata = read(fetch, kind, &arrived)?;
@@ -258,12 +258,12 @@ impl Fetcher<'_> {
 }
 
 impl DirectFetch<'_> {
-    /// Read what the URL names; fetched and kept if need be.
+    /// Read the file at the URL; fetched and cached if needed.
     pub fn read(&self, network: &Network) -> Result<DirectFile> {
         Fetcher(network).direct(self)
     }
 
-    /// Put what the URL names in place, if it has the digest expected.
+    /// Place the file at the URL, if it has the expected digest.
     pub fn open(&self, network: &Network, target: &Path, context: &Context) -> Result<()> {
         Fetcher(network).open(self, target, context)
     }
@@ -315,7 +315,7 @@ impl DirectFetch<'_> {
     }
 }
 
-/// What a URL names, by the name of its file.
+/// The kind of file at a URL, by its file name.
 fn kind_of(fetch: &DirectFetch<'_>) -> Result<(ReleaseKind, WheelName)> {
     let file = fetch.url.file();
     if fetch.url.path().is_some_and(|path| path.is_dir()) {
@@ -332,10 +332,10 @@ fn kind_of(fetch: &DirectFetch<'_>) -> Result<(ReleaseKind, WheelName)> {
     };
     match found {
         Some((_, name)) if &name.package != fetch.package => {
-            Err(fetch.bad(format!("by its name it is of {}", name.package)))
+            Err(fetch.bad(format!("its file name is for {}", name.package)))
         }
         Some(found) => Ok(found),
-        None => Err(fetch.bad("by its name it is neither a wheel nor a source distribution".to_owned())),
+        None => Err(fetch.bad("its file name is not that of a wheel or source distribution".to_owned())),
     }
 }
 

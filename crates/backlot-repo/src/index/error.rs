@@ -1,4 +1,4 @@
-//! What can go wrong between us and an index.
+//! Errors of package indexes.
 //!
 //! Invariant: a URL in a message has neither user, password nor query: signed links are secrets. Every text that a server
 //! said is cut and stripped of control characters. Deliberately absent: conflicts, which are [`crate::Error::ReleaseExists`].
@@ -6,7 +6,7 @@
 use backlot_core::Class;
 use backlot_pep::PackageName;
 
-/// Who says which digest a file should have.
+/// The source of an expected digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// The requirement that names it.
@@ -31,20 +31,20 @@ impl Promise {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// A page that is not one of a package index.
-    #[error("`{url}` is not a page of a package index: {reason}")]
+    /// A response that is not a package index page.
+    #[error("`{url}` is not a package index page: {reason}")]
     BadPage {
         /// The page.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A page of a later API.
-    #[error("`{url}` speaks version {version} of the simple API; this Backlot knows version 1")]
+    #[error("`{url}` uses version {version} of the simple API; this Backlot supports version 1")]
     NewerApi {
         /// The page.
         url: String,
-        /// What it says.
+        /// Its version.
         version: String,
     },
     /// A file that is not what its page says.
@@ -54,9 +54,9 @@ pub enum IndexError {
         file: String,
         /// Where it came from.
         url: String,
-        /// What it should be.
+        /// The expected digest.
         expected: String,
-        /// What it is.
+        /// The actual digest.
         found: String,
     },
     /// A file of another length than its page says.
@@ -66,39 +66,41 @@ pub enum IndexError {
         file: String,
         /// Where it came from.
         url: String,
-        /// What it should have.
+        /// The expected size.
         expected: u64,
-        /// What it has, or one more than it should have.
+        /// The actual size, or one more than expected.
         found: u64,
     },
     /// Metadata that is not that of the release.
-    #[error("the metadata of `{file}` from `{url}` is not right: {reason}")]
+    #[error("invalid metadata of `{file}` from `{url}`: {reason}")]
     WrongMetadata {
         /// The wheel.
         file: String,
         /// Where the metadata came from.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// Nothing like an index behind a URL.
-    #[error("there is no package index at `{url}` (asked {})", tried.join(", "))]
+    #[error("no package index at `{url}` (tried {})", tried.join(", "))]
     NotAnIndex {
         /// As given.
         url: String,
-        /// What was asked, with the answer.
+        /// The requests, with their responses.
         tried: Vec<String>,
     },
     /// The index does not say which packages it has.
-    #[error("`{url}` does not list its packages (it answered {status})")]
+    #[error("`{url}` does not list its packages (HTTP status {status})")]
     NoListing {
         /// The index.
         url: String,
         /// The HTTP status.
         status: u16,
     },
-    /// An index has no place for what we say of releases.
-    #[error("`{url}` is a package index, which keeps no approvals, deprecations or yanks from here")]
+    /// An index cannot store the status of releases.
+    #[error(
+        "`{url}` is a package index, which does not support approvals, deprecations or yanks from Backlot"
+    )]
     NoFacts {
         /// The index.
         url: String,
@@ -110,7 +112,10 @@ pub enum IndexError {
         url: String,
     },
     /// An upload that was not taken.
-    #[error("`{url}` did not take `{file}`: it answered {status}{}", said(reason))]
+    #[error(
+        "`{url}` rejected the upload of `{file}`: HTTP status {status}{}",
+        said(reason)
+    )]
     UploadRefused {
         /// Where it was sent.
         url: String,
@@ -118,49 +123,49 @@ pub enum IndexError {
         file: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// An upload to an index of devpi that is not there.
-    #[error("there is no index `{index}` at `{url}` to upload `{file}` to")]
+    #[error("cannot upload `{file}`: no index `{index}` at `{url}`")]
     NoSuchIndex {
         /// Where it was sent.
         url: String,
         /// Its user and name.
         index: String,
-        /// What was to be uploaded.
+        /// The file to upload.
         file: String,
     },
     /// 403 of devpi to an upload with credentials: they are right, and are not enough.
-    #[error("`{url}` does not let `{user}` upload{}", said(reason))]
+    #[error("`{user}` is not allowed to upload to `{url}`{}", said(reason))]
     MayNotUpload {
         /// Where it was sent.
         url: String,
-        /// Who we are there.
+        /// The user.
         user: String,
         /// Its user and name.
         index: String,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// An index that a server did not make.
-    #[error("`{url}` was not made: the server answered {status}{}", said(reason))]
+    #[error("cannot create `{url}`: HTTP status {status}{}", said(reason))]
     NotMade {
         /// The index.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What the server said, shortened.
+        /// The server's message, shortened.
         reason: String,
     },
     /// A file named by its URL that is not of the package, or nothing that could be installed.
-    #[error("`{url}` cannot be used as {package}: {reason}")]
+    #[error("cannot use `{url}` as {package}: {reason}")]
     BadFile {
         /// The package that it should be of.
         package: PackageName,
         /// The file.
         url: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A file named by its URL that has another digest than it should have.
@@ -170,15 +175,15 @@ pub enum IndexError {
         package: PackageName,
         /// The file.
         url: String,
-        /// What it should be.
+        /// The expected digest.
         expected: String,
-        /// What it is.
+        /// The actual digest.
         found: String,
-        /// Who says what it should be.
+        /// The source of the expected digest.
         by: Promise,
     },
     /// A folder named by its URL.
-    #[error("`{url}` is a folder, and {package} is to be a wheel or a source distribution")]
+    #[error("`{url}` is a folder, but {package} has to be a wheel or a source distribution")]
     Folder {
         /// The package that it should be of.
         package: PackageName,
@@ -189,7 +194,7 @@ pub enum IndexError {
     #[error(transparent)]
     Network(#[from] backlot_net::Error),
     /// A file of this machine named by its URL that is not there.
-    #[error("there is no file `{url}` for {package}")]
+    #[error("no file at `{url}` for {package}")]
     NoFile {
         /// The package that it should be of.
         package: PackageName,
@@ -201,42 +206,42 @@ pub enum IndexError {
 backlot_core::coded! {
     IndexError as Network {
         Self::BadPage { .. } => "index::bad_page", Class::Integrity,
-            "check the repo's URL: it ends in `/simple/` or `/+simple/` as a rule";
+            "check the repo's URL: it usually ends in `/simple/` or `/+simple/`";
         Self::NewerApi { .. } => "index::newer_api", Class::Config,
             "use a newer backlot";
         Self::WrongDigest { .. } => "index::wrong_digest", Class::Integrity,
-            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
+            "do not use this file, and notify the administrator of the index: it is broken or served by the wrong host";
         Self::WrongSize { .. } => "index::wrong_size", Class::Integrity,
-            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
+            "do not use this file, and notify the administrator of the index: it is broken or served by the wrong host";
         Self::WrongMetadata { .. } => "index::wrong_metadata", Class::Integrity,
-            "do not use this file; tell the administrator of the index, which is broken or not the server it should be";
+            "do not use this file, and notify the administrator of the index: it is broken or served by the wrong host";
         Self::NotAnIndex { .. } => "index::not_an_index", Class::Config,
-            "give the address that pip or uv would be given as the index URL; one of devpi that is not there yet is made with `--create`";
+            "use the index URL that pip or uv uses; `--create` creates a missing devpi index";
         Self::NoListing { .. } => "index::no_listing", Class::Config,
-            "name the package; this index answers only for names";
+            "specify the package name; this index cannot list its packages";
         Self::NoFacts { .. } => "index::no_facts", Class::Config,
-            "yank it with the server's own tools, or keep such releases in a repo in a folder";
+            "yank it with the server's own tools, or publish such releases to a repo in a folder";
         Self::OwnPages { .. } => "index::own_pages", Class::Config,
-            "use the tools of its server; repos in folders and stores are reindexed and repaired from here";
+            "use the server's own tools; Backlot reindexes and repairs only repos in folders and stores";
         Self::UploadRefused { status, .. } => "index::upload_refused", Class::Environment,
-            "see what the server says; the address for uploads can be set as `upload = \"...\"` in `[repos.NAME]`",
+            "check the server's message; the upload URL can be set with `upload = \"...\"` in `[repos.NAME]`",
             retry *status >= 500 || *status == 429;
         Self::NoSuchIndex { url, index, .. } => "index::no_such_index", Class::NotFound,
-            format!("make it with `repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`");
+            format!("create it with `repo add NAME {url} --create` (`--base USER/INDEX` for each index it inherits from), or with devpi's own client: `devpi index -c {index} volatile=False bases=USER/INDEX`");
         Self::MayNotUpload { index, user, .. } => "index::may_not_upload", Class::Config,
-            format!("let its owner add you: `devpi index {index} acl_upload+={user}`");
+            format!("ask its owner to add you: `devpi index {index} acl_upload+={user}`");
         Self::NotMade { .. } => "index::not_made", Class::Config,
-            "only the user of an index may make it, and its bases have to be there: `devpi user -c USER` and `devpi index -c USER/INDEX` come first";
+            "only the owner of an index can create it, and its bases must exist: run `devpi user -c USER` and `devpi index -c USER/INDEX` first";
         Self::BadFile { .. } => "direct_url::bad_file", Class::Integrity,
-            "check the URL: it leads to a wheel (`.whl`), or to a source distribution (`NAME-VERSION.tar.gz`) of hatchling, by its own name";
+            "check the URL: it has to end in the file name of a wheel (`.whl`) or of a hatchling source distribution (`NAME-VERSION.tar.gz`)";
         Self::WrongFile { package, by: Promise::Lock, .. } => "direct_url::wrong_digest", Class::Integrity,
-            format!("if it was replaced on purpose, take what is there now with `update {package}`");
+            format!("if it was replaced on purpose, accept the new file with `update {package}`");
         Self::WrongFile { .. } => "direct_url::wrong_digest", Class::Integrity,
-            "do not use this file, or correct the digest that it should have";
+            "do not use this file, or correct the expected digest";
         Self::Folder { .. } => "direct_url::folder", Class::User,
-            "to work on it, move or clone it into `outputs/`, where it is installed as an editable; or build a wheel of it and name that";
+            "to work on it, move or clone it into `outputs/`, where it is installed as editable; or build a wheel and use its URL";
         Self::NoFile { .. } => "direct_url::no_file", Class::NotFound,
-            "see that it is there, or name another";
+            "check that it exists, or use another URL";
     }
 }
 

@@ -1,7 +1,7 @@
 //! Index pages in HTML (PEP 503, 592, 629, 658, 714), also those that no standard describes.
 //!
 //! A tokenizer after the HTML standard finds the tags; only `a`, `base`, `meta` and `input` matter. Invariants: any bytes give a
-//! page, if an empty one; one that asks for a password is a sign-in, which lists nothing. Deliberately absent: judging what is read.
+//! page, if an empty one; one that asks for a password is a sign-in, which lists nothing. Deliberately absent: validation.
 
 use html5gum::emitters::default::DefaultEmitter;
 use html5gum::{StartTag, Token, Tokenizer};

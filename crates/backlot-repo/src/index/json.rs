@@ -1,7 +1,7 @@
 //! Index pages in JSON (PEP 691, 700, 714).
 //!
-//! Invariants: a file that cannot be read is left out, the others stay; a page without the list that was asked for is told apart
-//! from one with an empty list. Deliberately absent: judging what is read.
+//! Invariants: an invalid entry is skipped, the others stay; a page without the requested list is distinguished
+//! from one with an empty list. Deliberately absent: validation.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -57,7 +57,7 @@ struct File {
     size: Value,
     #[serde(default)]
     upload_time: Value,
-    /// What our own pages add (PEP 691 leaves names with `_` to each index).
+    /// Extensions of Backlot's own pages (PEP 691 leaves names with `_` to each index).
     #[serde(default, rename = "_deprecated")]
     deprecated: Value,
 }

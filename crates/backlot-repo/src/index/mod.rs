@@ -1,6 +1,6 @@
 //! Repos behind HTTP: package indexes as pip and uv know them.
 //!
-//! Invariants: what a server says is checked before it is believed (see [`page`]); a file that has a digest is used only
+//! Invariants: responses are validated before use (see [`page`]); a file that has a digest is used only
 //! with that digest; pages are asked for again when they may have changed, metadata never. Deliberately absent: choosing
 //! versions, facts about releases other than a yank, and anything that an index cannot do (reindexing, deprecating).
 
@@ -43,7 +43,7 @@ use crate::release_event::{ReleaseEvent, ReleaseEventKind, ReleaseStatus};
 use crate::status_change::ImportedEvent;
 use crate::whole::Release;
 
-/// An index. Cheap to clone; clones share what they remember.
+/// An index. Cheap to clone; clones share their caches.
 #[derive(Clone)]
 pub struct IndexRepo(Arc<Inner>);
 
@@ -53,14 +53,14 @@ struct Inner {
     url: Url,
     upload: Option<Url>,
     account: Account,
-    /// Who we are where uploads go.
+    /// The credential for uploads.
     uploader: Account,
     memory: Mutex<Memory>,
-    /// What it may be asked for; anything, if it has none.
+    /// Its allowlist; everything is allowed without one.
     gate: OnceLock<Allowlist>,
 }
 
-/// What was read in this process: one run of a command sees one state of a page.
+/// Pages read in this process: one run of a command sees one state of a page.
 #[derive(Default)]
 struct Memory {
     pages: HashMap<PackageName, (Instant, Arc<Listing>)>,
@@ -94,7 +94,7 @@ impl IndexRepo {
         })))
     }
 
-    /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
+    /// Restrict requests to the allowlist from now on. Once: a second one has no effect.
     #[must_use]
     pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
@@ -118,7 +118,7 @@ impl IndexRepo {
         (!user.is_empty() && !index.is_empty()).then_some((user, index))
     }
 
-    /// Whether a file on its pages is that of another index: a devpi index shows what its bases have, too, and takes a
+    /// Whether a file on its pages belongs to another index: a devpi index also lists files of its bases, and takes a
     /// release whatever they have.
     pub(crate) fn inherits(&self, file: &ReleaseFile) -> bool {
         let Some((user, index)) = self.devpi_index() else {
@@ -129,7 +129,7 @@ impl IndexRepo {
         !own.iter().any(|own| link.contains(own))
     }
 
-    /// What is known about a release beside its wheel: whether it is yanked. Who said so, and when, an index does not tell:
+    /// The status of a release: whether it is yanked. An index does not give the author and time:
     /// there the facts are empty.
     pub(crate) fn status(release: &ReleaseFile) -> ReleaseStatus {
         let fact = |kind: ReleaseEventKind, reason: &String| ReleaseEvent {
@@ -157,9 +157,9 @@ impl IndexRepo {
         }
     }
 
-    /// What the index says of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
-    /// The same words become the same fact, so carrying them again adds nothing. Who said so, and when, an index does not
-    /// tell: they are said by the index, when the release was published.
+    /// The status of a release, as facts for another repo: that it is yanked, if all its files are, and deprecated.
+    /// The same status gives the same fact, so importing it again adds nothing. An index does not give author and
+    /// time: they count as by the index, when the release was published.
     pub(crate) fn events_to_import(&self, release: &Release, file: &ReleaseFile) -> Vec<ImportedEvent> {
         let status = Self::status(file);
         let yanked = status.yanked.filter(|_| release.is_yanked());
@@ -202,7 +202,7 @@ impl IndexRepo {
     }
 }
 
-/// What will not pass, however often it is tried.
+/// Permanent failures.
 fn final_error(error: impl Into<Error>) -> Failure<Error> {
     Failure::Final(error.into())
 }
@@ -221,16 +221,16 @@ fn index_url(text: &str) -> Result<Url> {
         url,
         reason: reason.to_owned(),
     };
-    // A text that is no URL may still hold a password, so it is not repeated.
+    // A text that is not a URL may still contain a password, so it is not repeated.
     let mut url = Url::parse(text).map_err(|e| bad("…".to_owned(), &e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(bad(shown(&url), "only http and https are spoken").into());
+        return Err(bad(shown(&url), "only http and https are supported").into());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(shown(&url), "it has a user or a password in it").into());
+        return Err(bad(shown(&url), "it contains a user or password").into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad(shown(&url), "it has a `?` or `#` in it").into());
+        return Err(bad(shown(&url), "it contains `?` or `#`").into());
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());

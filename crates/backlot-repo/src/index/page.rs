@@ -1,7 +1,7 @@
-//! What an index page says, checked line by line: nothing on it is believed that need not be.
+//! Validation of an index page, entry by entry.
 //!
 //! Invariants: a file that is kept is named as a wheel or source distribution of the package that was asked for and has a link over HTTP without
-//! user or password; all others are named with the reason, and stop nobody. Deliberately absent: how pages are written;
+//! user or password; all others are reported with the reason, and do not block anything. Deliberately absent: how pages are written;
 //! see [`super::json`] and [`super::html`]. Sources: PEP 503, 592, 629, 658, 691, 700, 714.
 
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ pub fn read_package_page(
     releases(read(Some(content_type), body, &url)?, package, &url)
 }
 
-/// Read a page by what it says it is.
+/// Read a page by its content type.
 pub(crate) fn read(content_type: Option<&str>, body: &[u8], url: &Url) -> Result<RawPage, IndexError> {
     let kind = content_type
         .and_then(|t| t.split(';').next())
@@ -86,7 +86,7 @@ pub(crate) fn packages(page: &RawPage, url: &Url) -> Result<Vec<PackageName>, In
     Ok(names.into_iter().collect())
 }
 
-/// An answer that says nothing of what was asked for, which is not the same as that there is none.
+/// A response without the requested list, which differs from an empty list.
 fn no_list(of: &str, url: &Url) -> IndexError {
     IndexError::BadPage {
         url: shown(url),
@@ -132,7 +132,7 @@ pub(crate) fn releases(page: RawPage, name: &PackageName, url: &Url) -> Result<L
             match check(&file, name, &base, url) {
                 Ok(_) if !seen.insert(file.file.clone()) => listing.broken.push(BrokenRelease::new(
                     place_of(&base, &file),
-                    "the page has it twice; the first is used",
+                    "duplicate entry; the first is used",
                 )),
                 Ok(release) if release.is_sdist() => listing.sources.push(release),
                 Ok(release) => listing.releases.push(release),
@@ -152,7 +152,7 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
         Some((package, version)) => (ReleaseKind::Sdist, WheelName::pure(&package, &version)),
         None => {
             let name = WheelName::parse_likely(&file.file, package);
-            let name = name.map_err(|_| "its name is not that of a wheel".to_owned())?;
+            let name = name.map_err(|_| "invalid wheel file name".to_owned())?;
             (ReleaseKind::Wheel, name)
         }
     };
@@ -161,11 +161,11 @@ fn check(file: &RawFile, package: &PackageName, base: &Url, page: &Url) -> Resul
     }
     let url = base
         .join(&file.url)
-        .map_err(|e| format!("its link is no URL: {e}"))?;
+        .map_err(|e| format!("invalid link URL: {e}"))?;
     let (sha256, strong) = file.hashes.read()?;
     check_link(&url, page, sha256.is_some() || strong.is_some())?;
     if file.size.is_some_and(|size| size > MAX_WHEEL) {
-        return Err(format!("it says that it has {} bytes", file.size.unwrap_or(0)));
+        return Err(format!("it declares {} bytes", file.size.unwrap_or(0)));
     }
     let (has_metadata, metadata) = match file.core_metadata {
         CoreMetadata::Absent => (false, MetadataHashes::default()),
@@ -211,7 +211,7 @@ fn check_link(url: &Url, page: &Url, has_digest: bool) -> Result<(), String> {
         (_, scheme) => return Err(format!("its link is `{}:`, not http or https", tame(scheme, 20))),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("its link has a user or a password in it".to_owned());
+        return Err("its link contains a user or password".to_owned());
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::listing::Listing;
 use crate::release::ReleaseFile;
 
-/// What we read, best first.
+/// The accepted types, best first.
 const ACCEPT: &str =
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
 /// The most the page of a package may have: three times the largest that is known.
@@ -80,7 +80,7 @@ impl IndexRepo {
                         Ok(_) if !path.is_empty() || is_simple || is_index(&kept) => {
                             return Ok(candidate.into());
                         }
-                        Ok(_) => "a page of another kind".to_owned(),
+                        Ok(_) => "a page of a different kind".to_owned(),
                         Err(error) => error.to_string(),
                     },
                     Err(error) => error.to_string(),
@@ -136,7 +136,7 @@ impl IndexRepo {
         Ok(names)
     }
 
-    /// All that the index has under a package's name.
+    /// All files of the index under a package's name.
     pub fn releases_with_problems(&self, name: &PackageName) -> Result<Arc<Listing>> {
         if let Some(known) = self.remembered(name) {
             return Ok(known);
@@ -206,7 +206,7 @@ impl IndexRepo {
         })
     }
 
-    /// Forget what is known of a package, because it just changed.
+    /// Forget the cached state of a package, because it just changed.
     pub(super) fn forget(&self, name: &PackageName) {
         self.memory().pages.remove(name);
         if let Ok(url) = self.page_url(name) {
@@ -214,7 +214,7 @@ impl IndexRepo {
         }
     }
 
-    /// What was no page is asked for again, however long its server says that it holds.
+    /// A response that is not a page is requested again, whatever its freshness.
     fn refuse_page(&self, url: &Url) {
         if !self.is_offline() {
             self.0.network.responses().forget(Kind::Page, url.as_str());
@@ -326,7 +326,7 @@ impl IndexRepo {
         Ok(self.listed(name)?.releases.clone())
     }
 
-    /// All that the index has under a package's name; what cannot be used is warned about once.
+    /// All files of the index under a package's name; unusable ones cause one warning each.
     pub(crate) fn listed(&self, name: &PackageName) -> Result<Arc<Listing>> {
         let listing = self.releases_with_problems(name)?;
         for broken in &listing.broken {

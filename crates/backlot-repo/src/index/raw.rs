@@ -1,9 +1,9 @@
-//! What a page says, before any of it is believed: the same for pages in HTML and JSON.
+//! A page before validation: the same for HTML and JSON.
 
 use backlot_core::web::percent_decode;
 use backlot_core::{Sha256, StrongDigest};
 
-/// Whether the metadata of a file lies beside it (PEP 658, 714).
+/// Whether the metadata of a file is available separately (PEP 658, 714).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CoreMetadata {
     #[default]
@@ -11,7 +11,7 @@ pub(crate) enum CoreMetadata {
     Present(MetadataHashes),
 }
 
-/// What a page promises of METADATA; a digest that is none says nothing.
+/// The digest of METADATA on a page; a malformed one is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MetadataHashes {
     pub(super) sha256: Option<Sha256>,
@@ -86,11 +86,11 @@ pub(crate) struct RawPage {
     pub(crate) version: Option<String>,
     /// The package it says it is about.
     pub(crate) name: Option<String>,
-    /// What its links are relative to, if not to itself.
+    /// The base of its links, if not the page itself.
     pub(crate) base: Option<String>,
-    /// What a package's page lists; `None` where it is no such page.
+    /// The files on a package's page; `None` if it is not such a page.
     pub(crate) files: Option<Vec<RawFile>>,
-    /// The names on a root page; `None` where it is no such page.
+    /// The names on a root page; `None` if it is not such a page.
     pub(crate) projects: Option<Vec<String>>,
 }
 

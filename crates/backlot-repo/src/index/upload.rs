@@ -1,6 +1,6 @@
 //! Publishing to an index by the legacy upload API, as twine does.
 //!
-//! The order: look whether the version is there, send, look what is there now. Invariants: a version that is there is a
+//! The order: check whether the version exists, send, check again. Invariants: an existing version is a
 //! conflict, whoever was first, as far as the server keeps one (a devpi index must not be volatile); the bytes that were
 //! checked are the bytes that are sent, or the request breaks off. Deliberately absent: who and why: an index keeps its
 //! own records.
@@ -27,7 +27,7 @@ use crate::release::ReleaseFile;
 /// How much of the wheel is read at once.
 const BLOCK: usize = 256 * 1024;
 
-/// What the server did.
+/// The result of the request.
 enum Outcome {
     Taken,
     /// It has a file of that name.
@@ -35,7 +35,7 @@ enum Outcome {
 }
 
 impl IndexRepo {
-    /// What [`Self::commit`] would do now. Changes nothing.
+    /// The expected result of [`Self::commit`]. Changes nothing.
     pub(crate) fn plan(&self, offer: &PublishCandidate) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         let existing = self.existing(offer)?;
@@ -74,7 +74,7 @@ impl IndexRepo {
         running.advance(1, offer.size);
         let there = self.existing(offer)?;
         match (outcome, there) {
-            // Sent twice because the first answer was lost: ours is there.
+            // Sent twice because the first response was lost: the release is ours.
             (Outcome::Exists, Some(there)) if there.identical && attempts > 1 => Ok(()),
             (Outcome::Taken, Some(there)) if there.identical => Ok(()),
             // Listed a moment later.
@@ -92,7 +92,7 @@ impl IndexRepo {
         }
     }
 
-    /// What is in the way of an offer now, asked anew: as a rule any file of its version that is in the index itself.
+    /// The conflict of a candidate, checked again: usually any file of its version in the index itself.
     fn existing(&self, offer: &PublishCandidate) -> Result<Option<ExistingRelease>> {
         if !self.is_offline() {
             self.forget(&offer.name.package);
@@ -125,7 +125,7 @@ impl IndexRepo {
         }))
     }
 
-    /// What an index has hides what it inherits under the same name: people must know if that is something else.
+    /// A file of an index hides an inherited one of the same name: users are warned if the contents differ.
     fn warn_of_base(&self, offer: &PublishCandidate, context: &Context) -> Result<()> {
         let listing = self.releases_with_problems(&offer.name.package)?;
         let hidden = listing.files().find(|file| {
@@ -134,7 +134,7 @@ impl IndexRepo {
         });
         if let Some(hidden) = hidden {
             let message = format!(
-                "`{}` hides `{}`, which `{}` inherits and which has other bytes",
+                "`{}` hides `{}`, which `{}` inherits and which has different contents",
                 offer.file,
                 hidden.place(),
                 self.place()
@@ -196,7 +196,7 @@ impl IndexRepo {
                 to: backlot_net::follow(url, &response)
                     .map(|u| shown(&u))
                     .map_err(Error::from)?,
-                reason: "an upload is not redirected".to_owned(),
+                reason: "redirects are not followed for uploads".to_owned(),
             }));
         }
         if response.status().is_success() {

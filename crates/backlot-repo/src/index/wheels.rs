@@ -1,6 +1,6 @@
 //! The files of an index: metadata, and whole wheels.
 //!
-//! Invariants: what has a digest is handed out only with that digest, from the server and from this disk alike; metadata is
+//! Invariants: a file with a digest is returned only if it matches, from the server and from this disk alike; metadata is
 //! that of the release it was asked for, or an error. A file without a digest gets its name, by which it is kept, only after it
 //! was opened; it is hashed when it arrives, and people are told. SHA-384 and SHA-512 are compared wherever an index has them. Deliberately absent: unpacking.
 
@@ -28,7 +28,7 @@ pub(super) const WHEEL_LIMIT: u64 = 64 << 30;
 impl IndexRepo {
     /// The metadata of a release: kept, from beside the wheel, from a few reads of the wheel, or from the whole of it.
     pub(crate) fn metadata(&self, release: &ReleaseFile) -> Result<Metadata> {
-        // What is kept needs no asynchronous work.
+        // Cached files need no asynchronous work.
         let bytes = match self.kept_metadata(release) {
             Some(kept) => kept.body,
             None => self.0.network.block(self.fetch_metadata(release))?,
@@ -45,7 +45,7 @@ impl IndexRepo {
     /// A part of a release's file, if its server does that.
     pub(crate) fn part(&self, release: &ReleaseFile, range: ByteRange) -> Result<Option<Piece>> {
         if self.is_offline() || self.find_wheel(release).is_some() {
-            // Of what is on this disk all is read.
+            // Local files are read completely.
             return Ok(None);
         }
         let url = link(release)?;
@@ -60,7 +60,7 @@ impl IndexRepo {
         self.find_wheel(release).is_none().then(path)
     }
 
-    /// What was read is kept there.
+    /// Files that were read are cached there.
     pub(crate) fn store(&self) -> &HttpCache {
         self.0.network.responses()
     }
@@ -156,7 +156,7 @@ impl IndexRepo {
                 archive.metadata_bytes().to_vec()
             }
         };
-        // Only what is right is kept for ever.
+        // Only verified files are cached permanently.
         self.check_metadata(release, &bytes, sha256(&bytes))?;
         parse(release, &bytes)?;
         let head = ResponseMeta::new(&shown(&url), &shown(&url), 200, &bytes);
@@ -177,7 +177,7 @@ impl IndexRepo {
         match answer.status {
             200 => Ok(Some(bytes)),
             404 | 410 => {
-                let message = format!("`{}` is promised by its index and not there", shown(&url));
+                let message = format!("`{}` is listed by its index but missing", shown(&url));
                 self.warn_once("index::no_metadata", message);
                 Ok(None)
             }
@@ -185,7 +185,7 @@ impl IndexRepo {
         }
     }
 
-    /// Compare METADATA, of which `found` is the digest, with what the index promises.
+    /// Compare METADATA, whose digest is `found`, with the digest in the index.
     fn check_metadata(&self, release: &ReleaseFile, bytes: &[u8], found: Sha256) -> Result<()> {
         let wrong = |expected: String, found: String| IndexError::WrongDigest {
             file: format!("{}.metadata", release.file),
@@ -219,7 +219,7 @@ impl IndexRepo {
         Ok(target)
     }
 
-    /// A wheel that is on this disk and still what it should be.
+    /// A local wheel that still matches.
     fn find_wheel(&self, release: &ReleaseFile) -> Option<PathBuf> {
         for key in wheel_keys(release) {
             let path = self.0.network.responses().wheel(&key, &release.file);
@@ -232,7 +232,7 @@ impl IndexRepo {
             let is_promised = release
                 .strong()
                 .is_none_or(|expected| strong_of_file(&path, expected).is_ok_and(|found| found == *expected));
-            // Of what nobody proves a power cut may have left anything.
+            // Without a digest, a power cut may have left anything.
             let is_sound = || release.has_digest() || check_sound(release, &path).is_ok();
             if is_right && is_promised && is_sound() {
                 return Some(path);
@@ -293,18 +293,18 @@ impl IndexRepo {
         if let Some(expected) = release.size.filter(|expected| *expected != size) {
             return Err(wrong_size(expected, size).into());
         }
-        // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+        // Not synced: a file lost in a power cut is fetched again, and a damaged one is detected by its digest.
         staged.file().flush().map_err(FileError::from)?;
         if release.has_digest() {
             return Ok(file::rename(staged.path(), target)?);
         }
-        // Only what is in it tells that it is no page of a server which has something else to say today.
+        // Only its contents show that it is not a web page sent in its place.
         let folder = shared::temporary_folder(target.parent().unwrap_or(Path::new(".")), 1)?;
         let arrived = folder.path().join(&release.file);
         file::rename(staged.path(), &arrived)?;
         check_sound(release, &arrived)?;
         let message = format!(
-            "`{}` has no digest on its index; what arrived has {found}",
+            "`{}` has no digest on its index; the downloaded file has {found}",
             shown(&url)
         );
         self.warn_once("index::no_digest", message);
@@ -312,7 +312,7 @@ impl IndexRepo {
     }
 }
 
-/// Fine if a file can be opened as what it should be.
+/// Succeeds if a file is of the expected kind.
 fn check_sound(release: &ReleaseFile, path: &Path) -> Result<()> {
     let opened = if release.is_sdist() {
         Sdist::open(path).map(drop)
@@ -322,7 +322,7 @@ fn check_sound(release: &ReleaseFile, path: &Path) -> Result<()> {
     opened.map_err(|error| named(release, path, error))
 }
 
-/// An error about a file that was fetched, called by where it came from: its path in the cache tells nobody anything.
+/// An error about a fetched file, with its source: its path in the cache would not help the user.
 fn named(release: &ReleaseFile, path: &Path, error: backlot_wheel::Error) -> Error {
     use backlot_wheel::Error as Unsound;
     let place = PathBuf::from(release.place().to_string());
@@ -357,7 +357,7 @@ pub(crate) fn parse(release: &ReleaseFile, bytes: &[u8]) -> Result<Metadata> {
     };
     let metadata = Metadata::parse(&String::from_utf8_lossy(bytes)).map_err(|e| wrong(e.to_string()))?;
     if metadata.package() != release.package || metadata.version != release.version {
-        return Err(wrong(format!("it is of {} {}", metadata.name, metadata.version)).into());
+        return Err(wrong(format!("it is for {} {}", metadata.name, metadata.version)).into());
     }
     Ok(metadata)
 }
@@ -373,7 +373,7 @@ fn link(release: &ReleaseFile) -> Result<Url> {
     })
 }
 
-/// What the metadata of a release is kept under: its own digest, its wheel's, or its address.
+/// The cache key of a release's metadata: its own digest, its wheel's, or its address.
 pub(crate) fn metadata_key(release: &ReleaseFile) -> String {
     match (release.metadata_sha256, release.sha256, release.strong()) {
         (Some(digest), ..) => format!("metadata {digest} of {}", release.file),
@@ -383,7 +383,7 @@ pub(crate) fn metadata_key(release: &ReleaseFile) -> String {
     }
 }
 
-/// What a wheel may be kept under, the surest first.
+/// The possible cache keys of a wheel, the most reliable first.
 fn wheel_keys(release: &ReleaseFile) -> Vec<String> {
     let mut keys: Vec<String> = release.sha256.iter().map(ToString::to_string).collect();
     keys.extend(release.strong().map(ToString::to_string));
@@ -409,7 +409,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(staged.replace()?)
 }
 
-/// Whether a file is HTML: what servers send instead of what they do not have, or want a sign-in for.
+/// Whether a file is HTML: servers send it in place of missing files, or for a sign-in.
 pub(super) fn begins_like_a_page(path: &Path) -> bool {
     let mut start = [0; 256];
     let read = fs_err::File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut start));

@@ -1,4 +1,4 @@
-//! What a store has of a package, from its own page where the page is proven to be current: a few reads a package instead
+//! The releases of a package in a store, from its own page if that is provably current: a few reads per package instead
 //! of a few a release.
 //!
 //! A page is current if it was written after the last change of the package's folder, names exactly the wheels that lie
@@ -26,7 +26,7 @@ use crate::release::{FileLocation, ReleaseFile, ReleaseKind};
 pub(super) const PENDING: &str = ".pending-";
 
 impl ReleaseStore {
-    /// All that lies under a package's name, with what was said of each release, by the package's page; `None` where it is
+    /// All files under a package's name, with the status of each release, from the package's page; `None` if it is
     /// not proven to be current.
     pub(super) fn by_page(&self, name: &PackageName) -> Result<Option<Listing>> {
         let Some(root) = self.0.objects.root() else {
@@ -44,7 +44,7 @@ impl ReleaseStore {
                 return Ok(Some(Listing::default()));
             }
             Ok(Some(changed)) => changed,
-            // What cannot be read is not empty: the listing says why.
+            // An unreadable page is not empty: the listing reports the reason.
             Ok(None) | Err(_) => return Ok(None),
         };
         let Some(there) = self.wheels_below(&prefix) else {
@@ -84,7 +84,7 @@ impl ReleaseStore {
         }))
     }
 
-    /// The times that tell a change of what is there of a package; `None` where nothing tells, or it cannot be read.
+    /// The times that show a change of a package; `None` if unavailable or unreadable.
     pub(crate) fn state(&self, name: &PackageName) -> Option<Vec<u64>> {
         self.0.objects.root()?;
         let revision = |key: &str| self.0.objects.revision(key).ok().flatten();
@@ -112,8 +112,8 @@ impl ReleaseStore {
         Some(names)
     }
 
-    /// Whether somebody says something of a release of this package just now, or died while at it.
-    /// Where that cannot be told, somebody may.
+    /// Whether the status of a release of this package is being changed, or its writer was killed.
+    /// If unknown, it may be.
     fn is_pending(&self, name: &PackageName) -> bool {
         match self.0.objects.names(&pages_prefix(name)) {
             Ok(names) => names.iter().any(|name| name.starts_with(PENDING)),

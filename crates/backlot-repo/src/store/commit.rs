@@ -36,13 +36,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How often a wheel is staged again because others removed it.
 const GENERATIONS: u32 = 100;
 
-/// What became of a commit.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Committed {
     Won,
-    /// Somebody else's release is there.
+    /// Another publisher's release exists.
     Lost,
-    /// A release is there, and an answer about ours was lost.
+    /// A release exists, and the response for ours was lost.
     Unclear,
 }
 
@@ -85,7 +85,7 @@ impl ReleaseStore {
         }
     }
 
-    /// Send what is offered; the inner error is the store's.
+    /// Send the candidate; the inner error is the store's.
     pub(super) fn put_offered(
         &self,
         offer: &PublishCandidate,
@@ -122,7 +122,7 @@ impl ReleaseStore {
         outcome
     }
 
-    /// Race until somebody's release is there. `mine` is what is staged and has to be removed if it is not ours.
+    /// Race until a release exists. `mine` is the staged file, which has to be removed if another one wins.
     fn race(
         &self,
         offer: &PublishCandidate,
@@ -162,7 +162,7 @@ impl ReleaseStore {
             };
             let rivals = self.rivals(offer, id)?;
             last = rivals.iter().map(|r| r.id).fold(last, Ord::max);
-            // Who staged first goes first; one that does not go is taken for dead.
+            // The first to stage goes first; one that does not proceed counts as dead.
             let waits = rivals.iter().any(|rival| {
                 rival.id < id && seen.entry(rival.id).or_insert_with(Instant::now).elapsed() < self.0.patience
             });
@@ -180,20 +180,16 @@ impl ReleaseStore {
             }
             match objects.rename(&staged_key(offer, id), target) {
                 Ok(RenameOutcome::Done) => return Ok(Committed::Won),
-                // Removed by somebody who is now before us, or moved by a request whose answer was lost.
+                // Removed by a publisher that is now first, or moved by a request whose response was lost.
                 Ok(RenameOutcome::Gone) => *mine = None,
                 Ok(RenameOutcome::Exists) if self.has_version(offer)? => return Ok(lost.outcome()),
                 Ok(RenameOutcome::Exists) => {
-                    return Err(self.in_the_way(
-                        target,
-                        "something that is not a wheel has this name",
-                        false,
-                    ));
+                    return Err(self.in_the_way(target, "a file that is not a wheel has this name", false));
                 }
                 Err(error) => lost.another(error)?,
             }
             if mine.is_none() {
-                // Whoever removed it is about to commit: a wheel is not sent again for nothing.
+                // The one that removed it is about to commit: a wheel is not sent again in vain.
                 let until = Instant::now() + self.0.patience / 10;
                 while Instant::now() < until && !self.has_version(offer)? {
                     pause(50);
@@ -202,7 +198,7 @@ impl ReleaseStore {
         }
     }
 
-    /// What others have staged for the offered version.
+    /// The files that others have staged for the version.
     fn rivals(&self, offer: &PublishCandidate, mine: Ulid) -> Result<Vec<Staged>> {
         let staged = self.staged(&offer.name.package)?.into_iter();
         let rivals = staged.filter(|s| s.id != mine && s.version == offer.name.version);
@@ -232,7 +228,7 @@ impl ReleaseStore {
     }
 }
 
-/// The offered file as it is sent: what was checked, or an error at its end.
+/// The file as it is sent: exactly the checked data, or an error at its end.
 struct Source<'a> {
     file: fs::File,
     offer: &'a PublishCandidate,
@@ -303,7 +299,7 @@ pub(super) fn staged_key(offer: &PublishCandidate, id: Ulid) -> String {
     format!("{}{id}-{}", staged_prefix(&offer.name.package), offer.file)
 }
 
-/// An id that nobody else has, later than all that were seen. Random below the millisecond also where another clock is
+/// A unique ID, later than all existing ones. Random below the millisecond also where another clock is
 /// ahead of ours: two that follow the same rival must not meet.
 pub(super) fn after_all(last: Ulid) -> Ulid {
     let id = Ulid::generate();
@@ -331,7 +327,7 @@ impl Default for LostAnswers {
 }
 
 impl LostAnswers {
-    /// What somebody's release means that is there.
+    /// The outcome if another publisher's release exists.
     fn outcome(&self) -> Committed {
         if self.any {
             Committed::Unclear
@@ -352,7 +348,7 @@ impl LostAnswers {
     }
 }
 
-/// Wait about so many milliseconds.
+/// Wait for about this many milliseconds.
 pub(super) fn pause(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(
         milliseconds / 2 + fastrand::u64(0..=milliseconds),

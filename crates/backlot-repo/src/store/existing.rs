@@ -1,4 +1,4 @@
-//! What is in the way of an offered file: as a rule any file of its version.
+//! The files that conflict with a candidate: usually any file of its version.
 //!
 //! Invariant: a file counts by its name, also one that cannot be read: a release is never replaced. Deliberately absent: what follows from it
 //! (`offer`, `commit`).
@@ -10,7 +10,7 @@ use crate::publish::{ExistingRelease, PublishCandidate, There, unknown};
 use crate::release::ReleaseFile;
 
 impl ReleaseStore {
-    /// What is in the way of an offer: as a rule any file of its version, whatever its tags and however it is spelled.
+    /// The conflict of a candidate: usually any file of its version, whatever its tags and spelling.
     pub(super) fn find_version(&self, offer: &PublishCandidate) -> Result<Option<ExistingRelease>> {
         let (package, version) = (&offer.name.package, &offer.name.version);
         if self.is_local() && self.kind()? == RepoKind::Empty {
@@ -62,7 +62,7 @@ impl ReleaseStore {
         }))
     }
 
-    /// Whether what would be in the offer's way is there: as a rule any file of its version.
+    /// Whether a conflicting file exists: usually any file of its version.
     pub(super) fn has_version(&self, offer: &PublishCandidate) -> Result<bool> {
         let files = self.file_names(&offer.name.package)?;
         let mut same = files.iter().filter(|(_, version)| *version == offer.name.version);

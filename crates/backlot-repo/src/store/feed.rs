@@ -1,6 +1,6 @@
 //! Reading the feed of events from a position on.
 //!
-//! Invariant: a reader that goes on where it was told to sees each event once, in the order of the records (`feed_log`). Deliberately absent: keeping positions.
+//! Invariant: a reader that continues from its cursor sees each event once, in the order of the records (`feed_log`). Deliberately absent: keeping positions.
 
 use backlot_core::Context;
 

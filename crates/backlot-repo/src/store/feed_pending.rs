@@ -113,7 +113,7 @@ impl ReleaseStore {
     /// The same after what cannot be undone: whoever reads the feed next does it where this fails. Returns why it failed, if so.
     pub(super) fn tell_or_leave(&self, announced: Announced, context: &Context) -> Option<String> {
         let error = self.tell(announced).err()?.to_string();
-        let message = format!("an event of `{}` is added later: {error}", self.place());
+        let message = format!("an event of `{}` could not be added yet: {error}", self.place());
         context.warn("repo::late_event", message);
         Some(error)
     }

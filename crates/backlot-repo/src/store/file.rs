@@ -1,7 +1,7 @@
-//! The file of one release: where it lies, its digest, and its bytes. What lies on a disk of this machine is opened where it lies, the
+//! The file of one release: its location, digest and contents. A file on a local disk is opened in place, the
 //! rest is fetched and kept.
 //!
-//! Invariant: bytes leave here only with the digest that the release has. Deliberately absent: what a package has (`snapshot`), and unpacking.
+//! Invariant: data is returned only if it has the digest of the release. Deliberately absent: the listing of a package (`snapshot`), and unpacking.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl ReleaseStore {
     /// A part of a release's file.
     pub(crate) fn part(&self, release: &ReleaseFile, range: ByteRange) -> Result<Option<Piece>> {
         let Some(total) = release.size.filter(|_| self.absent(release).is_some()) else {
-            // Of what is on this disk all is read.
+            // Local files are read completely.
             return Ok(None);
         };
         let (start, length) = match range {
@@ -76,7 +76,7 @@ impl ReleaseStore {
         Ok(Sdist::open(&self.local_wheel(release)?)?)
     }
 
-    /// Put a file in place (atomically, replacing what is there) if it has the size and digest that the release has; else
+    /// Place a file (atomically, replacing an existing one) if it has the size and digest of the release; else
     /// nothing is written. Reads at most one byte more than the release has.
     pub fn open_wheel(&self, release: &ReleaseFile, target: &Path, context: &Context) -> Result<()> {
         context.check()?;
@@ -180,7 +180,7 @@ impl ReleaseStore {
                     found: digest,
                 });
             }
-            // Not synced: what a power cut takes is fetched again, and what is damaged is found out by its digest.
+            // Not synced: a file lost in a power cut is fetched again, and a damaged one is detected by its digest.
             staged.file().flush()?;
             file::rename(staged.path(), target)?;
             Ok(Some(digest))

@@ -1,6 +1,6 @@
-//! Listings and small objects, and what of them is kept on this disk.
+//! Listings and small objects, and their local cache.
 //!
-//! Invariant: what was read from afar is kept under its key, size and tag, and not read again while those stay; what lies on a disk of this machine
+//! Invariant: a remote object is cached under its key, size and tag, and not read again while those are unchanged; an object on a local disk
 //! is kept nowhere else. Deliberately absent: whole files (`file`).
 
 use backlot_backend::Entry;
@@ -39,7 +39,7 @@ impl ReleaseStore {
         Ok(page.filter(|page| page.len() as u64 <= PAGE_LIMIT))
     }
 
-    /// A folder of its own for what is looked at once.
+    /// An own folder for temporary caches.
     pub(super) fn scratch(&self, what: &str) -> Result<TemporaryFolder> {
         Ok(match &self.0.kept {
             Some(kept) => shared::temporary_folder(&kept.wheel(what, ""), 1)?,
@@ -47,7 +47,7 @@ impl ReleaseStore {
         })
     }
 
-    /// What lies below a prefix now; offline, when it was last listed.
+    /// The objects below a prefix; offline, those of the last listing.
     pub(super) fn listed(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>> {
         if self.is_local() {
             return Ok(self.0.objects.list(prefix, deep)?);
@@ -82,7 +82,7 @@ impl ReleaseStore {
         if bytes.len() as u64 > limit {
             return Ok(None);
         }
-        // Another length: it was replaced since it was listed, and is not what the key says.
+        // A different length: it was replaced since it was listed.
         if !entry.tag.is_empty() && bytes.len() as u64 == entry.size {
             self.keep(&key, &entry.key, &bytes);
         }
@@ -94,7 +94,7 @@ impl ReleaseStore {
         format!("{what} {} {size} {tag}", self.at(key))
     }
 
-    /// Keep on this disk what was read of an object or a folder far away.
+    /// Cache a remote object or listing on this disk.
     pub(super) fn keep(&self, key: &str, of: &str, bytes: &[u8]) {
         if let Some(responses) = &self.0.kept {
             let place = self.at(of).to_string();
@@ -103,7 +103,7 @@ impl ReleaseStore {
         }
     }
 
-    /// What the marker says; `None` if there is none. A format of a later version is an error.
+    /// The contents of the marker; `None` if it does not exist. A newer format is an error.
     pub(super) fn marker(&self) -> Result<Option<Marker>> {
         let marker = self.bounded("repo.json", MARKER_LIMIT)?;
         let read = |bytes: Vec<u8>| read_marker(&bytes, &self.at("repo.json"), &self.place());

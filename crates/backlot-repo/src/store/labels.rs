@@ -31,7 +31,7 @@ pub struct LabelEvent {
     /// The version that it is moved to; none if it is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
-    /// Who did it.
+    /// The author.
     pub author: String,
     /// Why: `manual`, or in words.
     pub reason: String,
@@ -45,7 +45,7 @@ pub struct LabelEvent {
     pub time: String,
 }
 
-/// What moving a label did.
+/// The result of moving a label.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LabelMove {
     /// The event, as it was or would be written.
@@ -104,7 +104,7 @@ impl ReleaseStore {
         Ok(moved)
     }
 
-    /// All moves of labels of a package, in their order. A file that is not one is passed over.
+    /// All moves of labels of a package, in order. Invalid files are skipped.
     fn label_events(&self, package: &PackageName) -> Result<BTreeMap<Ulid, LabelEvent>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(BTreeMap::new());

@@ -1,7 +1,7 @@
 //! Making a repo, and which one is there now.
 //!
-//! Invariants: of any number that make it at once, one gives it its identity; a repo that is known is not made again where it is gone, and
-//! one of another way to commit is not published to. Deliberately absent: what lies in it.
+//! Invariants: of concurrent creators, one determines its identity; a known repo is not recreated if it is missing, and
+//! one with another commit method is not published to. Deliberately absent: its contents.
 
 use backlot_backend::{CommitBy, RenameOutcome};
 use backlot_core::{Context, PlaceIdentity};
@@ -35,7 +35,7 @@ impl ReleaseStore {
         }
     }
 
-    /// Make the repo if there is none, with the folders above it. Returns whether it was made.
+    /// Create the repo if it does not exist, with its parent folders. Returns whether it was created.
     pub(crate) fn make_new(&self) -> Result<bool> {
         match &self.0.places {
             _ if self.is_made()? => Ok(false),
@@ -44,7 +44,7 @@ impl ReleaseStore {
         }
     }
 
-    /// Make the repo if there is none, having seen that the store honours what publishing needs. Fine if it is one.
+    /// Create the repo if it does not exist, after testing the store. Succeeds if it already exists.
     pub fn make(&self) -> Result<bool> {
         let by = self.0.objects.commit_by();
         let found = if self.is_local() { None } else { self.marker()? };
@@ -87,7 +87,10 @@ impl ReleaseStore {
     /// The same for a publish, telling people if there was none.
     pub(super) fn ensure(&self, context: &Context) -> Result<()> {
         if self.make()? {
-            context.warn("repo::created", format!("made a new repo in `{}`", self.place()));
+            context.warn(
+                "repo::created",
+                format!("created a new repo in `{}`", self.place()),
+            );
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! Repos that are looked after from here, on every kind of store: a folder of a disk, S3, Azure, Google, `WebDAV`, SFTP.
 //!
 //! The layout is in `docs/format/repo-folder.md`. Invariants: **the truth is the files below `packages/` and the facts below `status/`**, and
-//! what is derived of them is believed only where it agrees with a listing or has the digest it should have; **a release is committed by
+//! derived files are used only if they agree with a listing or have the expected digest; **a release is committed by
 //! one request that at most one publisher can win** (`commit`: of a folder a hard link), which a store is seen to honour before the first publish
-//! of each process; nothing that lies there makes reading fail. No lock decides anything. What a disk of this machine has is read there, and
+//! of each process; no object makes reading fail. No lock decides anything. Objects on a local disk are read in place, and
 //! nothing of it is kept elsewhere. Deliberately absent: stores that can neither create exclusively nor move atomically (reading them
 //! works), and plain HTTP ([`crate::IndexRepo`] reads the pages).
 
@@ -56,10 +56,10 @@ use crate::location::Location;
 use crate::record::ReleaseRecord;
 use snapshot::Known;
 
-/// The largest wheel that is sent in one request, or fetched to see what it is.
+/// The largest wheel that is sent in one request, or fetched to inspect it.
 const WHEEL_LIMIT: u64 = 4 << 30;
 
-/// A repo that is looked after from here. Cheap to clone; clones share what they remember.
+/// A repo maintained by Backlot. Cheap to clone; clones share their caches.
 #[derive(Clone)]
 pub struct ReleaseStore(Arc<Inner>);
 
@@ -67,18 +67,18 @@ struct Inner {
     objects: Arc<dyn ObjectStore>,
     /// Of a folder on this machine, its paths.
     places: Option<Places>,
-    /// What was read from afar is kept on this disk.
+    /// Remote objects are cached on this disk.
     kept: Option<HttpCache>,
     shelves: Mutex<HashMap<PackageName, Known>>,
-    /// What files without a record were found to be, by key, size and time.
+    /// The contents of files without a record, by key, size and time.
     inspected: Mutex<HashMap<(String, u64, u64), ReleaseRecord>>,
     warned: Mutex<BTreeSet<Location>>,
-    /// The store honours what a commit relies on: seen in this process.
+    /// The store passed its test in this process.
     proven: OnceLock<()>,
-    /// How long another publisher may take between staging and moving before it is taken for dead. Nothing but haste
+    /// How long another publisher may take between staging and moving before it counts as dead. Nothing but haste
     /// depends on it.
     patience: Duration,
-    /// What it may be asked for; anything, if it has none.
+    /// Its allowlist; everything is allowed without one.
     gate: OnceLock<Allowlist>,
     /// Set for a repo that must be there, with the identity it must have, if one is known.
     known: OnceLock<ExpectedIdentity>,
@@ -173,7 +173,7 @@ impl ReleaseStore {
         self.uncached_over(self.0.objects.clone(), self.0.proven.clone())
     }
 
-    /// What was kept on this disk, where it may be believed.
+    /// The local cache, where it may be used.
     fn find_kept(&self, kind: Kind, key: &str) -> Option<CachedResponse> {
         if self.0.is_uncached {
             return None;
@@ -181,7 +181,7 @@ impl ReleaseStore {
         self.0.kept.as_ref()?.find(kind, key)
     }
 
-    /// From now on ask only for what the gate admits. Once: a second gate changes nothing.
+    /// Restrict requests to the allowlist from now on. Once: a second one has no effect.
     #[must_use]
     pub fn gated(self, gate: Allowlist) -> Self {
         self.0.gate.get_or_init(|| gate);
@@ -204,12 +204,12 @@ impl ReleaseStore {
         self
     }
 
-    /// Whether it lies on a disk of this machine.
+    /// Whether it is on a local disk.
     pub(crate) fn is_local(&self) -> bool {
         self.0.places.is_some()
     }
 
-    /// What kind of folder it is now. A store far away has only our layout.
+    /// The current kind of folder. A remote store has only Backlot's layout.
     pub fn kind(&self) -> Result<RepoKind> {
         let Some(places) = &self.0.places else {
             return Ok(RepoKind::Backlot);
@@ -240,7 +240,7 @@ impl ReleaseStore {
         }
     }
 
-    /// Where an object lies, for people.
+    /// The location of an object, for display.
     fn at(&self, key: &str) -> Location {
         match self.0.objects.root() {
             Some(root) => root.join(key).into(),
@@ -268,7 +268,7 @@ impl ReleaseStore {
         self.0.warned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was read from afar is kept there.
+    /// Remote objects are cached there.
     pub(crate) fn kept(&self) -> Option<&HttpCache> {
         self.0.kept.as_ref()
     }

@@ -12,8 +12,8 @@ use crate::layout::{RepoKind, is_wheel};
 use crate::listing::{named, package_of};
 use crate::release::ReleaseKind;
 
-/// What a file of a package is by its name; `None` if it is neither a wheel nor a source distribution, the reason if it
-/// should be one of this package and is not. In a shared place those of others are passed over.
+/// The kind of a file of a package by its name; `None` if it is not a wheel or source distribution, the reason if it
+/// should be one of this package and is not. In a shared folder those of others are skipped.
 pub(super) fn parse(
     file: &str,
     package: &PackageName,
@@ -27,7 +27,7 @@ pub(super) fn parse(
 }
 
 impl ReleaseStore {
-    /// Below what a package's files lie, and whether those of others do, too.
+    /// The prefix of a package's files, and whether it is shared with others.
     pub(super) fn files_prefix(&self, name: &PackageName) -> Result<(String, bool)> {
         Ok(match self.kind()? {
             RepoKind::Flat => (String::new(), true),
@@ -35,7 +35,7 @@ impl ReleaseStore {
         })
     }
 
-    /// The names of what lies in a package's place, but for what is hidden; none only if it surely has none.
+    /// The names in a package's folder, without hidden ones; empty only if it certainly has none.
     pub(super) fn names_of(&self, name: &PackageName) -> Result<Vec<String>> {
         self.names_below(&package_prefix(name), name)
     }
@@ -43,7 +43,7 @@ impl ReleaseStore {
     pub(super) fn names_below(&self, prefix: &str, name: &PackageName) -> Result<Vec<String>> {
         let mut names = match self.0.objects.names(prefix) {
             Ok(names) => names,
-            // The folder of a package that is a link to nothing is worth its own words.
+            // A package folder that is a dangling link gets its own error.
             Err(error) => {
                 self.check_absent(name)?;
                 return Err(error.into());

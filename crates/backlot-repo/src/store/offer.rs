@@ -23,7 +23,7 @@ use crate::record::{RECORD_FORMAT, ReleaseRecord, sha256};
 use crate::release_event::{ReleaseEventKind, fact_name};
 
 impl ReleaseStore {
-    /// What [`Self::publish`] would do now. Changes nothing.
+    /// The plan of [`Self::publish`]. Changes nothing.
     pub fn plan_publish(&self, wheel: &Path, context: &Context) -> Result<PublishPlan> {
         self.plan(&PublishCandidate::check_wheel(wheel, context)?)
     }
@@ -39,7 +39,7 @@ impl ReleaseStore {
         )
     }
 
-    /// What [`Self::offer`] would do now. Changes nothing.
+    /// The plan of [`Self::offer`]. Changes nothing.
     pub(crate) fn plan(&self, offer: &PublishCandidate) -> Result<PublishPlan> {
         offer.check_gate(self.gate())?;
         self.check_layout()?;
@@ -74,7 +74,7 @@ impl ReleaseStore {
         })
     }
 
-    /// Publish what was checked already, which may be one file of several.
+    /// Publish a checked file, which may be one of several.
     pub(crate) fn offer(
         &self,
         offer: &PublishCandidate,
@@ -131,7 +131,7 @@ impl ReleaseStore {
             Ok(healed) => (healed, late),
             Err(error) => {
                 let message = format!(
-                    "{} {} is published, but its index is not: {error}",
+                    "{} {} is published, but its index could not be updated: {error}",
                     offer.name.package, offer.name.version
                 );
                 context.warn("repo::unfinished_index", message);
@@ -146,7 +146,7 @@ impl ReleaseStore {
         })
     }
 
-    /// What is derived, after a commit. Returns what else of the package was wrong and was made again.
+    /// Update derived files after a commit. Returns other rebuilt files of the package.
     fn finish(&self, offer: &PublishCandidate, at: Timestamp, context: &Context) -> Result<Vec<Location>> {
         let (objects, target) = (&*self.0.objects, target(offer));
         // A disk may round the time that it was given.
@@ -222,7 +222,7 @@ impl ReleaseStore {
             .find(|(file, version)| *version == offer.name.version && *file != offer.file);
         if let Some((other, _)) = other {
             let message = format!(
-                "`{other}` was published at the same moment as `{}`: the version has two wheels",
+                "`{other}` was published at the same time as `{}`: the version has two wheels",
                 offer.file
             );
             context.warn("repo::several_wheels", message);

@@ -1,4 +1,4 @@
-//! Making what is derived agree with what is there: sidecars, records and index pages.
+//! Updating derived files: sidecars, records and index pages.
 //!
 //! Invariant: a page is written, then the store is listed again, until a fresh listing gives the page that is there. So the last writer of
 //! a page has listed after writing it: whoever committed before that listing is on the page, and whoever committed after it will write the page
@@ -200,7 +200,7 @@ impl ReleaseStore {
             }
             any = true;
         }
-        let message = format!("the index of {name} was still changing; those who change it will finish it");
+        let message = format!("the index of {name} is being changed by other writers, who will complete it");
         context.warn("repo::busy_index", message);
         Ok(any)
     }
@@ -260,7 +260,7 @@ impl ReleaseStore {
                 return Ok(changed.into_iter().collect());
             }
         }
-        let message = "the root index was still changing; those who change it will finish it";
+        let message = "the root index is being changed by other writers, who will complete it";
         context.warn("repo::busy_index", message);
         Ok(changed.into_iter().collect())
     }
@@ -273,7 +273,7 @@ impl ReleaseStore {
         };
         let files: Vec<&ReleaseFile> = snapshot.files().collect();
         let new = self.each(&files, |release| {
-            // Gone since it was listed, or unreadable: nobody could fetch it.
+            // Deleted since it was listed, or unreadable: it cannot be fetched.
             let Ok(sha256) = self.digest_of(release) else {
                 return Ok(None);
             };

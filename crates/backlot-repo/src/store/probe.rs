@@ -1,6 +1,6 @@
-//! Seeing that a store honours what a commit relies on, before relying on it.
+//! Testing that a store guarantees what a commit relies on.
 //!
-//! Invariant: what a service's documentation or OpenDAL's table of capabilities says decides nothing. Deliberately absent:
+//! Invariant: neither documentation nor OpenDAL's capabilities decide. Deliberately absent:
 //! races; that a store which refuses the second of two requests refuses the second of two at once is its own to promise,
 //! and was measured for those named in `docs/decisions`.
 
@@ -11,7 +11,7 @@ use super::{ReleaseStore, WHEEL};
 use crate::error::{Error, Result};
 
 impl ReleaseStore {
-    /// Try it out with objects of names of our own, once a process.
+    /// Test it with objects of unique names, once per process.
     pub(super) fn prove(&self) -> Result<()> {
         if self.0.proven.get().is_some() {
             return Ok(());
@@ -23,7 +23,7 @@ impl ReleaseStore {
             CommitBy::Move => self.prove_move(&names),
         };
         for key in &names {
-            // Left behind, it harms nobody.
+            // If left behind, it is harmless.
             self.0.objects.delete(key).ok();
         }
         if let Some(reason) = outcome? {
@@ -41,9 +41,9 @@ impl ReleaseStore {
         let create = || self.0.objects.create(key, b"probe".to_vec(), WHEEL);
         Ok(match (create()?, create()?) {
             (Put::New, Put::Exists) => None,
-            (Put::Exists, _) => Some("it says that an object exists which nobody wrote"),
+            (Put::Exists, _) => Some("it reports that an object exists that was never written"),
             (Put::New, Put::New) => {
-                Some("it lets an object be created that exists (`If-None-Match: *` is ignored)")
+                Some("it creates an object that already exists (`If-None-Match: *` is ignored)")
             }
         })
     }
@@ -53,13 +53,13 @@ impl ReleaseStore {
         objects.stage(one, b"one".to_vec())?;
         objects.stage(two, b"two".to_vec())?;
         if !self.is_listed(one)? || !self.is_listed(two)? {
-            return Ok(Some("its listings do not show what was written"));
+            return Ok(Some("its listings do not show written objects"));
         }
         if objects.rename(one, target)? != RenameOutcome::Done {
-            return Ok(Some("it does not move an object to a free name"));
+            return Ok(Some("it cannot move an object to an unused name"));
         }
         if objects.rename(one, free)? != RenameOutcome::Gone {
-            return Ok(Some("it moves an object that is not there"));
+            return Ok(Some("it moves an object that does not exist"));
         }
         if objects.rename(two, target)? != RenameOutcome::Exists {
             return Ok(Some(
@@ -67,10 +67,10 @@ impl ReleaseStore {
             ));
         }
         if self.is_listed(one)? || !self.is_listed(target)? {
-            return Ok(Some("its listings do not show what was moved"));
+            return Ok(Some("its listings do not show moved objects"));
         }
         let stays = objects.read(target, 16)?.as_deref() == Some(b"one") && objects.read(one, 16)?.is_none();
-        Ok((!stays).then_some("a move leaves something else than was moved"))
+        Ok((!stays).then_some("the moved object has different contents"))
     }
 
     fn is_listed(&self, key: &str) -> Result<bool> {

@@ -58,7 +58,7 @@ impl ReleaseStore {
         })
     }
 
-    /// Write a record, in place of what is there.
+    /// Write a record, replacing an existing one.
     pub fn write_record(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.check_layout()?;
         self.make()?;
@@ -66,12 +66,12 @@ impl ReleaseStore {
         Ok(self.0.objects.write(&key, bytes.to_vec(), JSON)?)
     }
 
-    /// Remove a record; fine if there is none.
+    /// Remove a record; succeeds if it does not exist.
     pub fn remove_record(&self, name: &str) -> Result<()> {
         Ok(self.0.objects.delete(&format!("{FOLDER}{name}"))?)
     }
 
-    /// A record; `None` if there is none.
+    /// A record; `None` if it does not exist.
     pub fn read_record(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.0.objects.read(&format!("{FOLDER}{name}"), RECORD_LIMIT)?)
     }

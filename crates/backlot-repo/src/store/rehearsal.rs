@@ -1,6 +1,6 @@
-//! A store as it would be: what is written to it is kept on this disk, and read from there.
+//! A store for dry runs: writes are kept on this disk, and read from there.
 //!
-//! Invariant: nothing reaches the store itself, so a dry run is the run itself over this. What is removed here is not listed.
+//! Invariant: nothing reaches the store itself, so a dry run is the real run over this store. Removed objects are not listed.
 //! Deliberately absent: races, since one run uses it alone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +20,7 @@ use super::ReleaseStore;
 #[derive(Debug)]
 struct Rehearsal {
     store: Arc<dyn ObjectStore>,
-    /// Has what was written, under its own key.
+    /// The written objects, under their keys.
     over: Arc<dyn ObjectStore>,
     changed: Mutex<BTreeMap<String, Change>>,
     /// Later than all times of the store, and later with each change.
@@ -28,7 +28,7 @@ struct Rehearsal {
     _folder: TemporaryFolder,
 }
 
-/// What became of an object, and when by the clock here.
+/// The state of an object, and when it was changed by the local clock.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Written(u64),
@@ -36,7 +36,7 @@ enum Change {
 }
 
 impl ReleaseStore {
-    /// The same repo past what is kept of it here, in which everything can be done and nothing is.
+    /// The same repo without local caches, in which all writes are simulated.
     pub(crate) fn rehearsal(&self) -> crate::error::Result<Self> {
         let scratch = self.scratch("rehearsal")?;
         let store = Rehearsal {

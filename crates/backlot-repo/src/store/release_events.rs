@@ -1,4 +1,4 @@
-//! What was said of the releases of a package in a store.
+//! Status events of the releases of a package in a store.
 //!
 //! A fact is only ever added, so a folder still has those that it had. A store that shows one folder at a time would be asked once for
 //! each version, so those are not listed again whose time proves that no fact came. Invariant: a folder's facts are those that it has now. Its
@@ -43,7 +43,7 @@ impl Seen {
     }
 }
 
-/// What was said of a version, by what can be read of it.
+/// The status of a version, from the readable events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
     /// The facts under their names, oldest first.
@@ -60,7 +60,7 @@ impl Said {
 }
 
 impl ReleaseStore {
-    /// What was said of a version now.
+    /// The current status of a version.
     pub(super) fn said(&self, package: &PackageName, version: &Version) -> Result<Said> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(Said::default());
@@ -83,14 +83,14 @@ impl ReleaseStore {
         Ok(said.into_values().next().unwrap_or_default())
     }
 
-    /// What was said of all versions of a package, by the folder it lies in.
+    /// The status of all versions of a package, by folder.
     pub(super) fn read_facts(&self, package: &PackageName) -> Result<BTreeMap<String, Said>> {
         let prefix = format!("status/{package}/");
         let entries = self.list_facts(&prefix)?;
         self.read_named(&prefix, entries)
     }
 
-    /// The facts among what is listed below a prefix, by the folder they lie in. What is not a readable fact is passed over.
+    /// The facts among what is listed below a prefix, by the folder they lie in. Unreadable facts are skipped.
     fn read_named(&self, prefix: &str, entries: Vec<Entry>) -> Result<BTreeMap<String, Said>> {
         let named: Vec<(String, Ulid, Entry)> = entries
             .into_iter()
@@ -175,7 +175,7 @@ pub(super) fn new_id(at: Timestamp) -> Ulid {
     Ulid::from_parts(at.0, Ulid::generate().random())
 }
 
-/// The id of a fact by its file name; `None` if that is not one's.
+/// The ID of a fact by its file name; `None` if it is not one.
 fn fact_id(file: &str) -> Option<Ulid> {
     Ulid::from_string(file.strip_suffix(".json")?).ok()
 }

@@ -1,4 +1,4 @@
-//! Reading a store: the releases of a package with what was said of them, and their metadata.
+//! Reading a store: the releases of a package with their status and metadata.
 //!
 //! Invariant: metadata is that which the release was published with, by its digest. Deliberately absent: the files themselves (`file`).
 
@@ -49,7 +49,7 @@ impl ReleaseStore {
         })
     }
 
-    /// All that the store has under a package's name, with what was said of each release; what cannot be used is warned
+    /// All files of a package in the store, with the status of each release; unusable ones cause
     /// about once.
     pub(crate) fn listing(&self, name: &PackageName, context: &Context) -> Result<Listing> {
         match self.by_page(name)? {
@@ -66,7 +66,7 @@ impl ReleaseStore {
         Ok(self.said_of(&*self.recent_snapshot(name)?, context))
     }
 
-    /// The listing of a shelf, with what was said of each release.
+    /// The listing of a snapshot, with the status of each release.
     fn said_of(&self, snapshot: &PackageSnapshot, context: &Context) -> Listing {
         let mut listing = snapshot.listing.clone();
         for files in [&mut listing.releases, &mut listing.sources] {
@@ -84,7 +84,7 @@ impl ReleaseStore {
         listing
     }
 
-    /// All that the store has under a package's name: every good file, and what cannot be used with the reason.
+    /// All files of a package in the store: every good one, and unusable ones with the reason.
     pub fn releases_with_problems(&self, name: &PackageName) -> Result<Listing> {
         if self.is_local() {
             return Ok(self.read_package(name, &|_| true)?.listing);
@@ -100,7 +100,7 @@ impl ReleaseStore {
         }
     }
 
-    /// What is known about a release beside its file; of a store far away, as of when its package was last read.
+    /// The status of a release; in a remote store, as of when its package was last read.
     pub fn status(&self, release: &ReleaseFile) -> Result<ReleaseStatus> {
         if !self.is_local() {
             return Ok(self.known_snapshot(&release.package)?.status(release));

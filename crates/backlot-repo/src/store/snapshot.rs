@@ -1,8 +1,8 @@
-//! What a store has of one package: what is listed, and the small objects that lie beside it.
+//! The state of one package in a store: its listing, and the small objects beside it.
 //!
-//! Invariants: releases and facts come from listings made anew each time; of a store far away, what was read once is kept on this disk
-//! under its key, size and tag, and not read again while those stay; nothing that lies there makes reading fail: it is named with
-//! the reason or passed over. Deliberately absent: the pages, which are derived.
+//! Invariants: releases and facts come from fresh listings; objects of a remote store are cached on this disk
+//! under its key, size and tag, and not read again while those are unchanged; no object makes reading fail: it is reported with
+//! the reason or skipped. Deliberately absent: the pages, which are derived.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -30,11 +30,11 @@ use crate::release_event::{ReleaseEvent, ReleaseStatus};
 #[derive(Debug, Default)]
 pub(super) struct PackageSnapshot {
     pub(super) listing: Listing,
-    /// Everything that lies below `packages/<name>/`, by key; of a folder only what is a release.
+    /// All objects below `packages/<name>/`, by key; in a folder only releases.
     pub(super) entries: HashMap<String, Entry>,
     /// The files without a record that agrees, by key.
     pub(super) unrecorded: Vec<String>,
-    /// What was said, by version as the store spells it.
+    /// The status events, by version as the store spells it.
     pub(super) said: BTreeMap<String, Said>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Known {
 /// A file of a package as it was found by its name.
 struct Found {
     file: String,
-    /// What it is, or why that cannot be told.
+    /// Its contents, or why they are unknown.
     entry: Result<Entry>,
 }
 
@@ -78,13 +78,13 @@ impl PackageSnapshot {
         said.into_iter().flat_map(Said::facts)
     }
 
-    /// What they amount to for one of its files.
+    /// The combined status for one of its files.
     pub(super) fn status(&self, release: &ReleaseFile) -> ReleaseStatus {
         fold(self.facts(&release.version), release)
     }
 }
 
-/// What facts amount to for a file.
+/// The combined status of facts for a file.
 pub(super) fn fold<'a>(
     facts: impl IntoIterator<Item = &'a ReleaseEvent>,
     release: &ReleaseFile,
@@ -122,7 +122,7 @@ impl ReleaseStore {
         Ok(snapshot)
     }
 
-    /// Those files of a package whose names are wanted, with what was said of their versions; the others are not looked at.
+    /// The files of a package with the requested names, with their status; others are not inspected.
     pub(super) fn snapshot_of(
         &self,
         name: &PackageName,
@@ -176,7 +176,7 @@ impl ReleaseStore {
         known.map_or_else(|| self.snapshot(name), Ok)
     }
 
-    /// What lies in a package's place under names that are wanted. Of a folder, only what may be a release is looked at.
+    /// The objects of a package with the requested names. In a folder, only possible releases are inspected.
     fn found(&self, prefix: &str, name: &PackageName, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Found>> {
         if !self.is_local() {
             let listed = self.listed(prefix, false)?.into_iter();
@@ -218,7 +218,7 @@ impl ReleaseStore {
         Ok(found)
     }
 
-    /// The wanted files of a package, without what was said of them.
+    /// The requested files of a package, without their status.
     pub(super) fn read_package(
         &self,
         name: &PackageName,
@@ -305,7 +305,7 @@ impl ReleaseStore {
         Ok(())
     }
 
-    /// Everything about a file, and whether its record says so; `None` if it is gone, the inner error is what is wrong with it.
+    /// All metadata of a file, and whether it comes from its record; `None` if it is gone, the inner error is its defect.
     fn describe(
         &self,
         file: &Listed,
@@ -323,7 +323,7 @@ impl ReleaseStore {
             return Ok(Ok(Some((release(file, lies(), Some(record)), true))));
         }
         if self.is_local() && file.kind == ReleaseKind::Sdist {
-            // Read where somebody asks for it.
+            // Read on demand.
             return Ok(Ok(Some((release(file, lies(), None), false))));
         }
         match self.inspect(file) {
@@ -393,7 +393,7 @@ impl ReleaseStore {
         Ok(record)
     }
 
-    /// Whether an error is about what a file is: a store that does not answer says nothing about it.
+    /// Whether an error is about the contents of a file: a store without a response proves nothing about it.
     pub(super) fn is_about_file(&self, error: &Error) -> bool {
         match error {
             Error::Cancelled(_) => false,
@@ -421,7 +421,7 @@ impl ReleaseStore {
                 limit: WHEEL_LIMIT,
             });
         }
-        // Under its own name, since that tells what it is.
+        // Under its own name, since that identifies it.
         let folder = self.scratch("inspected")?;
         let path = folder.path().join(file);
         let found = self.download(&entry.key, &path, entry.size, None, &Context::default(), &|_| {})?;

@@ -1,4 +1,4 @@
-//! What people say of a release, and carrying it to another repo; what a fact is: [`crate::StatusChange`].
+//! Status changes of a release, and importing them into another repo; for facts see [`crate::StatusChange`].
 //!
 //! Invariant: a fact is only ever added, under a name nobody else has, so of any number of people who speak at once all
 //! are heard; and its name sorts after every fact its writer saw, so a clock that is late takes nothing back by accident.
@@ -19,7 +19,7 @@ use crate::release_event::{fact_bytes, fact_name};
 use crate::status_change::{ImportedEvent, StatusChange, StatusChangeReport, carried, verdict_fact};
 
 impl ReleaseStore {
-    /// Say something of a release. What holds already in the same words is not said again, but the index is made right.
+    /// Set the status of a release. An unchanged status is not recorded again, but the index is updated.
     pub fn set_status(
         &self,
         release: &ReleaseFile,
@@ -73,7 +73,7 @@ impl ReleaseStore {
         })
     }
 
-    /// What was said of a release, to be carried to another repo. How it was published is not: that is each repo's own.
+    /// The status events of a release, for import into another repo. Without `published`, which belongs to each repo.
     pub fn events_to_import(&self, release: &ReleaseFile) -> Result<Vec<ImportedEvent>> {
         let (package, version) = (&release.package, &release.version);
         let facts = if self.is_local() {
@@ -86,7 +86,7 @@ impl ReleaseStore {
         Ok(carried(facts, package, version))
     }
 
-    /// Add what was said elsewhere of a release, which need not be here yet. Returns how much of it is new here (or would
+    /// Import status events of a release, which need not exist here yet. Returns how many are new here (or would
     /// be).
     pub fn import_events(
         &self,
@@ -120,7 +120,7 @@ impl ReleaseStore {
             let key = format!("{prefix}{}", fact_name(carried.id));
             Ok(self.0.objects.write(&key, fact_bytes(&carried.fact), JSON)?)
         })?;
-        // Also if all were there: whoever wrote them may have been killed before the pages.
+        // Also if all existed: their writer may have been killed before the pages.
         self.settle_package(&release.package, &KnownPage::default(), context)?;
         pending.done()?;
         if let Some(announced) = announced {

@@ -1,4 +1,4 @@
-//! Looking after a store: which files it should have, putting them back, making what is derived again, and what was left behind.
+//! Maintenance of a store: expected files, restoring them, rebuilding derived files, and removing leftovers.
 //!
 //! Invariants: as for [`crate::Upkeep`]. A file gets its name when it is whole: by a request that replaces the damaged one, or by a create or
 //! a move where none is there. A dry run is the same over a [`super::rehearsal`]. Deliberately absent: how sidecars, records and pages are made (`pages`).
@@ -25,7 +25,7 @@ use crate::location::Location;
 use crate::record::RECORD_LIMIT;
 use crate::reindex::ReindexReport;
 
-/// A temporary this old belongs to nobody.
+/// A temporary of this age is abandoned.
 const STALE_MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
 
 impl ReleaseStore {
@@ -123,7 +123,7 @@ impl ReleaseStore {
     }
 
     /// The files of a package that its records or its page name and that are not there; the judgement of
-    /// [`Self::expected_files`], without reading what is known of those that are.
+    /// [`Self::expected_files`], without reading the metadata of existing ones.
     pub fn missing_files(&self, name: &PackageName) -> Result<Vec<Location>> {
         if self.kind()? != RepoKind::Backlot {
             return Ok(Vec::new());
@@ -155,11 +155,11 @@ impl ReleaseStore {
             Err(_) if self.is_local() => true,
             found => found?,
         };
-        // Somebody else may have been here first.
+        // Another process may have been first.
         if is_there && hasher.finalize()[..] == *offer.sha256.as_bytes() {
             return Ok(false);
         }
-        // What its record and its fact know it by.
+        // Its digest in record and fact.
         let modified = expected.modified(offer.sha256);
         let modified = modified.unwrap_or_else(|| context.now().0);
         let is_placed = match objects.commit_by() {
@@ -182,7 +182,7 @@ impl ReleaseStore {
             }
         };
         if !is_placed {
-            return Err(self.in_the_way(&key, "somebody else changed it meanwhile", true));
+            return Err(self.in_the_way(&key, "it was changed concurrently", true));
         }
         objects.forget(&key);
         Ok(true)
@@ -205,8 +205,8 @@ impl ReleaseStore {
         Ok(self.places(&self.settle_root(true, context)?))
     }
 
-    /// Make all that is derived agree with what is there: sidecars and records first, then the pages of each package, then the root
-    /// pages; and remove what was left behind.
+    /// Update all derived files: sidecars and records first, then the pages of each package, then the root
+    /// pages; and remove leftovers.
     pub(crate) fn reindex_into(&self, report: &mut ReindexReport, context: &Context) -> Result<()> {
         let mut names: BTreeSet<PackageName> = self.package_folders()?.into_iter().collect();
         // One that lists no releases, and had some, lost them all; a folder without any is there, and was emptied on purpose.
@@ -222,7 +222,7 @@ impl ReleaseStore {
             let left = self.0.objects.abandoned(folder)?;
             report.removed.extend(self.sweep(left, context)?);
         }
-        // What was staged: its publisher begins again if it lives.
+        // Staged files: a live publisher starts again.
         let staged = if self.is_local() {
             Vec::new()
         } else {
@@ -272,7 +272,7 @@ impl ReleaseStore {
         Ok(())
     }
 
-    /// Remove what somebody left behind more than a day ago. Returns what it was.
+    /// Remove leftovers older than a day. Returns them.
     fn sweep(&self, mut left: Vec<Entry>, context: &Context) -> Result<Vec<Location>> {
         let now = context.now().0;
         left.retain(|entry| {

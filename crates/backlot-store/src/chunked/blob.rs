@@ -1,4 +1,4 @@
-//! What a chunked remote needs of a storage service: six verbs that every backend has.
+//! The storage interface of a chunked remote: six operations that every backend has.
 //!
 //! Objects appear whole or not at all, and are never changed after that. No verb needs a condition (`if-none-match`) to
 //! be safe, since names are random; only the config object is created where it may exist, and reading it again tells
@@ -23,7 +23,7 @@ use crate::error::Result;
 pub(super) struct BlobEntry {
     pub(super) key: String,
     pub(super) size: u64,
-    /// When it was written, by the clock of the service. `None` where that is not told.
+    /// When it was written, by the clock of the service. `None` if unknown.
     pub(super) modified: Option<Timestamp>,
 }
 
@@ -55,7 +55,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn copy_within(&self, _source: &Within, _from: &str, _to: &str) -> Result<bool> {
         Ok(false)
     }
-    /// Drop a nearer copy of an object, which was not what it should be. Returns whether there was one.
+    /// Drop a nearer copy of a damaged object. Returns whether one existed.
     fn forget(&self, _key: &str) -> bool {
         false
     }
@@ -65,7 +65,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     fn tidy(&self) -> Result<()> {
         Ok(())
     }
-    /// Whether what is written is in memory until it is finished.
+    /// Whether written data is in memory until it is finished.
     fn keeps_in_memory(&self) -> bool {
         false
     }
@@ -74,7 +74,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
     /// How many unwanted bytes cost less than another request.
     fn coalesce_gap(&self) -> u32;
 
-    /// Write a small object if there is none, where the service can tell; else it is replaced.
+    /// Create a small object if it does not exist, where the service can check; otherwise it is replaced.
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
         self.put(key, bytes)
     }
@@ -86,7 +86,7 @@ pub(super) trait BlobStore: Send + Sync + Debug {
         writer.finish()
     }
 
-    /// The same for what can be made again: a power cut may take it, or leave it torn.
+    /// The same for data that can be rebuilt: a power cut may lose or tear it.
     fn put_derived(&self, key: &str, bytes: &[u8]) -> Result<()> {
         self.put(key, bytes)
     }
@@ -103,7 +103,7 @@ pub(super) trait BlobWriter: Send {
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// Temporaries older than this are nobody's.
+/// Temporaries older than this are abandoned.
 const STALE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// Objects in a folder on a local or shared disk.
@@ -383,7 +383,7 @@ impl BlobStore for StoreBlobs {
     }
 }
 
-/// What a store is told that an object is.
+/// The content type of an object for the store.
 const TYPE: &str = "application/octet-stream";
 
 fn entry_of(found: Entry) -> BlobEntry {

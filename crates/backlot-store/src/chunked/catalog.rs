@@ -1,7 +1,7 @@
-//! What a remote holds, as far as its recipe and index segments tell.
+//! The contents of a remote, from its recipe and index segments.
 //!
 //! Invariants: tombs are read before recipes and indexes (the order of the protocol in `docs/format/remote-chunked.md`); a
-//! damaged segment is passed over with a warning and remembered, so that what it held is not reported as never pushed.
+//! damaged segment is skipped with a warning and remembered, so that its files are not reported as never pushed.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -95,7 +95,7 @@ impl Catalog {
         Ok(found)
     }
 
-    /// The newest recipe of each file that somebody can use.
+    /// The newest usable recipe of each file.
     pub(super) fn find_with(
         &self,
         ids: &[ObjectId],
@@ -112,7 +112,7 @@ impl Catalog {
         Ok(found)
     }
 
-    /// The recipe of each file that a reader should use: the newest one that nobody condemned, else the newest.
+    /// The recipe of each file for readers: the newest uncondemned one, else the newest.
     pub(super) fn find(&self, ids: &[ObjectId]) -> Result<Vec<Option<Found<'_>>>> {
         let mut found = vec![None; ids.len()];
         self.visit(ids, |n, one| {
@@ -189,7 +189,7 @@ impl Index {
         })
     }
 
-    /// Where a chunk lies, in a pack that `usable` accepts.
+    /// The location of a chunk, in a pack that `usable` accepts.
     pub(super) fn find(
         &self,
         id: &Blake3,
@@ -212,7 +212,7 @@ impl Index {
     }
 }
 
-/// What was found damaged, as an error.
+/// Damage found so far, as an error.
 pub(super) fn damaged(blobs: &dyn BlobStore, object: String, reason: impl Into<String>) -> Error {
     Error::DamagedRemote {
         place: blobs.place(),

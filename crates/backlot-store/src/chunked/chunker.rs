@@ -31,7 +31,7 @@ pub(super) enum Algorithm {
 pub(super) const LARGEST_CHUNK: usize = 1 << 20;
 
 impl Profile {
-    /// What new remotes are made with.
+    /// The profile of new remotes.
     pub(super) const DEFAULT: Self = Self {
         algorithm: Algorithm::FastCdc2020,
         normalization: 2,

@@ -45,13 +45,13 @@ impl ChunkedRepository {
                 raw.clear();
                 let proven = bytes
                     .get(from..from + entry.stored as usize)
-                    .ok_or("it ends too early")
+                    .ok_or("it is truncated")
                     .and_then(|stored| {
                         coder.decode(stored, entry.scheme, entry.raw as usize, &mut raw)?;
                         if blake3_of(&raw) == entry.id {
                             Ok(stored)
                         } else {
-                            Err("a chunk is not what its name says")
+                            Err("a chunk does not match its digest")
                         }
                     });
                 visit(*position, entry, proven)?;

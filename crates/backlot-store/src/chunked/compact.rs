@@ -1,4 +1,4 @@
-//! Merging segments: small ones into larger ones, tier by tier, and what was written twice into one.
+//! Merging segments: small ones into larger ones, tier by tier, dropping duplicates.
 //!
 //! A merge writes the union of some segments under a name that sorts after theirs, and then deletes them. Both kinds are sets:
 //! two merges of the same index segments write one object, and recipes that were merged twice are dropped by the next merge. Invariants:
@@ -112,7 +112,7 @@ impl ChunkedRepository {
                 .merge_index(&mut index, &group, &|pack| !gone.contains(&pack.name))?
                 .is_none()
             {
-                // Somebody else rewrote them; entries of packs that are gone are hints that lead nowhere.
+                // Another client rewrote them; entries of missing packs are harmless hints.
                 break;
             }
         }

@@ -12,7 +12,7 @@ use super::name::StoredName;
 pub(crate) const KEY: &str = "backlot-remote.json";
 const FORMAT: u32 = 1;
 
-/// What is written in `backlot-remote.json`.
+/// The contents of `backlot-remote.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RemoteFormat {
     format: u32,
@@ -41,7 +41,7 @@ pub(super) struct PackLimits {
 }
 
 impl RemoteFormat {
-    /// What a new remote is made with.
+    /// The settings of a new remote.
     pub(super) fn fresh() -> Self {
         Self {
             format: FORMAT,
@@ -66,7 +66,7 @@ impl RemoteFormat {
         bytes
     }
 
-    /// Parse and accept only what this version can do. The error is a reason for people.
+    /// Parse and accept only supported settings. The error is a readable reason.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Version {
@@ -78,7 +78,7 @@ impl RemoteFormat {
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be read: {e}"))?;
         if version.format != FORMAT {
             return Err(format!(
-                "it has format {}, and this version of backlot knows format {FORMAT}",
+                "it has format {}, but this version of Backlot supports format {FORMAT}",
                 version.format
             ));
         }
@@ -89,10 +89,12 @@ impl RemoteFormat {
             serde_json::from_slice(bytes).map_err(|e| format!("`{KEY}` cannot be used: {e}"))?;
         let fresh = Self::fresh();
         if parsed.encryption.is_some() {
-            return Err("it is encrypted, which this version of backlot cannot read".to_owned());
+            return Err("it is encrypted, which this version of Backlot does not support".to_owned());
         }
         if parsed.layout != fresh.layout || parsed.hashes != fresh.hashes || !parsed.chunker.is_valid() {
-            return Err(format!("`{KEY}` asks for what this version of backlot cannot do"));
+            return Err(format!(
+                "`{KEY}` requires a feature that this version of Backlot does not support"
+            ));
         }
         let limits = parsed.packs;
         if !(1 << 20..=1 << 30).contains(&limits.bytes)

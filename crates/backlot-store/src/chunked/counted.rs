@@ -1,4 +1,4 @@
-//! A remote's storage with a count of what was read from it.
+//! A remote's storage that counts the bytes read.
 
 use std::ops::Range;
 use std::sync::Arc;

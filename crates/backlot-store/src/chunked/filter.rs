@@ -49,7 +49,7 @@ impl Scheme {
             2 => Ok(Self::Shuffle2),
             4 => Ok(Self::Shuffle4),
             12 => Ok(Self::Shuffle12),
-            _ => Err("it uses a way to store chunks that this version does not know"),
+            _ => Err("it uses a chunk encoding that this version does not support"),
         }
     }
     pub(super) const fn byte(self) -> u8 {
@@ -267,7 +267,7 @@ impl Coder {
         let start = into.len();
         if scheme == Scheme::Raw {
             if stored.len() != raw_length {
-                return Err("a chunk has another length than its record says");
+                return Err("the length of a chunk does not match its record");
             }
             into.extend_from_slice(stored);
             return Ok(());

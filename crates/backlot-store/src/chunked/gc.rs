@@ -6,7 +6,7 @@
 //! of the service's own times; a recipe segment that cannot be read stops everything; what a run writes anew it also
 //! condemns in its old form, so a run never leaves more than live data, the unused part that is allowed, and what it wrote;
 //! a tomb stays as long as anything that it names is there, since another collection may be acting on it.
-//! Deliberately absent: what to keep; the caller says so.
+//! Deliberately absent: the set to keep, which the caller provides.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -32,16 +32,16 @@ backlot_core::options! {
     pub struct CollectOptions {
         /// How long a condemned object stays before it is deleted.
         pub grace: Duration,
-        /// Objects younger than this are kept: somebody may be about to name them.
+        /// Objects younger than this are kept: a writer may be about to refer to them.
         pub young: Duration,
-        /// Nobody else writes to the remote while this runs: graces that are shorter than a push may take are allowed then.
+        /// No other writer is active while this runs: graces shorter than a push are then allowed.
         pub no_other_writers: bool,
         /// Parts of jobs older than this keep nothing and are dropped.
         pub parts: Duration,
         /// Unused bytes that may stay in packs, in hundredths of the bytes that are needed. Where there are more, packs are written
         /// anew without them, those with the least use first.
         pub max_unused: u8,
-        /// Condemn even if it is most of what the remote holds.
+        /// Condemn even if it is most of the remote.
         pub allow_most: bool,
         /// Change nothing.
         pub dry_run: bool,
@@ -73,7 +73,7 @@ pub struct Collected {
     pub reason: String,
 }
 
-/// What a collection did, or would do.
+/// The result or plan of a collection.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CollectReport {
     /// Files that are kept.
@@ -86,29 +86,29 @@ pub struct CollectReport {
     pub bytes: u64,
     /// Bytes of the packs that are needed.
     pub needed_bytes: u64,
-    /// Packs that are written anew because too little of them is needed, or because they are small.
+    /// Packs that are rewritten because too little of them is needed, or because they are small.
     pub rewritten: u64,
     /// Bytes of packs and segments that were written for that.
     pub written_bytes: u64,
     /// Whether the run would take more than half of all files, which it refuses unless that is allowed (dry run only).
     pub takes_most: bool,
-    /// What is condemned now; it is deleted by a collection after the grace period.
+    /// Newly condemned objects; they are deleted by a collection after the grace period.
     pub condemned: Vec<Collected>,
-    /// What was condemned before and waits.
+    /// Previously condemned objects that are waiting.
     pub waiting: Vec<Collected>,
-    /// What is deleted now.
+    /// Objects deleted by this run.
     pub deleted: Vec<Collected>,
     /// Parts of jobs whose files are kept.
     pub parts: u64,
     /// Parts, and records of their releases, that are too old and are dropped now.
     pub parts_dropped: Vec<String>,
-    /// What was condemned and is needed again. It is stored anew, or stays, still condemned, until the next collection does that.
+    /// Condemned objects that are needed again. They are stored again now, or stay condemned until the next collection does so.
     pub spared: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
-/// What the live files need at one moment.
+/// The needs of live files at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Needed {
     pub(super) segments: HashSet<StoredName>,
@@ -137,7 +137,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Whether a pack may be somebody's work in progress.
+    /// Whether a pack may be work in progress.
     pub(super) fn is_young(&self, pack: &StoredName, options: &CollectOptions) -> bool {
         self.packs
             .get(pack)
@@ -150,7 +150,7 @@ impl View {
         self.needed.unclean.contains(&found.recipe.id) && found.packs().all(|pack| is_sound(&pack.name))
     }
 
-    /// What tombs name that have aged enough.
+    /// The objects in tombs that are old enough.
     pub(super) fn doomed(&self, options: &CollectOptions) -> Condemned {
         let tombs = self.catalog.tombs.iter();
         Condemned::by(tombs.filter(|tomb| is_older(tomb.written, self.now, options.grace)))
@@ -250,7 +250,7 @@ impl ChunkedRepository {
         Ok(report)
     }
 
-    /// Merge all segments that can be merged, and drop what is in them twice.
+    /// Merge all segments that can be merged, and drop duplicates.
     pub(super) fn put_in_order(&self, context: &Context) -> Result<()> {
         let index = Index::load(&*self.blobs, &self.mirror, context)?;
         self.compact_index(index, &Merger::Upkeep, context)?;
@@ -258,7 +258,7 @@ impl ChunkedRepository {
         self.compact_recipes(catalog, &Merger::Upkeep, context)
     }
 
-    /// What is needed now: the parts of jobs are listed each time, behind the tombs.
+    /// The current needs: the parts of jobs are listed each time, after the tombs.
     fn view(
         &self,
         (keep, parts): (&HashSet<ObjectId>, &mut KeptParts),
@@ -290,7 +290,7 @@ impl ChunkedRepository {
             Some(object) => Err(damaged(
                 &*self.blobs,
                 object.clone(),
-                "what it names cannot be known, so nothing is collected",
+                "its references cannot be determined, so nothing is collected",
             )),
             None => Ok(catalog),
         }
@@ -313,7 +313,7 @@ impl ChunkedRepository {
             .collect())
     }
 
-    /// Write a tomb for everything that is not needed, and for what was written anew.
+    /// Write a tomb for everything unneeded, and for everything rewritten.
     fn condemn(
         &self,
         view: &View,
@@ -368,7 +368,7 @@ impl ChunkedRepository {
         Ok(())
     }
 
-    /// Delete what tombs that have aged enough name, if it is still not needed by what is listed now.
+    /// Delete the objects in old tombs that are still not needed by the current listing.
     fn sweep(
         &self,
         keep: (&HashSet<ObjectId>, &mut KeptParts),
@@ -432,7 +432,7 @@ impl ChunkedRepository {
     }
 }
 
-/// What the kept files and what is young need. Of a file with several recipes it is the newest clean one; of a file with
+/// The needs of kept and young files. Of a file with several recipes it is the newest clean one; of a file with
 /// none that is clean, all of them.
 fn needed(
     catalog: &Catalog,
@@ -492,7 +492,7 @@ impl Needed {
     }
 }
 
-/// What of a tomb is there, and not needed.
+/// The existing, unneeded objects of a tomb.
 #[derive(Debug)]
 struct TombstoneContents {
     reason: String,
@@ -540,7 +540,7 @@ impl TombstoneContents {
     }
 }
 
-/// Whether what was written at a time may be somebody's work in progress. What has no time always may.
+/// Whether an object of a given time may be work in progress. Without a time it always may.
 fn is_young(written: Option<Timestamp>, now: Timestamp, options: &CollectOptions) -> bool {
     !is_older(written, now, options.young)
 }

@@ -1,4 +1,4 @@
-//! Packs to files: plan what to read, read it in few ranges, prove every chunk and every file.
+//! Packs to files: plan the reads, read in few ranges, verify every chunk and every file.
 //!
 //! Files of up to a few MiB are put together in memory, as many at a time as MD5 has lanes; larger ones are written part
 //! by part under a temporary name and hashed when all parts are there, while they are in the page cache. What waits for a network
@@ -53,7 +53,7 @@ const JOB_FILES: usize = 512;
 /// Bytes of large files that wait for their hash.
 const WAVE: u64 = 2 << 30;
 
-const WRONG_CHUNK: Malformed = "a chunk is not what its name says";
+const WRONG_CHUNK: Malformed = "a chunk does not match its digest";
 
 /// The tables of packs; `None` for one that is missing or damaged.
 type Tables = HashMap<StoredName, Option<Vec<Entry>>>;
@@ -114,7 +114,7 @@ impl ChunkedRepository {
         self.blobs.concurrency().min(FETCHED)
     }
 
-    /// Fetch objects into a cache. One result for each, and what is condemned of what those that were stored are made of.
+    /// Fetch objects into a cache. One result for each, and the condemned objects that they consist of.
     pub(super) fn pull(
         &self,
         cache: &Cache,
@@ -171,7 +171,7 @@ impl ChunkedRepository {
             return Err(super::catalog::damaged(
                 &*self.blobs,
                 object.clone(),
-                "what it held cannot be found",
+                "its contents cannot be found",
             ));
         }
         let mut relied = Relied::default();
@@ -330,7 +330,7 @@ impl Getter<'_> {
         }
     }
 
-    /// Drop what a site cache has of packs that were found damaged. Returns whether reading them again may help.
+    /// Drop a site cache's copies of damaged packs. Returns whether reading them again may help.
     fn forgets_nearer_packs(&self) -> bool {
         let Ok(mut damaged) = self.damaged.lock() else {
             return false;

@@ -1,4 +1,4 @@
-//! Index segments: which chunk lies where. Derived from packs (or from cache objects) and rebuilt from them when lost.
+//! Index segments: the location of each chunk. Derived from packs (or from cache objects) and rebuilt from them when lost.
 //!
 //! One format serves the remote (chunk to pack and position) and the cache (chunk to object and offset). Invariant: an
 //! entry is a hint; who follows it proves the chunk or looks after the pack. Format in `docs/format/remote-chunked.md`.
@@ -17,13 +17,13 @@ use super::wire::{Malformed, Reader, SEAL, seal, small, unseal};
 const MAGIC: [u8; 8] = *b"BKLINDX1";
 const HEADER: usize = 24;
 const ENTRY: usize = 48;
-/// Bytes of what is known of a container.
+/// The size of a container summary.
 const CONTAINER: usize = FACTS;
 
 /// The object that holds chunks: a pack, or a cache object (its MD5 as the name, its BLAKE3 in place of the table's).
 pub(super) type Container = PackFacts;
 
-/// Where a chunk lies.
+/// The location of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Location {
     pub(super) container: Container,
@@ -130,7 +130,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     {
         Ok(())
     } else {
-        Err("its length does not fit its header")
+        Err("its length does not match its header")
     }
 }
 
@@ -145,7 +145,7 @@ fn header(reader: &mut Reader<'_>) -> Result<(u64, u64), Malformed> {
     reader.take(4)?;
     let entries = reader.u64()?;
     if entries > 1 << 40 {
-        return Err("its length does not fit its header");
+        return Err("its length does not match its header");
     }
     Ok((containers, entries))
 }
@@ -168,7 +168,7 @@ impl Segment {
         if bytes.len()? == records + fence_count(entries) * 8 + SEAL as u64 {
             Ok((containers, entries))
         } else {
-            Err(malformed("its length does not fit its header"))
+            Err(malformed("its length does not match its header"))
         }
     }
 
@@ -185,7 +185,7 @@ impl Segment {
         })
     }
 
-    /// Everywhere a chunk lies.
+    /// All locations of a chunk.
     pub(super) fn find(&self, id: &Blake3) -> std::io::Result<Vec<Location>> {
         let found = self.table.find(id.as_bytes(), &mut Near::default())?;
         Ok(found.iter().filter_map(|record| self.location(record)).collect())

@@ -1,4 +1,4 @@
-//! Verifying a chunked remote: packs are read again, chunk by chunk, and what is wrong is told by pack and by file.
+//! Verifying a chunked remote: packs are read again, chunk by chunk, and damage is reported by pack and by file.
 //!
 //! Memory: a step of [`super::chunks`] for each request in flight. Deliberately absent: putting it right; that is a push that relies
 //! on nothing in the damaged packs.
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::object::{FileDigests, ObjectId};
 use crate::parallel::each;
 
-/// What is wrong with one pack.
+/// The damage of one pack.
 #[derive(Debug, Default)]
 struct Health {
     /// Positions of chunks that are not what they should be; all of them if the table is lost.
@@ -150,12 +150,12 @@ impl ChunkedRepository {
             Ok(Some(table)) => table,
             Ok(None) => {
                 health.all = true;
-                health.why = Some("it is not there");
+                health.why = Some("it does not exist");
                 return Ok(health);
             }
             Err(Error::DamagedRemote { .. }) => {
                 health.all = true;
-                health.why = Some("its table is not what its digest says");
+                health.why = Some("its table does not match its digest");
                 return Ok(health);
             }
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! What a remote knows of files without reading them, for a writer that relies on what others stored.
+//! The metadata a remote has of files, without reading them, for a writer that relies on stored content.
 //!
 //! Invariant: a file is named only if a reader could fetch it now and nobody condemned it: its newest clean recipe, whose
 //! packs were each seen to be there, of their length, after the tombs were read; and whose segment is there, not only in the

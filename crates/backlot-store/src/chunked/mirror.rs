@@ -294,7 +294,7 @@ impl<'a> Mirror<'a> {
                     context.warn(
                         "store::damaged_segment",
                         format!(
-                            "`{key}` in {} cannot be read and is passed over: {why}; `repair` stores again what it had",
+                            "`{key}` in {} cannot be read and was skipped: {why}; `repair` stores its contents again",
                             self.blobs.place()
                         ),
                     );

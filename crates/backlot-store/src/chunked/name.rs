@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct StoredName([u8; 16]);
 
-/// What kind of object a name is of, and where it lies.
+/// The kind of object of a name, and its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Pack,
@@ -24,11 +24,11 @@ pub(super) enum Kind {
 pub(super) const TOMBS: &str = "v1/tombs/";
 
 impl StoredName {
-    /// A name that nobody else has.
+    /// A unique name.
     pub(crate) fn fresh() -> Self {
         Self(ulid::Ulid::generate().to_bytes())
     }
-    /// A unique name that sorts right after those given, and before what is named later.
+    /// A unique name that sorts right after those given, and before later ones.
     ///
     /// An object that replaces others needs one. A list that is made page by page in the order of names then meets the new
     /// object behind the old ones, so it never passes over both; and of two objects with the same content, the one with
@@ -90,9 +90,9 @@ impl fmt::Debug for StoredName {
     }
 }
 
-/// A text that is no such name.
+/// A text that is not such a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the name of a stored object (32 hexadecimal digits)")]
+#[error("invalid object name `{0}` (expected 32 hexadecimal digits)")]
 pub struct NotAStoredName(String);
 
 impl FromStr for StoredName {

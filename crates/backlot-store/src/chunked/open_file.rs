@@ -40,10 +40,10 @@ pub(super) struct Source {
     pub(super) size: u64,
 }
 
-/// What is known of a file before it is read.
+/// The known metadata of a file before it is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content {
-    /// Its name and, where MD5 need not be computed again, its proof.
+    /// Its name and, if MD5 need not be computed again, its BLAKE3.
     Known(ObjectId, Option<Blake3>),
     /// It is new: the [`CacheSink`]'s job of this number.
     New(usize),
@@ -63,7 +63,7 @@ pub(super) struct CacheSink<'a> {
     pub(super) jobs: &'a [Job],
     pub(super) judge: Judge<'a>,
     pub(super) publish: Publish<'a>,
-    /// What became of each.
+    /// The outcome of each.
     results: Mutex<Vec<Option<Result<Outcome>>>>,
 }
 
@@ -123,7 +123,7 @@ pub(super) struct ChunkBatch {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What is needed to read files.
+/// The inputs for reading files.
 pub(super) struct Reading<'a> {
     pub(super) profile: Profile,
     pub(super) intake: Option<&'a CacheSink<'a>>,
@@ -144,7 +144,7 @@ impl CacheSink<'_> {
         }
     }
 
-    /// What became of each file. Those that were not come to are reported as cancelled.
+    /// The outcome of each file. Unprocessed ones are reported as cancelled.
     pub(super) fn into_results(self, context: &Context) -> Vec<Result<Outcome>> {
         let stopped = || Err(Error::Cancelled(context.cancel().reason()));
         let results = self.results.into_inner().unwrap_or_default();

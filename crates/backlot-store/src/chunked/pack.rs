@@ -43,7 +43,7 @@ pub(super) struct Entry {
 /// Bytes of [`PackFacts`] where they are stored.
 pub(super) const FACTS: usize = 64;
 
-/// What others need to know of a pack to read its table in one request and to believe it.
+/// The summary of a pack, with which its table is read and verified in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PackFacts {
     pub(super) name: StoredName,
@@ -154,7 +154,7 @@ impl PackLayout {
         small(self.entries.len())
     }
 
-    /// The bytes the pack ends with, what is to be known of it, and its table.
+    /// The trailing bytes of the pack, its summary, and its table.
     pub(super) fn finish(self) -> (Vec<u8>, PackFacts, Vec<Entry>) {
         let mut end = table_bytes(&self.entries);
         let table = super::wire::blake3_of(&end);
@@ -187,7 +187,7 @@ fn table_bytes(entries: &[Entry]) -> Vec<u8> {
 /// Read a table whose digest is known.
 pub(super) fn parse_table(bytes: &[u8], facts: &PackFacts) -> Result<Vec<Entry>, Malformed> {
     if super::wire::blake3_of(bytes) != facts.table {
-        return Err("its table is not what its digest says");
+        return Err("its table does not match its digest");
     }
     parse_entries(bytes, facts.length)
 }
@@ -202,7 +202,7 @@ fn parse_entries(bytes: &[u8], length: u64) -> Result<Vec<Entry>, Malformed> {
         reader.take(3)?;
         let fits = u64::from(offset) + u64::from(stored) <= length && stored <= raw;
         if raw as usize > LARGEST_CHUNK || !fits {
-            return Err("its table names a chunk that cannot be in it");
+            return Err("its table lists an impossible chunk");
         }
         entries.push(Entry {
             id,
@@ -215,14 +215,12 @@ fn parse_entries(bytes: &[u8], length: u64) -> Result<Vec<Entry>, Malformed> {
     Ok(entries)
 }
 
-/// What the last [`TRAILER`] bytes of a pack say of it. Used where no recipe or index tells.
+/// The contents of the last [`TRAILER`] bytes of a pack. Used if there is no recipe or index.
 pub(super) fn parse_trailer(name: StoredName, trailer: &[u8], length: u64) -> Result<PackFacts, Malformed> {
     let mut reader = Reader::new(trailer);
     let (chunks, at) = (reader.u32()?, reader.u32()?);
     let table = Blake3::from_bytes(reader.array()?);
-    reader
-        .magic(END_MAGIC)
-        .map_err(|_| "it does not end as it must")?;
+    reader.magic(END_MAGIC).map_err(|_| "it has no valid trailer")?;
     let facts = PackFacts {
         name,
         table,
@@ -230,7 +228,7 @@ pub(super) fn parse_trailer(name: StoredName, trailer: &[u8], length: u64) -> Re
         chunks,
     };
     if chunks > MOST_CHUNKS || facts.table_range().start != u64::from(at) {
-        return Err("its end does not fit its length");
+        return Err("its trailer does not match its length");
     }
     Ok(facts)
 }

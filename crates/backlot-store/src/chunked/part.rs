@@ -21,7 +21,7 @@ use crate::object::{FileDigests, ObjectId};
 const PART: [u8; 8] = *b"BKLPART1";
 const RELEASE: [u8; 8] = *b"BKLDONE1";
 const FORMAT: u32 = 1;
-/// Bytes of the largest part: more than 500,000 files, and what a reader of a hostile remote holds at most.
+/// The size limit of a part: more than 500,000 files, and the memory limit of a reader of an untrusted remote.
 pub(super) const MOST_BYTES: u64 = 128 << 20;
 /// Bytes of a text in a part, such as the name of a node.
 const MOST_TEXT: usize = 256;
@@ -73,7 +73,7 @@ impl fmt::Display for JobId {
     }
 }
 
-/// What a node says of a part.
+/// The metadata of a part from a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartHead {
     /// The job.
@@ -82,7 +82,7 @@ pub struct PartHead {
     pub folder: RelPath,
     /// The node.
     pub node: String,
-    /// Who ran the job there.
+    /// The user that ran the job.
     pub user: String,
     /// When, by the node's clock: for people only, nothing is ordered by it.
     pub time: Timestamp,
@@ -106,14 +106,14 @@ impl PartFile {
     }
 }
 
-/// A part as it lies on a remote.
+/// A part on a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Its name.
     pub name: StoredName,
-    /// When it was stored, by the clock of the remote's service; `None` where that is not told.
+    /// When it was stored, by the clock of the remote's service; `None` if unknown.
     pub stored: Option<Timestamp>,
-    /// What the node says of it.
+    /// The metadata from the node.
     pub head: PartHead,
     /// Its files, sorted by path.
     pub files: Vec<PartFile>,
@@ -132,7 +132,7 @@ pub struct JobRelease {
     pub version: String,
     /// Where it was released.
     pub repo: String,
-    /// By whom.
+    /// The author.
     pub user: String,
     /// The parts that it was made from, sorted.
     pub parts: Vec<StoredName>,
@@ -183,7 +183,7 @@ fn sealed(magic: [u8; 8], json: &[u8]) -> Vec<u8> {
 /// The JSON of a sealed object, proven.
 fn opened(magic: [u8; 8], bytes: &[u8]) -> Result<&[u8], String> {
     let json = unseal(bytes)?.strip_prefix(&magic);
-    Ok(json.ok_or("it does not begin as it must")?)
+    Ok(json.ok_or("it has no valid header")?)
 }
 
 fn check_format(json: &[u8]) -> Result<(), String> {
@@ -197,7 +197,7 @@ fn check_format(json: &[u8]) -> Result<(), String> {
     } else {
         let found = version.format;
         Err(format!(
-            "it has format {found}, and this version of backlot knows format {FORMAT}"
+            "it has format {found}, but this version of Backlot supports format {FORMAT}"
         ))
     }
 }
@@ -208,7 +208,7 @@ impl PartHead {
         sealed(PART, &self.to_json(files))
     }
 
-    /// What is sealed.
+    /// The sealed data.
     fn to_json(&self, files: &[PartFile]) -> Vec<u8> {
         let file = |file: &PartFile| RawFile {
             path: file.path.clone(),
@@ -238,7 +238,7 @@ impl Part {
         Self::read(name, stored, opened(PART, bytes)?)
     }
 
-    /// Read the JSON of a part, which lies between its magic number and its seal. The error is a reason for people.
+    /// Read the JSON of a part, between its magic number and its seal. The error is a readable reason.
     pub fn read(name: StoredName, stored: Option<Timestamp>, json: &[u8]) -> Result<Self, String> {
         check_format(json)?;
         let raw: RawPart = serde_json::from_slice(json).map_err(|e| e.to_string())?;
@@ -246,7 +246,7 @@ impl Part {
             .into_iter()
             .all(|text| is_short(text))
         {
-            return Err("a name in it is too long, or has control characters".to_owned());
+            return Err("it has a name that is too long or contains control characters".to_owned());
         }
         if raw.files.is_empty() {
             return Err("it has no files".to_owned());
@@ -282,7 +282,7 @@ impl Part {
         if part.head.to_json(&part.files) == json {
             Ok(part)
         } else {
-            Err("it is not written as parts are".to_owned())
+            Err("it is not in the canonical form of a part".to_owned())
         }
     }
 
@@ -319,14 +319,14 @@ impl JobRelease {
         sealed(RELEASE, &serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Read what was listed. The error is a reason for people.
+    /// Read a listed part. The error is a readable reason.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let json = opened(RELEASE, bytes)?;
         check_format(json)?;
         let release: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         let texts = [&release.package, &release.version, &release.repo, &release.user];
         if !texts.into_iter().all(|text| is_short(text)) || release.to_bytes() != bytes {
-            return Err("it is not written as releases of a job are".to_owned());
+            return Err("it is not in the canonical form of a job's release".to_owned());
         }
         Ok(release)
     }
@@ -408,7 +408,7 @@ mod tests {
         refuse(&|j| j["files"][0]["size"] = (-1).into(), "invalid value");
         refuse(&|j| j["files"] = serde_json::json!([]), "no files");
         refuse(&|j| j["folder"] = "a//b".into(), "empty component");
-        refuse(&|j| j["job"] = "../x".into(), "not the ID of a job");
+        refuse(&|j| j["job"] = "../x".into(), "invalid job ID");
         refuse(&|j| j["node"] = "a\u{1b}[31m".into(), "control characters");
         refuse(&|j| j["user"] = "a".repeat(300).into(), "too long");
         let upper = json["files"][0]["md5"].as_str().expect("text").to_uppercase();

@@ -1,4 +1,4 @@
-//! Parts on a remote: put, listed, dropped, and what they keep from being collected.
+//! Parts on a remote: put, list, drop, and their protection from collections.
 //!
 //! Invariants: a part is written after everything it names can be pulled, so a node that dies leaves none; after it is
 //! written the tombs are read once more, and what a collector took meanwhile is stored again before success is reported;
@@ -48,7 +48,7 @@ pub struct StoredPart {
     pub name: StoredName,
     /// Its files, in the order of the sources.
     pub files: Vec<PartFile>,
-    /// What was sent.
+    /// The result of a put.
     pub report: TransferReport,
     /// Releases that were made from the job before: they do not have this part.
     pub late: Vec<JobRelease>,
@@ -70,7 +70,7 @@ pub struct JobParts {
     pub parts: Vec<Part>,
     /// The releases that were made from them.
     pub releases: Vec<JobRelease>,
-    /// What cannot be read.
+    /// Unreadable parts.
     pub damaged: Vec<DamagedPart>,
 }
 
@@ -326,7 +326,7 @@ impl ChunkedRepository {
     }
 }
 
-/// What parts keep during a collection. A part is read once, since it never changes; which of them are there is listed
+/// The objects that parts protect during a collection. A part is read once, since it never changes; the existing ones are listed
 /// each time.
 #[derive(Debug, Default)]
 pub(super) struct KeptParts {
@@ -335,7 +335,7 @@ pub(super) struct KeptParts {
     pub(super) files: HashSet<ObjectId>,
     /// How many those are.
     pub(super) count: u64,
-    /// Keys of what is older than the stated age.
+    /// Keys older than the given age.
     pub(super) expired: Vec<String>,
 }
 
@@ -421,12 +421,12 @@ fn key(job: &JobId, name: StoredName, suffix: &str) -> String {
 /// What the bytes of an object are; they have to fit their key.
 fn parse(entry: &BlobEntry, bytes: &[u8]) -> std::result::Result<Found, String> {
     let rest = entry.key.strip_prefix(PARTS).unwrap_or_default();
-    let (folder, file) = rest.split_once('/').ok_or("it is in no job's folder")?;
+    let (folder, file) = rest.split_once('/').ok_or("it is not in a job's folder")?;
     let is_part = file.ends_with(PART);
     let stem = file.strip_suffix(PART).or_else(|| file.strip_suffix(DONE));
     let name: StoredName = stem
         .and_then(|stem| stem.parse().ok())
-        .ok_or("its name is not that of a stored object")?;
+        .ok_or("its name is not a valid object name")?;
     let (found, job) = if is_part {
         let part = Part::parse(name, entry.modified, bytes)?;
         let job = part.head.job.clone();
@@ -439,6 +439,6 @@ fn parse(entry: &BlobEntry, bytes: &[u8]) -> std::result::Result<Found, String> 
     if job.folder() == folder.to_ascii_lowercase() {
         Ok(found)
     } else {
-        Err(format!("it is of the job `{job}`"))
+        Err(format!("it belongs to the job `{job}`"))
     }
 }

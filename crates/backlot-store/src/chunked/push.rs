@@ -1,4 +1,4 @@
-//! Pushing: what is missing is stored, then committed, then looked after once more.
+//! Pushing: store missing content, commit it, then check it again.
 //!
 //! The writer's half of the protocol in `docs/format/remote-chunked.md`: read tombs, then recipes and index; never rely on
 //! what is condemned; packs, then index, then recipes (the commit point); then read tombs again and see that every pack
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::object::ObjectId;
 use crate::parallel::portions;
 
-/// Files are stored and committed in groups of about so many bytes, and no more than so many files.
+/// Files are stored and committed in groups of about this many bytes and at most this many files.
 pub(super) const GROUP_BYTES: u64 = 32 << 30;
 const GROUP_FILES: usize = 200_000;
 /// An open remote with its local folder.
@@ -42,7 +42,7 @@ pub(super) struct ChunkedRepository {
     pub(super) mirror: std::path::PathBuf,
 }
 
-/// What a push did.
+/// The result of a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pushed {
     pub(super) objects: u64,
@@ -59,16 +59,16 @@ struct Written {
     recipes: HashSet<StoredName>,
 }
 
-/// What becomes of a file that the remote has other content under the name of.
+/// What to do with a file if the remote has different content under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SameName {
     /// An error, before anything is sent: readers would get either.
     Refuse,
-    /// It is stored in its place. What is there was found to be wrong.
+    /// Replace it. The existing object was found to be damaged.
     Replace,
 }
 
-/// What a push goes by.
+/// The rules of a push.
 pub(super) struct Work<'a> {
     /// Where chunks of files in the cache are remembered.
     pub(super) seeds: Option<&'a Seeds>,
@@ -327,7 +327,7 @@ impl ChunkedRepository {
         Ok(noted)
     }
 
-    /// Make what was stored findable: index first, then the recipes, which are the commit point.
+    /// Make stored content findable: index first, then the recipes, which are the commit point.
     fn commit(&self, stored: &Stored, relied: &mut Relied, pushed: &mut Pushed) -> Result<Written> {
         let mut written = Written::default();
         let index = commit_index(self)?;
@@ -425,7 +425,7 @@ fn leave_out_known(
     Ok(())
 }
 
-/// The recipes of what was stored, with only the packs they name.
+/// The recipes of stored files, with only the packs they refer to.
 fn recipes_of(stored: &Stored) -> recipe::SegmentBuilder {
     let mut builder = recipe::SegmentBuilder::default();
     let mut numbers: BTreeMap<u32, u32> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Files to packs: read, hash, cut, find what is new, compress, pack.
+//! Files to packs: read, hash, cut, find new chunks, compress, pack.
 //!
 //! A batch of segments of up to [`LANES`] large files, or of many small ones, is worked on by all cores, a segment a core: it
 //! is read, hashed and cut, and its chunks are hashed, looked up and compressed, while its bytes are in the core's cache.
@@ -49,13 +49,13 @@ pub(super) struct StoredFile {
     pub(super) chunks: Vec<(Blake3, u32)>,
 }
 
-/// What a run of the pipeline gave.
+/// The result of a run of the pipeline.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     pub(super) files: Vec<StoredFile>,
     /// Every pack that a file names.
     pub(super) packs: Vec<PackFacts>,
-    /// Files whose bytes are not what their name or proof says.
+    /// Files that do not match their name or BLAKE3.
     pub(super) damaged: Vec<ObjectId>,
     /// Bytes of the packs that were written.
     pub(super) sent: u64,
@@ -66,7 +66,7 @@ pub(super) struct Stored {
 /// Where a chunk is on the remote already.
 pub(super) type Known<'a> = &'a (dyn Fn(&Blake3) -> std::io::Result<Option<(PackFacts, u32)>> + Sync);
 
-/// What every core needs to work on chunks.
+/// The tools that every core needs to process chunks.
 struct Worker<'a> {
     reading: Reading<'a>,
     cutter: Cutter,

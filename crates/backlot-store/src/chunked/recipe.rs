@@ -1,4 +1,4 @@
-//! Recipe segments: which chunks make which file. They are what a remote holds; packs without them are nobody's.
+//! Recipe segments: the chunks of each file. They are the contents of a remote; packs without them are garbage.
 //!
 //! A file is runs of chunks of packs, in order. Invariants: a segment is written once, whole, after the packs it names;
 //! the newest segment that has a file counts. Format in `docs/format/remote-chunked.md`.
@@ -190,7 +190,7 @@ impl Header {
         let (packs, files) = (u64::from(reader.u32()?), u64::from(reader.u32()?));
         let runs = reader.u64()?;
         if runs > 1 << 40 {
-            return Err("its length does not fit its header");
+            return Err("its length does not match its header");
         }
         Ok(Self { packs, files, runs })
     }
@@ -201,7 +201,7 @@ impl Header {
         if header.length() == bytes.len()? {
             Ok(header)
         } else {
-            Err(malformed("its length does not fit its header"))
+            Err(malformed("its length does not match its header"))
         }
     }
     const fn table(&self) -> u64 {
@@ -224,7 +224,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if Header::read(&mut Reader::new(bytes))?.length() == bytes.len() as u64 {
         Ok(())
     } else {
-        Err("its length does not fit its header")
+        Err("its length does not match its header")
     }
 }
 
@@ -306,7 +306,7 @@ impl Segment {
         let end = first.checked_add(count).filter(|end| *end <= self.header.runs);
         let count = end
             .and_then(|_| usize::try_from(count).ok())
-            .ok_or_else(|| malformed("a file has chunks that are not there"))?;
+            .ok_or_else(|| malformed("a file refers to missing chunks"))?;
         if count > 0 {
             let bytes = self
                 .table
@@ -327,7 +327,7 @@ impl Segment {
             };
             let chunks = self.packs.get(run.pack as usize).map_or(0, |pack| pack.chunks);
             if run.first.checked_add(run.count).is_none_or(|end| end > chunks) {
-                return Err("a file has chunks that are not there");
+                return Err("a file refers to missing chunks");
             }
             runs.push(run);
         }
@@ -360,7 +360,7 @@ fn parse_packs(bytes: &[u8]) -> Result<Vec<PackFacts>, Malformed> {
     if packs.iter().all(PackFacts::is_possible) {
         Ok(packs)
     } else {
-        Err("it names a pack that cannot be")
+        Err("it refers to an impossible pack")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which parts of a chunk are worth compressing.
+//! Finding the parts of a chunk that can be compressed.
 //!
 //! Files mix what compresses with what does not: text or tables beside packed pixels, exponents beside mantissas. zstd takes up
 //! to 128 KiB as one block with one code for all its literals, so noise in it hides what is frequent in the rest, and is

@@ -1,4 +1,4 @@
-//! The writer's last step: what it relied on is still there and not condemned, or it goes through its protocol again.
+//! The writer's last step: everything it relied on still exists and is not condemned, or it repeats its protocol.
 //!
 //! Invariant: a writer reports success only after this found nothing lost (`docs/format/remote-chunked.md`, steps 4 and 5).
 
@@ -20,7 +20,7 @@ pub(super) const ROUNDS: usize = 8;
 /// How often it looks again for recipes that were merged into other segments meanwhile: that is cheap, and its turn comes.
 const MERGE_ROUNDS: usize = 1000;
 
-/// What a group of files relies on.
+/// The dependencies of a group of files.
 #[derive(Debug, Default)]
 pub(crate) struct Relied {
     pub(super) packs: BTreeSet<StoredName>,
@@ -57,7 +57,7 @@ impl Relied {
     }
 }
 
-/// What of it cannot be relied on any more.
+/// The dependencies that are no longer reliable.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     /// Packs that are condemned, gone or not of the length that they had.
@@ -102,7 +102,7 @@ impl Rounds {
 }
 
 impl ChunkedRepository {
-    /// What of the things relied on is condemned or gone by now.
+    /// The dependencies that are condemned or missing by now.
     pub(super) fn lost(&self, relied: &Relied, context: &Context) -> Result<Lost> {
         let tombs = tomb::read_all(&*self.blobs)?;
         let condemned = Condemned::by(&tombs);
@@ -164,7 +164,7 @@ impl ChunkedRepository {
         if !right {
             let (place, size) = (self.blobs.place(), found.size);
             let message = format!(
-                "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `repair` stores again what it had"
+                "`{key}` in {place} is damaged: it has {size} bytes, not {length}; `repair` stores its contents again"
             );
             context.warn("store::damaged_pack", message);
         }

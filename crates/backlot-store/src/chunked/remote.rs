@@ -229,7 +229,7 @@ impl ChunkedRemote {
         Ok(items.iter().zip(cache.sizes_of_all(&ids)?).map(source).collect())
     }
 
-    /// Fetch objects into the cache; one result for each, and what of what they are made of is condemned.
+    /// Fetch objects into the cache; one result for each, and the condemned objects that they consist of.
     pub(crate) fn pull(
         &self,
         cache: &Cache,
@@ -254,22 +254,22 @@ impl ChunkedRemote {
         };
         let place = self.place();
         let all = needed.packs.len() + needed.recipes.len();
-        let way_out = "`gc --remote --restore` takes it back while it is there";
+        let way_out = "`gc --remote --restore` restores it while it still exists";
         let (code, message) = match site.rescue(needed, context) {
             Ok(true) => (
                 "store::condemned_restored",
                 format!(
-                    "a collection of {place} had condemned {all} of its objects that are needed: they are restored"
+                    "a collection of {place} had condemned {all} of its objects that are needed: they were restored"
                 ),
             ),
             Ok(false) => (
                 "store::condemned",
-                format!("a collection of {place} deletes what is needed: {way_out}"),
+                format!("a collection of {place} is deleting needed objects: {way_out}"),
             ),
             Err(error) => (
                 "store::condemned",
                 format!(
-                    "a collection of {place} has condemned what is needed, and it cannot be restored from here ({error}): {way_out}"
+                    "a collection of {place} has condemned needed objects, which cannot be restored from here ({error}): {way_out}"
                 ),
             ),
         };
@@ -330,7 +330,7 @@ impl ChunkedRemote {
         Ok(all)
     }
 
-    /// Read files again, without keeping them: all, or about so many of a hundred.
+    /// Read files again, without caching them: all, or about this percentage.
     pub(crate) fn verify(
         &self,
         expected: &[(ObjectId, Option<Blake3>)],
@@ -368,7 +368,7 @@ impl ChunkedRemote {
         site.map_or_else(|| Ok(Vec::new()), |site| site.condemned_files(context))
     }
 
-    /// Take back what was condemned and not deleted yet.
+    /// Restore condemned objects that are not deleted yet.
     pub(crate) fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match self.find()? {
             Some(site) => site.restore(dry_run, context),

@@ -1,4 +1,4 @@
-//! Taking back what a collection condemned: all of it, or what somebody found to be needed.
+//! Restoring objects that a collection condemned: all of them, or needed ones.
 //!
 //! A tomb is removed only after one that names the rest of what it named is there, so at each moment everything else that was
 //! condemned is. The rest waits for a grace period of its own. Invariant: what is condemned because it is damaged stays
@@ -17,7 +17,7 @@ use super::tomb::{self, TombContent};
 use crate::error::Result;
 use crate::object::ObjectId;
 
-/// What can be, or was, taken back.
+/// Objects that can be, or were, restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RestoreReport {
     /// Keys of packs and recipe segments that are condemned no more.
@@ -26,7 +26,7 @@ pub struct RestoreReport {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Keys that collections have deleted already: what was only in them is gone.
+    /// Keys that collections have already deleted: their unique content is lost.
     pub gone: Vec<String>,
     /// Keys that stay condemned because they are damaged.
     pub damaged: Vec<String>,
@@ -40,7 +40,7 @@ impl Relied {
         self.packs.is_empty() && self.recipes.is_empty()
     }
 
-    /// Note what of a recipe is condemned.
+    /// Record the condemned objects of a recipe.
     pub(super) fn add_condemned(&mut self, catalog: &Catalog, found: &Found<'_>) {
         let condemned = &catalog.condemned;
         if condemned.recipes.contains(&found.segment.name) {
@@ -53,7 +53,7 @@ impl Relied {
 }
 
 impl ChunkedRepository {
-    /// Take back what was condemned and not deleted yet.
+    /// Restore condemned objects that are not deleted yet.
     pub(super) fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         let mut report = RestoreReport {
             dry_run,

@@ -33,7 +33,7 @@ const RECIPES: usize = 1 << 20;
 /// Where chunks of old packs are now.
 type Moved = HashMap<(StoredName, u32), (StoredName, u32)>;
 
-/// What is written anew.
+/// Objects to rewrite.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) packs: BTreeMap<StoredName, PackFacts>,
@@ -97,7 +97,7 @@ impl Use {
 }
 
 impl ChunkedRepository {
-    /// The packs and segments that should be written anew.
+    /// The packs and segments to rewrite.
     pub(super) fn plan_rewrite(&self, view: &View, options: &CollectOptions) -> Result<Plan> {
         let mut plan = Plan {
             packs: self.packs_to_rewrite(view, options),
@@ -175,7 +175,7 @@ impl ChunkedRepository {
         chosen
     }
 
-    /// Write them anew. Returns the bytes that were written.
+    /// Rewrite them. Returns the written bytes.
     pub(super) fn rewrite(&self, view: &View, plan: &Plan, context: &Context) -> Result<u64> {
         let (moved, packs, mut written) = self.move_chunks(&plan.packs, &view.needed, context)?;
         let mut wanted = Wanted::of(view, &plan.files);

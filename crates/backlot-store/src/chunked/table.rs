@@ -67,7 +67,7 @@ impl SortedTable {
             words.push(reader.u64()?);
         }
         if words.len() as u64 != fence_count(count) {
-            return Err("it has another number of records than it says");
+            return Err("its record count does not match its header");
         }
         Ok(Self {
             bytes,

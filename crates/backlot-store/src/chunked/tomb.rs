@@ -1,5 +1,5 @@
 //! Tombs: what collectors have condemned. A condemned object stays where it is, readable, until its tomb has aged by the
-//! grace period; meanwhile nobody relies on it for anything new. Removing the tomb takes the condemnation back.
+//! grace period; meanwhile nothing new relies on it. Removing the tomb undoes the condemnation.
 
 use std::collections::HashSet;
 
@@ -66,7 +66,7 @@ pub(super) fn put(blobs: &dyn BlobStore, content: &TombContent) -> Result<Stored
     Ok(name)
 }
 
-/// All tombs there are. One that cannot be read stops everything: it may name what we are about to rely on.
+/// All existing tombs. An unreadable one stops everything: it may list objects about to be relied on.
 pub(super) fn read_all(blobs: &dyn BlobStore) -> Result<Vec<Tombstone>> {
     let mut tombs = Vec::new();
     for entry in blobs.list(TOMBS)? {

@@ -1,4 +1,4 @@
-//! Which stored bytes each file is made of: for telling what a version really cost.
+//! The stored bytes of each file, to determine the real cost of a version.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Who needs a remote: a record of each repo whose releases have files there.
+//! The users of a remote: a record of each repo whose releases have files there.
 //!
 //! A publisher leaves it before the release is created, so whoever collects knows all repos that have to be read, whatever its own
 //! workspace lists. Invariants: the name of a record follows from the repo, so writing it twice is the same record; a record is
@@ -28,13 +28,13 @@ pub struct RemoteUser {
     pub repo: String,
     /// The identity of the repo, where it has one.
     pub identity: Option<String>,
-    /// What the publisher's workspace calls it.
+    /// Its name in the publisher's workspace.
     pub name: String,
     /// The publisher's workspace.
     pub workspace: String,
     /// The publisher's machine.
     pub machine: String,
-    /// Who published.
+    /// The publisher.
     pub user: String,
     /// When, in milliseconds since the epoch by the clock of the publisher, to 30 days.
     pub seen: Timestamp,
@@ -43,9 +43,9 @@ pub struct RemoteUser {
 /// A record as found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundUser {
-    /// What it is called.
+    /// Its name.
     pub id: String,
-    /// What it says, or why it cannot be read.
+    /// Its contents, or why they cannot be read.
     pub user: std::result::Result<RemoteUser, String>,
 }
 
@@ -80,7 +80,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<RemoteUser, String> {
         Ok(user)
     } else {
         Err(format!(
-            "it has format {}, and this version of backlot knows format {FORMAT}",
+            "it has format {}, but this version of Backlot supports format {FORMAT}",
             user.format
         ))
     }

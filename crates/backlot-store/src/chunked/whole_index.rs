@@ -1,4 +1,4 @@
-//! Keeping the index whole: what a push adds to it, and what is made anew from packs where a part of it is lost.
+//! Maintaining the index: the additions of a push, and rebuilding lost parts from packs.
 //!
 //! Invariant: the index is derived. A pack that a recipe names and no segment knows is indexed by its own table; one that is
 //! gone is remembered, so that no push asks for it again.
@@ -113,7 +113,7 @@ impl ChunkedRepository {
                 context.warn(
                     "store::damaged_pack",
                     format!(
-                        "`{}` in {} is damaged and is passed over",
+                        "`{}` in {} is damaged and was skipped",
                         entry.key,
                         self.blobs.place()
                     ),

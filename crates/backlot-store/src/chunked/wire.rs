@@ -20,12 +20,12 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self.rest.split_at_checked(count).ok_or("it ends too early")?;
+        let (head, tail) = self.rest.split_at_checked(count).ok_or("it is truncated")?;
         self.rest = tail;
         Ok(head)
     }
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        self.take(N)?.try_into().map_err(|_| "it ends too early")
+        self.take(N)?.try_into().map_err(|_| "it is truncated")
     }
     pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
         self.array::<1>().map(|[byte]| byte)
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         if self.array::<8>()? == magic {
             Ok(())
         } else {
-            Err("it does not begin as it must")
+            Err("it has no valid header")
         }
     }
     pub(super) const fn is_empty(&self) -> bool {
@@ -58,11 +58,11 @@ pub(super) fn seal(bytes: &mut Vec<u8>) {
 pub(super) fn unseal(bytes: &[u8]) -> Result<&[u8], Malformed> {
     let (content, digest) = bytes
         .split_at_checked(bytes.len().wrapping_sub(SEAL))
-        .ok_or("it ends too early")?;
+        .ok_or("it is truncated")?;
     if blake3::hash(content).as_bytes() == digest {
         Ok(content)
     } else {
-        Err("its bytes are not what its digest says")
+        Err("its contents do not match its digest")
     }
 }
 

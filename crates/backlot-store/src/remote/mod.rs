@@ -35,12 +35,12 @@ use crate::object::{FileDigests, KnownFile, ObjectId, Transfer};
 use crate::stat::StatCache;
 use crate::usage::{self, FileParts, Part, Usage};
 
-/// How content lies in a remote.
+/// The layout of content in a remote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RemoteLayout {
-    /// Content-defined chunks in packs: ours, and the default.
+    /// Content-defined chunks in packs; the default.
     Chunked,
     /// One object a file, exactly as DVC lays them out.
     Dvc,
@@ -82,11 +82,11 @@ pub struct RemoteConfig {
     pub url: String,
     /// Its layout.
     pub layout: RemoteLayout,
-    /// A local folder for what is remembered of remotes; it can be removed at any time.
+    /// A local folder for records about remotes; it can be removed at any time.
     pub mirrors: PathBuf,
 }
 
-/// What a push or pull moved.
+/// The result of a push or pull.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransferReport {
     /// Objects that were moved.
@@ -123,9 +123,9 @@ pub struct Remote {
     subject: Subject,
     /// Set for a remote that must be there, with the identity it must have, if one is known.
     known: Option<backlot_core::ExpectedIdentity>,
-    /// What is read of it and condemned is taken back.
+    /// Condemned objects that are read are restored.
     rescues: bool,
-    /// What is remembered of the content of its objects, where it is in DVC's layout.
+    /// The recorded content of its objects, in DVC's layout.
     proven: Proven,
     /// The folder for what is remembered, where the caller named none.
     mirrors: Option<TemporaryFolder>,
@@ -359,8 +359,8 @@ impl Remote {
         }
     }
 
-    /// Read objects again and compare them with their names, and with a proof where one is known. With a sample, only
-    /// about so many of a hundred packs or objects are read; whether the others are there is told either way.
+    /// Read objects again and compare them with their names, and with a BLAKE3 where known. With a sample, only
+    /// about so many of a hundred packs or objects are read; whether the others exist is reported either way.
     pub fn verify(
         &self,
         expected: &[(ObjectId, Option<Blake3>)],
@@ -491,7 +491,7 @@ impl Remote {
         Ok(report)
     }
 
-    /// Condemn what `keep` does not name, and delete what was condemned long enough ago. Chunked remotes only.
+    /// Condemn objects that `keep` does not list, and delete those condemned long enough ago. Chunked remotes only.
     pub fn collect(
         &self,
         keep: &HashSet<ObjectId>,
@@ -513,7 +513,7 @@ impl Remote {
         }
     }
 
-    /// Take back what was condemned and not deleted yet. Returns the keys. Chunked remotes only.
+    /// Restore condemned objects that are not deleted yet. Returns the keys. Chunked remotes only.
     pub fn restore(&self, dry_run: bool, context: &Context) -> Result<RestoreReport> {
         match &self.backend {
             Backend::Chunked(remote) => remote.restore(dry_run, context),
@@ -558,12 +558,12 @@ impl TransferReport {
     }
 }
 
-/// What became of an object that was to be fetched.
+/// The outcome of fetching an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fetched {
     /// Proven, and in the cache.
     Stored(FileDigests),
-    /// Not what its name or proof says.
+    /// It does not match its name or BLAKE3.
     Damaged,
     /// Not there.
     Missing,

@@ -16,7 +16,7 @@ use crate::chunked::{ChunkedRemote, FileStream};
 use crate::error::{Error, Result};
 use crate::object::Transfer;
 
-/// What the URL of a remote names.
+/// The kind of location of a remote URL.
 enum Place {
     Folder(PathBuf),
     Store(Arc<dyn ObjectStore>),
@@ -36,7 +36,7 @@ impl Place {
             Some((scheme, _)) if backlot_backend::is_store_url(url) => Err(bad(format!(
                 "open `{scheme}` as a store of objects, for `Remote::on`"
             ))),
-            Some((scheme, _)) => Err(bad(format!("the scheme `{scheme}` is not known"))),
+            Some((scheme, _)) => Err(bad(format!("unsupported scheme `{scheme}`"))),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Remote {
             RemoteLayout::Chunked if !store.traits().lists => {
                 return Err(Error::BadRemote {
                     url: store.place().to_owned(),
-                    reason: "a chunked remote is found by listing it, which a plain web server cannot do"
+                    reason: "a chunked remote has to be listed, which a plain web server does not support"
                         .to_owned(),
                 });
             }
@@ -154,7 +154,7 @@ impl Remote {
         self
     }
 
-    /// The layout of what lies at a place: what its identity says, else DVC's if DVC put it there, else ours.
+    /// The layout of a location: from its identity, else DVC's if written by DVC, else Backlot's.
     pub fn detect_layout(url: &str) -> Result<RemoteLayout> {
         match Place::of(url)? {
             Place::Store(store) => Self::detect_layout_in(store),

@@ -1,4 +1,4 @@
-//! What this machine remembers of the content of objects on a remote in DVC's layout.
+//! This machine's record of the content of objects on a remote in DVC's layout.
 //!
 //! That layout keeps no proofs: an object with the MD5 and the size of a file can be other content that was made to have them. What
 //! was sent to the remote, or fetched from it, was proven on the way and is remembered. What is there and is not
@@ -49,7 +49,7 @@ impl Proven {
         }
     }
 
-    /// What is remembered of objects that are there with these sizes.
+    /// The recorded digests of objects that exist with these sizes.
     pub(super) fn known(&self, ids: &[ObjectId], sizes: &[Option<u64>]) -> Vec<Option<KnownFile>> {
         let there: Vec<(ObjectId, u64)> = ids
             .iter()

@@ -49,7 +49,7 @@ pub(super) fn files_of(folder: &Path, context: &Context) -> Result<Vec<Found>> {
             }
             let below = full.strip_prefix(folder).unwrap_or(&full);
             let path = RelPath::from_path(below)
-                .map_err(|_| refused("named so that it means different things on different platforms"))?;
+                .map_err(|_| refused("named in a way that is not portable between platforms"))?;
             let found = match fs::metadata(&full) {
                 Err(_) if kind.is_symlink() => return Err(refused("a link to nothing")),
                 found => found?,

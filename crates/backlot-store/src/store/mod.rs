@@ -59,14 +59,14 @@ pub struct Store {
     local: Option<Local>,
 }
 
-/// What is kept on this machine.
+/// The local cache.
 #[derive(Debug)]
 struct Local {
     cache: Cache,
     stat: StatCache,
 }
 
-/// What a [`Store::pull`] did.
+/// The result of a [`Store::pull`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PullReport {

@@ -80,7 +80,7 @@ impl FileReader {
         }
     }
 
-    /// What the whole file must have, as the remote says.
+    /// The expected size and digest of the whole file, from the remote.
     pub(super) fn expected(&self) -> Option<Blake3> {
         match &self.source {
             Source::Cached(_) => None,
@@ -181,7 +181,7 @@ impl Seek for FileReader {
             SeekFrom::End(by) => self.size.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the beginning"))?;
+        self.at = at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the start"))?;
         Ok(self.at)
     }
 }

@@ -1,4 +1,4 @@
-//! What a pushed folder has: paths, sizes and digests of its files.
+//! The contents of a pushed folder: paths, sizes and digests of its files.
 //!
 //! Invariant: the paths are those of a [`Manifest`], so a snapshot that was read from anywhere is safe to place: none leaves the folder,
 //! comes twice, or is a file and a folder at once. Deliberately absent: times, owners, links and empty folders.
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::object::{FileDigests, ObjectId, Transfer};
 
-/// The version of what is written.
+/// The format version.
 const FORMAT: u32 = 1;
 
 /// The files of a folder as it was pushed, sorted by path: all that [`Store::pull`](crate::Store::pull) needs.
@@ -43,7 +43,7 @@ pub struct SnapshotFile {
     pub path: RelPath,
     /// The MD5 of its bytes: its address.
     pub md5: Md5,
-    /// The BLAKE3 of its bytes: the proof. `None` where only a manifest and a remote in DVC's layout tell of the file.
+    /// The BLAKE3 of its bytes: verifies it. `None` if only a manifest and a remote in DVC's layout have the file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blake3: Option<Blake3>,
     /// Its length in bytes.
@@ -68,7 +68,7 @@ impl TryFrom<Raw> for Snapshot {
         }
         Err(Error::BadManifest {
             manifest: "of a snapshot".to_owned(),
-            reason: format!("its format is {}, not {FORMAT}", raw.format),
+            reason: format!("unsupported format {}; expected {FORMAT}", raw.format),
         })
     }
 }
@@ -125,7 +125,7 @@ impl Snapshot {
 }
 
 impl SnapshotFile {
-    /// A file with what one pass over it gave.
+    /// A file with the result of one pass over it.
     pub fn new(path: RelPath, digests: &FileDigests) -> Self {
         Self {
             path,

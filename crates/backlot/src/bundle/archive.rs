@@ -20,7 +20,7 @@ use tar::{Builder, EntryType, Header};
 use super::manifest::{BundleFile, BundleManifest, FILE_NAME, MAX_MANIFEST, MAX_PATH};
 use crate::error::{BundleError, Error, Result};
 
-/// What the name of an archive ends in.
+/// The suffix of the name of an archive.
 pub(crate) const ENDING: &str = ".tar.zst";
 /// Fast, and within a few percent of the next levels on wheels; frames hardly compress at any.
 const LEVEL: i32 = 3;
@@ -141,7 +141,7 @@ pub(crate) fn unpack(archive: &Path, folder: &Path, context: &Context) -> Result
 }
 
 /// The error of an archive that has more bytes than it may.
-const EXCEEDED: &str = "more bytes than its manifest lists";
+const EXCEEDED: &str = "more bytes than its manifest declares";
 
 /// A plain file of the archive.
 struct Entry<'a, R: Read> {
@@ -187,7 +187,7 @@ impl Reading<'_> {
             let Some(entry) = entries.next() else {
                 return match long {
                     None => Ok(None),
-                    Some(_) => Err(self.invalid("it ends with a name".to_owned())),
+                    Some(_) => Err(self.invalid("it ends after a file name".to_owned())),
                 };
             };
             let mut content = entry.map_err(|e| self.damaged(wanted, &e))?;
@@ -207,7 +207,7 @@ impl Reading<'_> {
                 }
                 _ => {
                     let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
-                    return Err(self.invalid(format!("`{name}` in it is not a plain file")));
+                    return Err(self.invalid(format!("`{name}` is not a regular file")));
                 }
             }
         }
@@ -217,7 +217,7 @@ impl Reading<'_> {
     fn manifest<R: Read>(&self, entries: &mut tar::Entries<'_, R>, size: u64) -> Result<BundleManifest> {
         let first = self.next(entries, FILE_NAME)?;
         let Some(mut first) = first.filter(|entry| entry.path == FILE_NAME.as_bytes()) else {
-            return Err(self.invalid(format!("it does not begin with {FILE_NAME}")));
+            return Err(self.invalid(format!("it does not start with {FILE_NAME}")));
         };
         if first.size > MAX_MANIFEST {
             return Err(self.invalid(format!("its {FILE_NAME} is too large")));
@@ -258,17 +258,17 @@ impl Reading<'_> {
         };
         if entry.path != path.as_bytes() {
             let found = String::from_utf8_lossy(&entry.path).into_owned();
-            return Err(self.invalid(format!("it has `{found}` where `{path}` belongs")));
+            return Err(self.invalid(format!("it has `{found}` in place of `{path}`")));
         }
         if entry.size != file.size {
-            return Err(self.wrong(file, "has another size"));
+            return Err(self.wrong(file, "has a different size"));
         }
         let read = |buffer: &mut [u8]| {
             let read = entry.content.read(buffer);
             read.map_err(|e| self.damaged(path, &e))
         };
         if !write_checked(read, file, &target_of(folder, &file.path)?, advance, self.context)? {
-            return Err(self.wrong(file, "has other bytes than its manifest says"));
+            return Err(self.wrong(file, "does not match its manifest"));
         }
         Ok(())
     }
@@ -293,7 +293,7 @@ impl Reading<'_> {
                 return Ok(());
             }
             if buffer[..count].iter().any(|byte| *byte != 0) {
-                return Err(self.invalid("something follows its last file".to_owned()));
+                return Err(self.invalid("it has data after its last file".to_owned()));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What makes a bundle run where there is no Backlot: `activate`, `env.json`, and the `python` of its tree.
+//! Files to run a bundle without Backlot: `activate`, `env.json`, and the `python` of its tree.
 //!
 //! Invariant: each finds the bundle from where it lies itself, so the folder can be moved, mounted read-only or lie under a
 //! path with spaces; none of them has a path in it. Plain POSIX sh. Deliberately absent: an interpreter, which is the

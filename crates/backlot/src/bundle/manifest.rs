@@ -1,4 +1,4 @@
-//! `bundle.json`: what a bundle has, format 1. See `docs/format/bundle.md`.
+//! `bundle.json`: the contents of a bundle, format 1. See `docs/format/bundle.md`.
 //!
 //! Invariant: a manifest that parsed names every file of the bundle once, by a safe relative path, with size and SHA-256; and
 //! every wheel and every stored object is one of these files. Checking files against it therefore checks all. It says
@@ -26,17 +26,17 @@ pub(crate) const MAX_MANIFEST: u64 = 128 << 20;
 pub(crate) const MAX_PATH: usize = 4096;
 const FORMAT: u64 = 1;
 
-/// What a bundle has.
+/// The contents of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BundleManifest {
     /// Format of the bundle.
     pub format: u64,
-    /// What was asked for.
+    /// The requested requirements.
     pub requirements: Vec<String>,
     /// The Python that versions were chosen for: `3.11`.
     pub python: String,
-    /// What the packages say of the Python they need, sorted.
+    /// The `Requires-Python` of the packages, sorted.
     pub requires_python: Vec<String>,
     /// Where it runs, if a wheel was built for one platform; everywhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct BundleFile {
     /// The name of its content in caches and remotes, if it is a tracked file or the manifest of a tracked folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<ObjectId>,
-    /// The proof of such a content.
+    /// The BLAKE3 of such content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<Blake3>,
 }
@@ -153,7 +153,7 @@ impl BundleManifest {
         Ok(manifest)
     }
 
-    /// What of the invariants does not hold.
+    /// The violated invariant, if any.
     fn check(&self) -> std::result::Result<(), String> {
         let mut by_path: BTreeMap<&str, &BundleFile> = BTreeMap::new();
         for file in &self.files {
@@ -165,7 +165,7 @@ impl BundleManifest {
                 return Err(format!("`{path}` is listed twice"));
             }
             if file.md5.is_some() != file.blake3.is_some() {
-                return Err(format!("`{path}` has one digest of two"));
+                return Err(format!("`{path}` has only one of two digests"));
             }
         }
         if !self.files.is_sorted_by(|a, b| a.path.as_str() < b.path.as_str()) {
@@ -175,7 +175,7 @@ impl BundleManifest {
             let path = file.path.as_str();
             let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
             if let Some(folder) = above.find(|folder| by_path.contains_key(folder)) {
-                return Err(format!("`{folder}` is a file and a folder"));
+                return Err(format!("`{folder}` is both a file and a folder"));
             }
         }
         let mut names = BTreeSet::new();

@@ -205,7 +205,7 @@ impl Opened {
             if !lock.conda.is_empty() {
                 self.context().warn(
                     "bundle::without_conda",
-                    "conda packages of this workspace are not in the bundle; its Python has to have them",
+                    "conda packages of this workspace are not in the bundle and have to be installed separately",
                 );
             }
             self.warn_used(&lock, true)?;
@@ -238,7 +238,7 @@ impl Opened {
             if let Some(output) = outputs.iter().find(|output| output.package() == package.name) {
                 let (name, version) = (&package.name, &package.version);
                 let message = format!(
-                    "{name} is the output `{}` here; the bundle has its release {version}",
+                    "{name} is the output `{}` here; the bundle contains its release {version}",
                     self.display_path(&output.project.root)
                 );
                 self.context().warn("bundle::output_left_out", message);

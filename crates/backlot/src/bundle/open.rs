@@ -21,7 +21,7 @@ pub(crate) struct OpenBundle {
     pub(crate) path: PathBuf,
     /// The copy.
     folder: PathBuf,
-    /// What it has.
+    /// Its contents.
     pub(crate) manifest: BundleManifest,
 }
 
@@ -75,7 +75,7 @@ fn copy_folder(bundle: &Path, folder: &Path, context: &Context) -> Result<Bundle
     let path = bundle.join(FILE_NAME);
     match fs::symlink_metadata(&path) {
         Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(invalid("its bundle.json is not a plain file").into()),
+        Ok(_) => return Err(invalid("its bundle.json is not a regular file").into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(invalid("it has no bundle.json").into());
         }
@@ -97,12 +97,12 @@ fn copy_folder(bundle: &Path, folder: &Path, context: &Context) -> Result<Bundle
             reason: reason.to_owned(),
         };
         let Some(mut source) = open_plain(bundle, file)? else {
-            return Err(wrong("is missing, or not a plain file").into());
+            return Err(wrong("is missing, or not a regular file").into());
         };
         let read = |buffer: &mut [u8]| Ok(source.read(buffer)?);
         let advance = |bytes| running.advance(0, bytes);
         if !write_checked(read, file, &target_of(folder, &file.path)?, &advance, context)? {
-            return Err(wrong("has other bytes than its manifest says").into());
+            return Err(wrong("does not match its manifest").into());
         }
         running.advance(1, 0);
         Ok(())

@@ -26,7 +26,7 @@ pub(crate) const TREE: &str = "tree";
 
 /// Installed wheels.
 pub(crate) struct Tree {
-    /// What is installed, sorted by name.
+    /// The installed packages, sorted by name.
     pub(crate) dists: Vec<InstalledDist>,
     /// Those that have tracked files.
     pub(crate) tracked: Vec<TrackedRelease>,

@@ -51,7 +51,7 @@ options! {
     }
 }
 
-/// What became of a release of a bundle.
+/// The outcome of a release of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnbundledState {
@@ -75,7 +75,7 @@ pub struct UnbundledPackage {
     pub wheel: String,
     /// Its digest.
     pub sha256: Sha256,
-    /// What became of it.
+    /// The outcome.
     pub state: UnbundledState,
 }
 
@@ -103,11 +103,11 @@ pub struct UnbundleReport {
     pub repo: Option<String>,
     /// Its files.
     pub files: UnbundledFiles,
-    /// What was sent to a remote.
+    /// The files sent to a remote.
     pub pushed: Option<MoveReport>,
-    /// What was installed here.
+    /// The packages installed here.
     pub installed: Option<InstallReport>,
-    /// What was placed here.
+    /// The files placed here.
     pub pulled: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -297,7 +297,7 @@ impl Opened {
         Ok(states)
     }
 
-    /// Add the releases that a repo does not have, what is needed first.
+    /// Add the releases that a repo does not have, requirements first.
     fn publish_unbundled(
         &self,
         import: &Import<'_>,
@@ -329,7 +329,7 @@ impl Opened {
             }
             let checked = Checked::part(wheel, std::slice::from_ref(sha256), self.context())?;
             match repo.publish(&checked, &by, self.context()) {
-                // Somebody else imported the same at the same time.
+                // Another process imported the same at the same time.
                 Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -346,7 +346,7 @@ impl Opened {
         let wrong = |file: &BundleFile| BundleError::Damaged {
             path: import.bundle.path.clone(),
             file: file.path.to_string(),
-            reason: "is not the content that its manifest says".to_owned(),
+            reason: "does not match its manifest".to_owned(),
         };
         let objects = import.bundle.manifest.objects();
         let (trees, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(id, _)| id.tree);
@@ -375,7 +375,7 @@ impl Opened {
         for release in &import.tree.tracked {
             let pointers: Vec<TrackedPointer> = release.files.pointers.iter().map(promised).collect();
             if !backlot_dvc::all_cached(&pointers.iter().collect::<Vec<_>>(), &cache)? {
-                let reason = format!("it lacks files of {}", release.label);
+                let reason = format!("files of {} are missing", release.label);
                 return Err(import.bundle.invalid(reason));
             }
         }
@@ -474,7 +474,7 @@ impl Import<'_> {
         packages.collect()
     }
 
-    /// What each release needs of the others.
+    /// The requirements of each release among the others.
     fn needs(&self) -> BTreeMap<PackageName, Vec<PackageName>> {
         let needs = self.tree.dists.iter().map(|dist| {
             let needs = dist.metadata.requires_dist.iter();

@@ -57,7 +57,7 @@ pub struct EnvironmentReport {
     pub made: bool,
     /// The releases in it, sorted by name.
     pub packages: Vec<EnvironmentPackage>,
-    /// What was pulled; `None` if that was not wanted.
+    /// The pulled files; `None` if not requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<MoveReport>,
     /// Whether nothing was made.
@@ -72,7 +72,7 @@ pub struct EnvironmentPackage {
     pub package: PackageName,
     /// Its version.
     pub version: Version,
-    /// The repo it comes from; none for what a URL names.
+    /// The repo it comes from; none for a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
     /// Whether it was asked for by name.
@@ -83,7 +83,7 @@ pub struct EnvironmentPackage {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CachedEnvironment {
-    /// What it is.
+    /// The kind of source.
     pub report: EnvironmentReport,
     /// How a command is run in it; none in a dry run.
     pub run: Option<RunEnvironment>,
@@ -232,7 +232,7 @@ impl Opened {
         used::register_workspace(self.cache_dir(), self.root())?;
         if !self.root().join(FILE_NAME).is_file() {
             match self.make() {
-                // Somebody else makes the same.
+                // Another process creates the same.
                 Err(Error::Workspace(WorkspaceError::WorkspaceExists { .. })) | Ok(()) => {}
                 Err(error) => return Err(error),
             }

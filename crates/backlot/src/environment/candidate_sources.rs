@@ -1,7 +1,7 @@
-//! What can be chosen from: the releases of all repos of a workspace, its outputs, and files that URLs name.
+//! The candidates of resolution: the releases of all repos of a workspace, its outputs, and files given by URL.
 //!
 //! Invariant: an output or a file of a URL is the only candidate for its package, so neither is silently replaced. A release in several
-//! repos counts once, from the most preferred. Deliberately absent: what is wished for (`resolution`), and the solving (`backlot-resolve`).
+//! repos counts once, from the most preferred. Deliberately absent: the request (`resolution`), and solving (`backlot-resolve`).
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -33,10 +33,10 @@ const PURE: Fit = (601, 0);
 /// Errors that say of metadata that it cannot be read, not that it did not arrive.
 const UNREADABLE: [&str; 2] = ["index::wrong_metadata", "wheel::bad_metadata"];
 
-/// What is said of source distributions of public indexes.
-const FOREIGN_SOURCE: &str = "is a source distribution; of a public index only wheels are used";
+/// The remark on source distributions of public indexes.
+const FOREIGN_SOURCE: &str = "is a source distribution; from a public index only wheels are used";
 
-/// What is said of a release that a policy keeps from being chosen.
+/// The remark on a release excluded by a policy.
 pub(crate) const NOT_APPROVED: &str = "there but not approved";
 
 /// The files of a package in one repo. A number stands for each: an index into the wheels, then on into the source
@@ -98,7 +98,7 @@ impl Releases {
     }
 }
 
-/// The repos of a workspace, open, with what was read from them.
+/// The open repos of a workspace, with their cached data.
 pub(crate) struct CandidateSources<'w> {
     pub(crate) repos: Vec<(String, Repo)>,
     pub(crate) outputs: BTreeMap<PackageName, &'w Output>,
@@ -106,18 +106,18 @@ pub(crate) struct CandidateSources<'w> {
     releases: RefCell<HashMap<(PackageName, usize), Rc<Releases>>>,
     /// By file name and rank.
     metadata: RefCell<HashMap<(String, usize), Rc<Metadata>>>,
-    /// The sign of what each repo had when it was asked; `None` where nothing tells a change.
+    /// The revision of each repo's package when it was read; `None` if changes cannot be detected.
     stamps: RefCell<HashMap<(PackageName, usize), Option<Revision>>>,
     /// Which repos are public, by rank.
     public: Vec<bool>,
-    /// The Python whose wheels are chosen; any wheel will do where it is not said.
+    /// The Python to select wheels for; any wheel will do if unset.
     python: Option<String>,
     tags: OnceCell<Tags>,
     /// Which releases may be chosen at all.
     pub(crate) policies: &'w Policies,
     /// The labels that are followed, and where they are.
     pub(crate) labelled: BTreeMap<PackageName, (String, Labelled)>,
-    /// What URLs name, which no repo is asked for.
+    /// Packages given by URL, which are not looked up in repos.
     pub(crate) direct: BTreeMap<PackageName, Direct>,
 }
 
@@ -233,7 +233,7 @@ impl<'w> CandidateSources<'w> {
         self.python.as_deref()
     }
 
-    /// Remember what a repo said of a package.
+    /// Cache the data of a repo on a package.
     pub(crate) fn take(
         &self,
         key: (PackageName, usize),
@@ -361,7 +361,7 @@ impl<'w> CandidateSources<'w> {
         self.releases.borrow().contains_key(&(name.clone(), rank))
     }
 
-    /// What a package's metadata needs here: all but what the engine provides.
+    /// The requirements in a package's metadata: all but those that the engine provides.
     pub(crate) fn dependencies_of(&self, metadata: &Metadata) -> Result<Dependencies> {
         let range = metadata.requires_python.as_ref().map(ToString::to_string);
         let is_engine = |r: &Requirement| r.name().as_str() == ENGINE_PACKAGE;
@@ -496,7 +496,7 @@ fn check_requires(metadata: &Metadata) -> Result<()> {
     };
     Err(backlot_wheel::Error::BadMetadata {
         of: format!("{} {}", metadata.name, metadata.version),
-        reason: format!("its `Requires-Dist: {}` is not a requirement", printable(text)),
+        reason: format!("invalid requirement `Requires-Dist: {}`", printable(text)),
     }
     .into())
 }
@@ -568,7 +568,7 @@ impl CandidateSources<'_> {
         })
     }
 
-    /// What is said of packages that no repo has, and that some were not asked for.
+    /// The remark on packages that no repo has, and that were not looked up in some.
     pub(crate) fn not_allowed(&self, missing: &[PackageName]) -> Option<Remark> {
         let (mut facts, mut helps) = (Vec::new(), Vec::new());
         for (repo, opened) in &self.repos {
@@ -582,12 +582,12 @@ impl CandidateSources<'_> {
             }
             let verb = if names.len() == 1 { "is" } else { "are" };
             facts.push(format!(
-                "{} {verb} not on the list of what may come from `{repo}`",
+                "{} {verb} not on the allowlist of `{repo}`",
                 names.join(", ")
             ));
             let them = if names.len() == 1 { "it" } else { "them" };
             helps.push(format!(
-                "if {them} may come from `{repo}`, add {them} to `allow` in `[repos.{repo}]` with `repo allow {repo} {}`",
+                "to allow {them}, run `repo allow {repo} {}`, which changes `allow` in `[repos.{repo}]`",
                 names.join(" ")
             ));
         }

@@ -1,4 +1,4 @@
-//! Making `inputs/` what a lock says: what has to happen, and the private copy in which it has happened.
+//! Changing `inputs/` to match a lock: the plan, and the private copy to which it is applied.
 //!
 //! Invariants: nothing is fetched and nothing written down here, and what is there stays as it is until the copy is swapped in. What lies
 //! beside a pointer is of its release, or absent.
@@ -61,7 +61,7 @@ impl Opened {
                 && outputs.iter().all(|output| output.package() != package.name)
             {
                 let reason = format!(
-                    "it has {} as the output in `{path}`, which is not there",
+                    "it has {} as the output in `{path}`, which does not exist",
                     package.name
                 );
                 return Err(WorkspaceError::StaleLock { reason }.into());
@@ -223,7 +223,7 @@ fn tracked_files(
     Ok(found)
 }
 
-/// Whether what is installed is what the lock says.
+/// Whether the installed packages match the lock.
 fn is_right(dist: &InstalledDist, package: &LockedPackage, old: Option<&Lock>, outputs: &[Output]) -> bool {
     if dist.metadata.version != package.version || dist.installer.as_deref() != Some(INSTALLER) {
         return false;

@@ -39,7 +39,7 @@ options! {
     }
 }
 
-/// What was exported.
+/// The result of an export.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExportReport {
@@ -58,7 +58,7 @@ pub struct ExportReport {
 impl Opened {
     pub(crate) fn export(&self, options: &ExportOptions) -> Result<ExportReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
-            reason: "there is no backlot.lock".to_owned(),
+            reason: "backlot.lock does not exist".to_owned(),
         })?;
         self.warn_used(&lock, true)?;
         let text = match options.format {

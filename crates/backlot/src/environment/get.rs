@@ -42,7 +42,7 @@ options! {
     }
 }
 
-/// What fetching an asset did.
+/// The result of `get`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GetReport {
@@ -56,10 +56,10 @@ pub struct GetReport {
     /// The remote that was added to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<RemoteStatus>,
-    /// What was installed.
+    /// The installed packages.
     #[serde(flatten)]
     pub install: InstallReport,
-    /// What was pulled; `None` if that was not wanted, and in a dry run, which cannot know it before the release is installed.
+    /// The pulled files; `None` if not requested, and in a dry run, which cannot know it before the release is installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<MoveReport>,
 }
@@ -69,7 +69,7 @@ struct Target {
     opened: Opened,
     /// Where it is, or would be.
     root: PathBuf,
-    /// What was not there before it was made.
+    /// Newly created parts.
     made: Option<Absent>,
     /// Where a dry run made it.
     _aside: Option<TemporaryFolder>,

@@ -1,4 +1,4 @@
-//! What needs what among the inputs: the tree, and every chain that leads to a package.
+//! Dependencies among the inputs: the tree, and every chain that leads to a package.
 //!
 //! Read from the lock; the words of requirements come from what is installed. Nothing here recurses: a chain of
 //! requirements may be longer than a stack. Deliberately absent: drawing.
@@ -12,7 +12,7 @@ use crate::environment::lockfile::Lock;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 
-/// The most chains that are told, and the most steps to find them: in a lattice there are more than anybody can read.
+/// The limits on chains, and on the steps to find them: a lattice has too many to read.
 const CHAINS: usize = 100;
 const STEPS: usize = 20_000;
 
@@ -42,9 +42,9 @@ pub struct TreeNode {
     pub editable: Option<String>,
     /// Whether the workspace asks for it by name.
     pub requested: bool,
-    /// What it needs.
+    /// Its requirements.
     pub needs: Vec<TreeEdge>,
-    /// What needs it.
+    /// The packages that require it.
     pub needed_by: Vec<TreeEdge>,
 }
 
@@ -87,7 +87,7 @@ pub struct WhyReport {
 impl Opened {
     pub(crate) fn tree(&self, name: Option<&str>, invert: bool) -> Result<TreeReport> {
         let lock = Lock::load(self.root())?.ok_or_else(|| WorkspaceError::StaleLock {
-            reason: "there is no backlot.lock".to_owned(),
+            reason: "backlot.lock does not exist".to_owned(),
         })?;
         let packages = self.nodes(&lock)?;
         self.warn_used(&lock, true)?;

@@ -29,7 +29,7 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// What runs it: arguments of Python, before those of the function.
+    /// Its command: arguments of Python, before those of the function.
     pub fn arguments(&self) -> [&str; 4] {
         ["-c", RUN, &self.module, &self.function]
     }
@@ -51,7 +51,7 @@ impl Hook {
         })
     }
 
-    /// All that a package has, sorted.
+    /// All hooks of a package, sorted.
     fn all_of(points: &EntryPoints) -> Vec<Self> {
         let own = points.group(GROUP).into_iter().flatten();
         let own = own.filter_map(|(name, value)| Self::parse(name, value));

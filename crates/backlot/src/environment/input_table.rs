@@ -1,4 +1,4 @@
-//! Each input of the workspace at a glance: the version in use, what there is, what was said of it, and what to do.
+//! Overview of the inputs of the workspace: the version in use, available releases, status, and the recommended action.
 //!
 //! Invariant: what an update would take, and what holds an input back, is as [`crate::Workspace::outdated`] says. Nothing here changes anything.
 
@@ -24,13 +24,13 @@ pub struct InputRow {
     pub pinned: Option<String>,
     /// The output that it is, if it is edited here.
     pub editable: Option<String>,
-    /// What there is of it in repos, and what was said of the version in use; nothing of an output or of what a URL names.
+    /// The releases in repos, and the status of the version in use; empty for an output or a URL.
     pub releases: Option<OutdatedRow>,
-    /// What to do about it.
+    /// The recommended action.
     pub action: InputAction,
 }
 
-/// What to do about an input.
+/// The recommended action for an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

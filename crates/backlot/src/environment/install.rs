@@ -42,17 +42,17 @@ options! {
 }
 
 impl InstallRequest {
-    /// Whether it only wants what is locked to be installed.
+    /// Whether to only install what is locked.
     fn asks_nothing_new(&self) -> bool {
         self.from.is_none() && self.upgrade == Upgrade::None && !self.prereleases && self.rules.is_empty()
     }
 }
 
-/// What an install, uninstall or lock did.
+/// The result of an install, uninstall or lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InstallReport {
-    /// What changed in the environment, sorted by package.
+    /// The changes to the environment, sorted by package.
     pub changes: Vec<PackageChange>,
     /// How many packages were right already.
     pub unchanged: usize,
@@ -226,7 +226,7 @@ impl Opened {
 
     pub(crate) fn locked_as_is(lock: Option<&Lock>, inputs: &[Requirement]) -> Result<Lock> {
         let stale = |reason: String| Error::from(WorkspaceError::StaleLock { reason });
-        let lock = lock.ok_or_else(|| stale("there is no backlot.lock".to_owned()))?;
+        let lock = lock.ok_or_else(|| stale("backlot.lock does not exist".to_owned()))?;
         let mut asked: Vec<String> = inputs.iter().map(ToString::to_string).collect();
         asked.sort();
         if asked != lock.requirements {
@@ -240,7 +240,10 @@ impl Opened {
         for package in lock.into_iter().flat_map(|lock| &lock.packages) {
             let followed = self.config().policies.label_of(&package.name);
             if package.repo.is_some() && package.label.as_ref() != followed {
-                let reason = format!("`{}` follows another label since it was written", package.name);
+                let reason = format!(
+                    "`{}` follows a different label since it was written",
+                    package.name
+                );
                 return Err(WorkspaceError::StaleLock { reason }.into());
             }
         }

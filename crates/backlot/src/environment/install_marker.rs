@@ -1,4 +1,4 @@
-//! The sign that `inputs/` is what the lock says, left by the command that made it so: asking again costs a few reads.
+//! The marker that `inputs/` matches the lock, written by the command that installed it: checking again costs a few reads.
 //!
 //! Invariant: the sign names everything that decides: the configuration, the lock, the interpreter, and the folder that
 //! any installer changes when it puts or removes a package. If one of them is another, there is no sign. It lies in
@@ -16,7 +16,7 @@ use crate::workspace::Opened;
 
 const FILE: &str = "installed.json";
 
-/// What the file holds.
+/// The contents of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct InstallMarker {
     /// The digest of all that decides.

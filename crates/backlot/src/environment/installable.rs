@@ -1,4 +1,4 @@
-//! Whether what is about to be required, published or copied can be installed at all.
+//! Whether a release about to be required, published or copied can be installed at all.
 //!
 //! Invariant: a release is for ever, so what nobody could install is refused before it is made; a person may insist, with a
 //! reason that is recorded. The judgement is the solver's, the one that an install makes. Deliberately absent: groups other
@@ -55,7 +55,7 @@ impl Opened {
         let env = self.marker_env()?;
         let python = metadata.requires_python.as_ref();
         if let Some(range) = python.filter(|range| !range.starts_at_most_at(env.python())) {
-            let reason = format!("it needs Python {range}, and this workspace has {}", env.python());
+            let reason = format!("it needs Python {range}, but this workspace has {}", env.python());
             return self.refuse_uninstallable(what, repo, reason, force);
         }
         if metadata.requires_dist.is_empty() {
@@ -95,7 +95,7 @@ impl Opened {
     }
 }
 
-/// Whether an error of the solver says that there is no solution.
+/// Whether an error of the solver means that there is no solution.
 pub(crate) fn is_refusal(error: &backlot_resolve::Error) -> bool {
     matches!(error.class(), Class::Conflict | Class::NotFound)
 }

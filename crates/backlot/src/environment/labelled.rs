@@ -1,4 +1,4 @@
-//! An input that follows a label, as `Table@hero`: how it is written, and what a label keeps from being chosen.
+//! An input that follows a label, as `Table@hero`: its syntax, and the versions that a label excludes.
 //!
 //! Deliberately absent: where labels are (`following.rs`).
 
@@ -32,7 +32,7 @@ pub(crate) fn split_label(text: &str) -> Option<(&str, &str)> {
 }
 
 impl Labelled {
-    /// Why a version of a package is not what a label asks for.
+    /// Why a version of a package does not match a label.
     pub(crate) fn against(&self, label: &str, version: &Version) -> Option<String> {
         match self {
             Self::At(at, _) | Self::Locked(at) if at == version => None,

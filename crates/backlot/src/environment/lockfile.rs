@@ -33,7 +33,7 @@ pub struct Lock {
     pub version: u64,
     /// Python version the markers were judged for.
     pub python: String,
-    /// What was asked for when it was made, as written, sorted.
+    /// The requirements when it was written, sorted.
     #[serde(default)]
     pub requirements: Vec<String>,
     /// The conda requirements it was made for, with the one for Python, sorted.
@@ -59,7 +59,7 @@ pub struct LockedConda {
     pub build: String,
     /// The platform it is for: `linux-64`, `noarch`.
     pub subdir: String,
-    /// Where it lies: a URL, or a path relative to the workspace.
+    /// Its location: a URL, or a path relative to the workspace.
     pub url: String,
     /// The digest of the archive.
     pub sha256: Sha256,
@@ -83,7 +83,7 @@ pub struct LockedPackage {
     pub name: PackageName,
     /// Its version.
     pub version: Version,
-    /// The repo it comes from; none for an editable, or for what a URL names.
+    /// The repo it comes from; none for an editable or a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
     /// The URL it comes from, without its fragment, where the workspace names one.
@@ -92,7 +92,7 @@ pub struct LockedPackage {
     /// The wheel's file name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wheel: Option<String>,
-    /// The file name of the source distribution, where there is no wheel.
+    /// The file name of the source distribution, if there is no wheel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdist: Option<String>,
     /// The file's digest.
@@ -163,12 +163,12 @@ impl LockedPackage {
         Ok(url.map(|url| url.promising(self.sha256)))
     }
 
-    /// The same as it is told to people.
+    /// The same for display.
     pub(crate) fn told_url(&self) -> Option<String> {
         Some(self.direct_url().ok()??.to_string())
     }
 
-    /// What its `direct_url.json` says (PEP 610), as pip writes it.
+    /// The contents of its `direct_url.json` (PEP 610), as pip writes it.
     pub(crate) fn direct_url_json(&self) -> Option<serde_json::Value> {
         let (url, sha256) = (self.url.as_ref()?, self.sha256?.to_hex());
         Some(serde_json::json!({
@@ -182,7 +182,7 @@ impl LockedPackage {
         self.wheel.as_ref().or(self.sdist.as_ref())
     }
 
-    /// What a repo has of the package, of the kind that is locked.
+    /// The files of the package in a repo, of the locked kind.
     pub(crate) fn of_its_kind(&self, repo: &Repo, context: &Context) -> Result<Vec<ReleaseFile>> {
         Ok(if self.sdist.is_some() {
             repo.sources(&self.name)?
@@ -232,7 +232,7 @@ impl Lock {
         Ok(bytes.is_some_and(|bytes| String::from_utf8_lossy(&bytes).contains("conda")))
     }
 
-    /// Where the lock of a workspace lies.
+    /// The path of the lock of a workspace.
     pub fn path(root: &Path) -> PathBuf {
         root.join(FILE_NAME)
     }
@@ -252,11 +252,11 @@ impl Lock {
         Self::parse(&path, &text).map(Some)
     }
 
-    /// The same for who chooses all of it again: one that is damaged is told, and counts as none.
+    /// The same for a new resolution: a damaged one causes a warning, and counts as none.
     pub(crate) fn load_to_replace(root: &Path, context: &Context) -> Result<Option<Self>> {
         match Self::load(root) {
             Err(error @ Error::Workspace(WorkspaceError::DamagedLock { .. })) => {
-                context.warn("lock::rewritten", format!("{error}; all of it is chosen again"));
+                context.warn("lock::rewritten", format!("{error}; resolving everything again"));
                 Ok(None)
             }
             loaded => loaded,

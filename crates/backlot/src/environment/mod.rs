@@ -72,7 +72,7 @@ impl Environment {
         self.layout.site_packages()
     }
 
-    /// What is installed, sorted by name.
+    /// The installed packages, sorted by name.
     pub(crate) fn installed(&self) -> Result<Vec<InstalledDist>> {
         Ok(backlot_wheel::installed(&self.site_packages())?)
     }
@@ -207,7 +207,7 @@ impl Opened {
         })
     }
 
-    /// Finish or undo a swap that was killed, and remove stages nobody is working on. The caller holds the lock.
+    /// Finish or undo an interrupted swap, and remove abandoned stages. The caller holds the lock.
     pub(crate) fn recover_environment(&self) -> Result<()> {
         let inputs = self.inputs_dir();
         if !self.state_dir().is_dir() {
@@ -234,7 +234,7 @@ impl Opened {
 }
 
 impl EnvironmentEdit<'_> {
-    /// Swap the copy in and drop what was there before.
+    /// Swap the copy in and drop the previous one.
     pub(crate) fn commit(self) -> Result<()> {
         self.workspace.context().check()?;
         let inputs = self.workspace.inputs_dir();

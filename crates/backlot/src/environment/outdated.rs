@@ -1,4 +1,4 @@
-//! What is behind: the installed releases, the newest that the requirements admit, and the newest there are.
+//! Outdated inputs: the installed releases, the newest that the requirements allow, and the newest available.
 //!
 //! Invariants: what is admitted is what [`crate::Workspace::update`] would take, by the same judgement; yanked releases are never
 //! offered, pre-releases only to who has one, deprecated ones only where nothing else is. Nothing here changes anything.
@@ -31,7 +31,7 @@ pub struct OutdatedRow {
     pub admitted: Option<Version>,
     /// The newest version of each repo that has any, most preferred repo first.
     pub newest: Vec<NewestIn>,
-    /// What keeps it from the newest: requirements, or the preference of a repo.
+    /// The reason that it is not the newest: requirements, or the preference of a repo.
     pub held_by: Vec<String>,
     /// Why the installed one is yanked, if it is.
     pub yanked: Option<ReleaseEvent>,
@@ -84,7 +84,7 @@ impl Opened {
         }
         let updated = self.updated(&mut pool, &env, &outputs, lock)?;
         let mut rows = Vec::new();
-        // What a URL names is never behind: nothing else was asked for.
+        // A package from a URL is never outdated.
         let published = |p: &&LockedPackage| p.editable.is_none() && p.url.is_none();
         for package in lock.packages.iter().filter(published) {
             self.context().check()?;

@@ -75,7 +75,7 @@ impl Opened {
         for ((package, _), wheel) in plan.put.iter().zip(&wheels) {
             for problem in wheel.iter().flat_map(UnpackedWheel::entry_point_problems) {
                 let message = format!(
-                    "entry_points.txt of {} is not understood in full: {problem}",
+                    "entry_points.txt of {} has invalid entries: {problem}",
                     package.name
                 );
                 self.context().warn("install::broken_script", message);
@@ -102,7 +102,7 @@ impl Opened {
         for (package, entry_points) in all {
             for script in backlot_wheel::broken_scripts(entry_points, &has) {
                 let message = format!(
-                    "the script `{}` of {package} cannot work: {}",
+                    "the script `{}` of {package} is unusable: {}",
                     script.name, script.reason
                 );
                 self.context().warn("install::broken_script", message);

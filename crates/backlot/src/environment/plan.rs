@@ -1,11 +1,11 @@
-//! What has to happen to an environment, and what is said of it afterwards.
+//! The planned changes to an environment, and their report.
 
 use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::LockedPackage;
 
-/// What INSTALLER says of what we put in an environment.
+/// The contents of INSTALLER for packages installed by Backlot.
 pub const INSTALLER: &str = "backlot";
 
 /// One package that changed in the environment.
@@ -26,7 +26,7 @@ pub struct PackageChange {
     pub editable: Option<String>,
 }
 
-/// What has to happen to an environment.
+/// The planned changes to an environment.
 #[derive(Debug, Default)]
 pub(crate) struct EnvironmentPlan {
     pub(crate) put: Vec<(LockedPackage, Option<Version>)>,

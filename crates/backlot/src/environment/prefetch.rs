@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::workspace::Opened;
 
 impl CandidateSources<'_> {
-    /// Read what a problem will ask for.
+    /// Read what resolving a request will need.
     pub(crate) fn prefetch(&self, problem: &Problem<'_>) -> Result<()> {
         let mut level: Vec<Requirement> = problem
             .requirements
@@ -83,7 +83,7 @@ impl CandidateSources<'_> {
         Ok(())
     }
 
-    /// Read what the repo of a rank has of packages, on all cores.
+    /// Read packages of the repo of a rank, on all cores.
     fn take_all(&self, rank: usize, names: &[PackageName]) {
         let (repo, context) = (self.repo(rank).1, self.context);
         let missing: Vec<&PackageName> = names.iter().filter(|name| !self.knows(name, rank)).collect();

@@ -9,7 +9,7 @@ use backlot_repo::{ReleaseFile, Repo};
 use crate::error::{Error, Result};
 use crate::workspace::Opened;
 
-/// What is promised of a file.
+/// The expected digests of a file.
 pub(crate) struct Promised<'a> {
     pub(crate) name: Option<&'a str>,
     pub(crate) sha256: Option<Sha256>,
@@ -47,9 +47,8 @@ impl Opened {
             match wrong {
                 Some((promised, found)) if fits => {
                     let of = &release.file;
-                    let reason = format!(
-                        "one of its digests of `{of}` is right, and another is {promised} instead of {found}"
-                    );
+                    let reason =
+                        format!("one digest of `{of}` matches, but another is {promised} instead of {found}");
                     return Err(contradiction(reason));
                 }
                 _ if fits => return Ok(true),

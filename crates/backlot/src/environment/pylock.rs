@@ -150,14 +150,14 @@ impl Hashes {
     }
 }
 
-/// The `[tool.backlot]` tables, passed over by other tools.
+/// The `[tool.backlot]` tables, ignored by other tools.
 #[derive(Debug, Serialize, Deserialize)]
 struct Tool<T> {
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     backlot: Option<T>,
 }
 
-/// What the workspace asked for.
+/// The requirements of the workspace.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct WorkspaceTable {
     #[serde(default)]
@@ -184,7 +184,7 @@ impl Pylock {
         let version = Version::parse(&pylock.lock_version).map_err(|e| bad(e.to_string()))?;
         let known = Specifiers::parse(">=1,<2").expect("a range");
         if !known.contains(&version) {
-            return Err(bad(format!("its lock-version is {version}; known is 1")));
+            return Err(bad(format!("unsupported lock-version {version}; expected 1")));
         }
         Ok(pylock)
     }
@@ -224,14 +224,14 @@ impl Pylock {
         Self::of(lock, packages.collect())
     }
 
-    /// The text, without what is not used.
+    /// The text, without unused parts.
     pub fn to_text(&self) -> String {
         toml::to_string(self).expect("a lock is plain data")
     }
 }
 
 impl Opened {
-    /// The lock as the text of a `pylock.toml` that lies in `folder`.
+    /// The lock as the text of a `pylock.toml` in `folder`.
     pub(crate) fn pylock_text(&self, lock: &Lock, folder: &Path) -> Result<String> {
         let mut packages = Vec::new();
         for package in &lock.packages {
@@ -373,10 +373,7 @@ impl Opened {
         let metadata = if entry.directory.is_some() {
             let output = reader.outputs.iter().find(|o| o.package() == locked.name);
             let output = output.ok_or_else(|| {
-                reader.refused(
-                    &locked.name,
-                    "a folder, and no output of this workspace is its package",
-                )
+                reader.refused(&locked.name, "a folder that is not an output of this workspace")
             })?;
             locked.version = output.project.metadata.version.clone();
             locked.editable = Some(self.display_path(&output.project.root));
@@ -386,9 +383,9 @@ impl Opened {
         } else {
             let what = match (&entry.vcs, &entry.sdist) {
                 _ if !entry.wheels.is_empty() && entry.version.is_some() => None,
-                (Some(_), _) => Some("a checkout of version control"),
+                (Some(_), _) => Some("a version control checkout"),
                 (_, Some(_)) if entry.version.is_some() => None,
-                _ => Some("nothing that could be installed, or no version"),
+                _ => Some("no installable file, or no version"),
             };
             if let Some(what) = what {
                 return Err(reader.refused(&locked.name, what));
@@ -415,7 +412,7 @@ impl Opened {
     ) -> Result<backlot_wheel::Metadata> {
         let name = locked.name.clone();
         if archive.subdirectory.is_some() {
-            return Err(reader.refused(&name, "a folder of an archive"));
+            return Err(reader.refused(&name, "a subfolder of an archive"));
         }
         let (sha256, strong) = archive.hashes.read();
         if sha256.is_none() && strong.is_empty() {
@@ -575,7 +572,7 @@ impl<'a> Reader<'a> {
         for package in packages {
             if let Some(other) = seen.insert(&package.name, &package.version) {
                 let name = &package.name;
-                let reason = format!("{name} has two entries here, {other} and {}", package.version);
+                let reason = format!("{name} has two entries, {other} and {}", package.version);
                 return Err(self.bad(reason));
             }
         }
@@ -596,7 +593,9 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let python = self.env.python();
-        Err(self.elsewhere(format!("{who} needs Python {range}, and here is {python}")))
+        Err(self.elsewhere(format!(
+            "{who} needs Python {range}, but this environment has {python}"
+        )))
     }
 
     fn elsewhere(&self, reason: String) -> Error {

@@ -1,4 +1,4 @@
-//! Mending `inputs/`: what is damaged is installed anew, the rest is left alone.
+//! Repairing `inputs/`: damaged packages are reinstalled, the rest is unchanged.
 //!
 //! Invariant: what is put back comes from bytes that were proven again, so damage that reached the cache through a hard link
 //! is not put back with it. Damaged unpacked wheels leave the cache, also those that nothing here uses. Deliberately absent: tracked files, which `pull` brings.
@@ -30,7 +30,7 @@ impl Opened {
             return self.report(&EnvironmentPlan::default(), false, dry_run);
         }
         let lock = lock.ok_or_else(|| WorkspaceError::StaleLock {
-            reason: "there is no backlot.lock".to_owned(),
+            reason: "backlot.lock does not exist".to_owned(),
         })?;
         self.warn_used(&lock, true)?;
         let mut plan = self.plan_environment(Some(&lock), &lock, &outputs)?;

@@ -144,12 +144,12 @@ impl Opened {
                 continue;
             };
             let why = if pool.has_good(&locked.name, &locked.version)? {
-                "is not what the requirements and rules of the workspace admit or prefer"
+                "is excluded or not preferred by the requirements and rules of the workspace"
             } else {
-                "is yanked, or not in a repo of the workspace any more"
+                "is yanked, or no longer in a repo of the workspace"
             };
             let (name, from, to) = (&locked.name, &locked.version, &chosen.version);
-            let message = format!("{name} goes down from {from} to {to}: {from} {why}");
+            let message = format!("{name} is downgraded from {from} to {to}: {from} {why}");
             self.context().warn("resolve::lowered", message);
         }
         Ok(())
@@ -235,12 +235,12 @@ fn explained(error: backlot_resolve::Error, wish: &ResolveRequest) -> backlot_re
         return error;
     };
     if wish.frozen {
-        // Those of the search are about constraints that nobody wrote.
-        proposals = vec!["let other packages move as well: `update NAME` without --only".to_owned()];
+        // Those of the search are about constraints that the user did not write.
+        proposals = vec!["update other packages as well: `update NAME` without --only".to_owned()];
     }
     if explanation.contains(NOT_APPROVED) {
         proposals.push(
-            "approve a release (`approve NAME==VERSION --repo REPO`), or admit others (`policy --status any`)"
+            "approve a release (`approve NAME==VERSION --repo REPO`), or allow others (`policy --status any`)"
                 .to_owned(),
         );
     }

@@ -1,14 +1,14 @@
-//! What releases are chosen for.
+//! The input of a resolution.
 
 use backlot_pep::{PackageName, Requirement};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::rules::Rules;
 
-/// What to choose, and how.
+/// The requirements and options of a resolution.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResolveRequest {
-    /// What the workspace asks for.
+    /// The requirements of the workspace.
     pub(crate) inputs: Vec<Requirement>,
     /// A repo to prefer to all others.
     pub(crate) prefer: Option<String>,
@@ -18,7 +18,7 @@ pub(crate) struct ResolveRequest {
     pub(crate) upgrade: Upgrade,
     /// Admit pre-releases.
     pub(crate) prereleases: bool,
-    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` where nothing is said.
+    /// Constraints, overrides, the cutoff and pins to repos; those of `backlot.toml` by default.
     pub(crate) rules: Option<Rules>,
     /// Rather keep a choice of the lock than move to a deprecated or to a lower release.
     pub(crate) forwards: bool,

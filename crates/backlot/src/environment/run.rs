@@ -1,4 +1,4 @@
-//! What a command needs to know to run in the environment of a workspace.
+//! The environment variables for running a command in a workspace.
 //!
 //! Deliberately absent: starting it, and the variables that are set already; both are the caller's.
 
@@ -28,7 +28,7 @@ impl Opened {
         Ok(run)
     }
 
-    /// The same without a look at what is installed.
+    /// The same without checking installed packages.
     pub(crate) fn run_variables(&self) -> Result<RunEnvironment> {
         let environment = self.environment()?.ok_or_else(|| WorkspaceError::NoEnvironment {
             path: self.inputs_dir(),

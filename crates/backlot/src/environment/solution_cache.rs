@@ -29,11 +29,11 @@ const FORMAT: u32 = 3;
 /// How many answers are kept.
 const KEPT: usize = 64;
 
-/// What the file of an answer holds, after its digest.
+/// The contents of a cached solution, after its digest.
 #[derive(Debug, Serialize, Deserialize)]
 struct CachedSolution {
     packages: Vec<LockedPackage>,
-    /// The rank of the repo, the package, and the sign of what it had.
+    /// The rank of the repo, the package, and its revision.
     asked: Vec<(usize, PackageName, Revision)>,
 }
 

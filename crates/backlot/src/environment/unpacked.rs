@@ -73,8 +73,9 @@ impl Opened {
                 Err(Error::File(error)) if error.is_not_found() => return Ok(()),
                 moved => moved?,
             }
-            let message =
-                format!("{name} in the cache was damaged and is removed; what needs it unpacks it again");
+            let message = format!(
+                "{name} in the cache was damaged and has been removed; it is unpacked again when needed"
+            );
             self.context().warn("install::damaged_wheel", message);
             Ok(())
         };
@@ -122,7 +123,7 @@ impl Opened {
             if backlot_wheel::is_intact(&folder)? {
                 return Ok(folder);
             }
-            let message = format!("`{}` was damaged and is unpacked again", folder.display());
+            let message = format!("`{}` was damaged; unpacking it again", folder.display());
             self.context().warn("install::damaged_wheel", message);
             move_aside(&folder, &wheels)?;
         }
@@ -193,14 +194,11 @@ fn move_aside(folder: &Path, wheels: &Path) -> Result<()> {
 }
 
 fn no_release(package: &LockedPackage) -> Error {
-    let what = format!(
-        "{} {} with the digest that was chosen",
-        package.name, package.version
-    );
+    let what = format!("{} {} with the locked digest", package.name, package.version);
     WorkspaceError::NoSuchRelease { what, nearest: None }.into()
 }
 
-/// What people call an unpacked wheel.
+/// The name of an unpacked wheel for display.
 fn name_of(folder: &Path) -> String {
     let digest = folder.file_name().unwrap_or_default().to_string_lossy();
     let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();

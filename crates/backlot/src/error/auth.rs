@@ -1,4 +1,4 @@
-//! What can go wrong when credentials are stored, removed or tested.
+//! Errors of storing, removing or testing credentials.
 //!
 //! Invariant: no secret is in a message.
 
@@ -11,18 +11,18 @@ use backlot_core::Class;
 #[non_exhaustive]
 pub enum AuthError {
     /// The server does not let us in.
-    #[error("`{url}` does not let us in{}: {answer}", as_whom(user.as_deref(), from.as_deref()))]
+    #[error("`{url}` denied access{}: {answer}", as_whom(user.as_deref(), from.as_deref()))]
     Refused {
-        /// What was asked.
+        /// The tested URL.
         url: String,
-        /// Who we said to be; `None` without credentials.
+        /// The user; `None` without credentials.
         user: Option<String>,
         /// Where the credential came from.
         from: Option<String>,
-        /// What it answered.
+        /// The server's response.
         answer: String,
     },
-    /// There is no credential to remove.
+    /// No credential to remove.
     #[error("no credential is stored for `{prefix}` in `{}`", file.display())]
     NotStored {
         /// The prefix.
@@ -33,24 +33,24 @@ pub enum AuthError {
         known: Vec<String>,
     },
     /// A password or token that is empty, or has control characters in it.
-    #[error("the password is empty, or has control characters in it")]
+    #[error("the password is empty or contains control characters")]
     BadSecret,
-    /// The address is that of another user.
-    #[error("`{prefix}` names another user than `{user}`")]
+    /// The URL has a different user.
+    #[error("`{prefix}` names a different user than `{user}`")]
     OtherUser {
         /// The prefix, with a user.
         prefix: String,
         /// The user that was given.
         user: String,
     },
-    /// There is nobody to ask for a password.
-    #[error("there is no terminal to ask for {what} on")]
+    /// No terminal to prompt for a password.
+    #[error("cannot prompt for {what}: not a terminal")]
     NoTerminal {
-        /// What is missing.
+        /// The missing value.
         what: &'static str,
     },
     /// The program has no file for credentials.
-    #[error("this program has no file to store credentials in")]
+    #[error("no file is configured to store credentials in")]
     NoFile,
 }
 
@@ -66,15 +66,15 @@ backlot_core::coded! {
         Self::Refused { user: None, url, .. } => "auth::refused", Class::Config,
             format!("run `auth login {url}`");
         Self::Refused { .. } => "auth::refused", Class::Config,
-            "check the user and the password, and what they may do; `auth list` shows all sources";
+            "check the user, the password and their permissions; `auth list` shows all sources";
         Self::NotStored { known, .. } if known.is_empty() => "auth::not_stored", Class::NotFound,
-            "nothing is stored; `auth list` shows credentials of other sources";
+            "no credentials are stored; `auth list` shows those from other sources";
         Self::NotStored { known, .. } => "auth::not_stored", Class::NotFound,
             format!("there are credentials for `{}`", known.join("`, `"));
         Self::BadSecret => "auth::bad_secret", Class::User,
             "give it on one line";
         Self::OtherUser { .. } => "auth::other_user", Class::User,
-            "leave the user out of the address, or out of `--user`";
+            "remove the user from the URL, or omit `--user`";
         Self::NoTerminal { .. } => "auth::no_terminal", Class::User,
             "give `--user NAME` and `--password-stdin`, or `--token-stdin`: `auth login URL --token-stdin < FILE`";
         Self::NoFile => "auth::no_file", Class::Config,

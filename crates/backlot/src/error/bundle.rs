@@ -7,15 +7,15 @@ use backlot_pep::PackageName;
 
 use crate::error::Error;
 
-/// What can go wrong with a bundle.
+/// Errors of bundles.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
     /// No release was named and nothing is installed.
-    #[error("nothing to bundle: no release was named, and the workspace has no inputs")]
+    #[error("nothing to bundle: no release was given, and the workspace has no inputs")]
     Nothing,
     /// An editable output was asked for.
-    #[error("{name} is the output `{path}`, which can still change; only releases are bundled")]
+    #[error("{name} is the output `{path}`, which can still change; only releases can be bundled")]
     Editable {
         /// The package.
         name: PackageName,
@@ -23,7 +23,7 @@ pub enum BundleError {
         path: String,
     },
     /// The place of the bundle is taken.
-    #[error("`{}` exists already{}", path.display(), if *folder { " and is not an empty folder" } else { "" })]
+    #[error("`{}` already exists{}", path.display(), if *folder { " and is not an empty folder" } else { "" })]
     Exists {
         /// The place.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum BundleError {
         #[source]
         source: Box<Error>,
     },
-    /// The manifest would be larger than what an import reads.
+    /// The manifest would exceed the limit of an import.
     #[error("the bundle would have {}, more than its manifest can list", text::count(*files, "file"))]
     TooManyFiles {
         /// How many.
@@ -58,7 +58,7 @@ pub enum BundleError {
     Invalid {
         /// The bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// Made by a newer Backlot.
@@ -78,7 +78,7 @@ pub enum BundleError {
         path: PathBuf,
         /// The file in it.
         file: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A small archive that unpacks to far more than real files would.
@@ -86,7 +86,7 @@ pub enum BundleError {
     Expands {
         /// The archive.
         path: PathBuf,
-        /// What its manifest claims, or how much was read until it was stopped.
+        /// The size in its manifest, or the bytes read until it was stopped.
         bytes: u64,
         /// The limit.
         limit: u64,
@@ -104,25 +104,25 @@ pub enum BundleError {
 backlot_core::coded! {
     BundleError {
         Self::Nothing => "bundle::nothing", Class::User,
-            "name a release: `bundle Table==1.0 -o table.tar.zst`";
+            "specify a release: `bundle Table==1.0 -o table.tar.zst`";
         Self::Editable { name, .. } => "bundle::editable", Class::Conflict,
             format!(
                 "run `publish {name}`, then name the version: `bundle {name}==VERSION`"
             );
         Self::Exists { .. } => "bundle::exists", Class::Conflict,
-            "give another place with `-o`, or remove it";
+            "choose another path with `-o`, or remove it";
         Self::UnknownKind { .. } => "bundle::unknown_kind", Class::User,
             "use `-o NAME.tar.zst`, or `-o FOLDER`";
         Self::FilesMissing { .. } => "bundle::files_missing", Class::NotFound,
             "run `push` where the files are, or name the remote that has them with `--remote NAME`";
         Self::TooManyFiles { .. } => "bundle::too_many_files", Class::User,
-            "make several bundles, of fewer releases each";
+            "split the releases over several bundles";
         Self::Invalid { .. } => "bundle::invalid", Class::Integrity,
             "do not use it; ask for a new bundle";
         Self::NewerFormat { .. } => "bundle::newer_format", Class::Config,
             "use a newer Backlot";
         Self::Damaged { .. } => "bundle::damaged", Class::Integrity,
-            "copy the bundle again; if that does not help, make a new one";
+            "copy the bundle again; if that does not help, create a new one";
         Self::Expands { .. } => "bundle::expands", Class::Integrity,
             "if you trust where it comes from, unpack it with `tar` and run `unbundle FOLDER`";
         Self::OtherInputs { bundle, .. } => "bundle::other_inputs", Class::Conflict,

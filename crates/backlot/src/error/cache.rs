@@ -1,4 +1,4 @@
-//! What stops a cleaning of the local cache because it is not known what is needed.
+//! Errors that stop a cleaning of the local cache because the needs of workspaces are unknown.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use backlot_store::ObjectId;
 
 use crate::workspace::local_cache::{CacheUser, CacheUserState};
 
-/// A cleaning that cannot know what is needed.
+/// A cleaning that cannot determine what is needed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
-    /// Workspaces cannot be asked what they need.
-    #[error("nothing is removed from `{}`: it is not known what workspaces need that use it: {}", .cache.display(), listed(.workspaces))]
+    /// The needs of workspaces cannot be determined.
+    #[error("nothing is removed from `{}`: the needs of workspaces that use it cannot be determined: {}", .cache.display(), listed(.workspaces))]
     UnknownNeeds {
         /// The cache.
         cache: PathBuf,
@@ -30,7 +30,7 @@ pub enum CacheError {
         manifest: ObjectId,
     },
     /// A workspace that is to be forgotten is not remembered.
-    #[error("`{}` remembers no workspace `{}`", .cache.display(), .workspace.display())]
+    #[error("`{}` has no record of a workspace `{}`", .cache.display(), .workspace.display())]
     UnknownWorkspace {
         /// The cache.
         cache: PathBuf,
@@ -57,31 +57,31 @@ backlot_core::coded! {
             {
         let is_missing = |user: &&CacheUser| user.state == CacheUserState::Missing;
         if workspaces.iter().all(|user| is_missing(&user)) {
-            "mount the disk they are on; if they were deleted or moved, `cache clean --forget-missing`"
+            "mount the disk they are on; if they were deleted or moved, run `cache clean --forget-missing`"
                 .to_owned()
         } else if let Some(user) = workspaces
             .iter()
             .find(|user| user.state == CacheUserState::Damaged)
         {
             format!(
-                "run any command in the workspace that it is of, as `install`: that writes it anew; or `cache clean --forget {}`",
+                "run any command, such as `install`, in the workspace it belongs to, which rewrites it; or run `cache clean --forget {}`",
                 user.path.display()
             )
                 } else {
                     let path = workspaces.iter().find(|user| !is_missing(user));
                     let path = path.map_or_else(String::new, |user| user.path.display().to_string());
                     format!(
-                        "ask the owner of the workspace to clean the cache; to ignore what that workspace needs, `cache clean --forget {path}`"
+                        "ask the owner of the workspace to clean the cache; to ignore the needs of that workspace, run `cache clean --forget {path}`"
                     )
                 }
             };
         Self::UnknownManifest { workspace, asset, .. } => "cache::unknown_manifest", Class::Integrity,
             format!(
-                "in the workspace {}, `add` the files of `{asset}` again, or pull them; to do without knowing what is needed there, `cache clean --forget {}`",
+                "in the workspace {}, `add` the files of `{asset}` again, or pull them; to ignore the needs of that workspace, run `cache clean --forget {}`",
                 workspace.display(),
                 workspace.display()
             );
         Self::UnknownWorkspace { .. } => "cache::unknown_workspace", Class::NotFound,
-            "`cache status` lists those that use it";
+            "`cache status` lists the workspaces that use it";
     }
 }

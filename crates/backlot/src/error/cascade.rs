@@ -1,4 +1,4 @@
-//! What is wrong with running a cascade as a whole. What fails at one asset is in the report, and the error here says that something did.
+//! Errors of running a cascade as a whole. Failures of single assets are in the report, and the error here summarises them.
 
 use backlot_core::{Class, text};
 
@@ -7,7 +7,7 @@ use backlot_core::{Class, text};
 #[non_exhaustive]
 pub enum CascadeError {
     /// A repo that keeps no records.
-    #[error("`{repo}` keeps no records of cascades: it is a package index or public")]
+    #[error("`{repo}` does not record cascades: it is a package index or public")]
     NoRecords {
         /// The repo.
         repo: String,
@@ -23,13 +23,13 @@ pub enum CascadeError {
     /// No cascade has this id.
     #[error("no repo of this workspace has a cascade `{id}`")]
     Unknown {
-        /// What was given.
+        /// The given ID.
         id: String,
     },
     /// Several cascades have an id that begins so.
-    #[error("`{id}` is the beginning of several cascades: {}", found.join(", "))]
+    #[error("`{id}` matches several cascades: {}", found.join(", "))]
     Ambiguous {
-        /// What was given.
+        /// The given ID.
         id: String,
         /// Their ids.
         found: Vec<String>,
@@ -42,8 +42,8 @@ pub enum CascadeError {
         /// Each with the reason.
         failed: Vec<String>,
     },
-    /// More assets than were admitted, and nobody confirmed them.
-    #[error("cascade {cascade} would build more assets than its limit, and nobody confirmed that")]
+    /// More assets than the limit, without confirmation.
+    #[error("cascade {cascade} would build more assets than its limit and was not confirmed")]
     Unconfirmed {
         /// The cascade.
         cascade: String,
@@ -57,7 +57,7 @@ pub enum CascadeError {
         reason: String,
     },
     /// A release that has not all it was made from.
-    #[error("{package} {version} does not contain all that it was made from")]
+    #[error("{package} {version} does not contain everything that it was built from")]
     NotWhole {
         /// The package.
         package: String,
@@ -65,13 +65,13 @@ pub enum CascadeError {
         version: String,
     },
     /// Inputs that are not those of the plan.
-    #[error("{package} was to be built with {expected}, and {found} was installed")]
+    #[error("{package} has to be built with {expected}, but {found} was installed")]
     OtherInput {
         /// The asset.
         package: String,
         /// The input that was planned.
         expected: String,
-        /// What was there.
+        /// The installed version.
         found: String,
     },
     /// The command that attempts are made with is not known.
@@ -112,7 +112,7 @@ pub enum CascadeError {
         reason: String,
     },
     /// Files that a build needs and that did not come.
-    #[error("files that the build of {package} needs cannot be pulled: {reason}")]
+    #[error("cannot pull the files that the build of {package} needs: {reason}")]
     NoFiles {
         /// The asset.
         package: String,
@@ -124,21 +124,21 @@ pub enum CascadeError {
 backlot_core::coded! {
     CascadeError {
         Self::NoRecords { .. } => "cascade::no_records", Class::Config,
-            "use a repo in a folder or a store of objects (S3, Azure, Google, WebDAV, SFTP)";
+            "use a repo in a folder or an object store (S3, Azure, Google, WebDAV, SFTP)";
         Self::NotPublished { package, .. } => "cascade::not_published", Class::NotFound,
             format!("`publish {package} --push` publishes it first; `--dry-run` shows the plan before");
         Self::Unknown { .. } => "cascade::unknown", Class::NotFound,
             "list cascades with `cascade list`";
         Self::Ambiguous { .. } => "cascade::ambiguous", Class::User,
-            "give more of the id";
+            "give more characters of the ID";
         Self::Failed { cascade, .. } => "cascade::failed", Class::Conflict,
-            format!("`cascade explain {cascade} ASSET` says more; correct the cause, then `cascade resume {cascade}`");
+            format!("run `cascade explain {cascade} ASSET` for details, fix the cause, then run `cascade resume {cascade}`");
         Self::Unconfirmed { cascade } => "cascade::unconfirmed", Class::Conflict,
-            format!("look at it with `cascade status {cascade}`, then `cascade resume {cascade} --yes`");
+            format!("review it with `cascade status {cascade}`, then run `cascade resume {cascade} --yes`");
         Self::Cancelled { .. } => "cascade::cancelled", Class::Conflict,
-            "what it released stays; `cascade run` begins another one, `cascade revert` undoes it";
+            "its releases remain; `cascade run` starts another, `cascade revert` undoes it";
         Self::NotWhole { package, .. } => "cascade::not_whole", Class::Conflict,
-            format!("keep dvc.yaml and params.yaml inside the package of {package}, so that releases have them, and publish it once more");
+            format!("keep dvc.yaml and params.yaml inside the package of {package}, so that releases include them, and publish it again");
         Self::OtherInput { .. } => "cascade::other_input", Class::Environment,
             "try again; if it stays so, look whether two repos have different releases of one version", retry true;
         Self::NoProgram => "cascade::no_program", Class::Config,
@@ -152,6 +152,6 @@ backlot_core::coded! {
         Self::NotExported { .. } => "cascade::not_exported", Class::User,
             "build fewer assets at once: name a release or a repo";
         Self::NoFiles { .. } => "cascade::no_files", Class::Environment,
-            "push them to a remote of this workspace, or wait until they have arrived at this site", retry true;
+            "push them to a remote of this workspace, or wait until they are available at this site", retry true;
     }
 }

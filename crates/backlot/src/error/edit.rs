@@ -1,4 +1,4 @@
-//! What can go wrong between an output and the release that it was edited from.
+//! Errors between an output and the release that it was edited from.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::project::base::NewerRelease;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// Somebody published a release since the one that an output was edited from.
+    /// A newer release was published since the one that an output was edited from.
     #[error("{asset} was {}, and {} was published in `{}`{} since: publishing would leave its changes out", edited_from(base.as_ref()), newer.version, newer.repo, by(newer))]
     Diverged {
         /// The asset.
@@ -21,8 +21,8 @@ pub enum EditError {
         /// The newest release.
         newer: Box<NewerRelease>,
     },
-    /// An asset whose module is a link to somewhere else: what is written there would change the files of others.
-    #[error("`{}` of {asset} is a link that leaves the asset, to `{}`", path.display(), target.display())]
+    /// An asset whose module is a link to another folder: writing there would change the files of others.
+    #[error("`{}` of {asset} is a link to `{}`, outside the asset", path.display(), target.display())]
     LinkedModule {
         /// The asset.
         asset: String,
@@ -32,7 +32,7 @@ pub enum EditError {
         target: PathBuf,
     },
     /// Files that changed here and in the newer release, in different ways, or that are here untracked.
-    #[error("{asset} cannot take over the changes of {newer}: {} changed here and there, or not tracked here: {}", text::count(files.len() as u64, "file"), files.iter().take(20).cloned().collect::<Vec<_>>().join(", "))]
+    #[error("cannot rebase {asset} onto {newer}: {} changed on both sides, or not tracked here: {}", text::count(files.len() as u64, "file"), files.iter().take(20).cloned().collect::<Vec<_>>().join(", "))]
     Conflicts {
         /// The asset.
         asset: String,
@@ -42,11 +42,11 @@ pub enum EditError {
         files: Vec<String>,
     },
     /// Changes of tracked files that no pointer names yet.
-    #[error("{asset} has tracked files whose changes are not added: {}", paths.join(", "))]
+    #[error("{asset} has changes to tracked files that are not added: {}", paths.join(", "))]
     NotAdded {
         /// The asset.
         asset: String,
-        /// What changed, relative to the workspace.
+        /// The changed paths, relative to the workspace.
         paths: Vec<String>,
     },
     /// Several outputs that would be published as one package.
@@ -57,16 +57,16 @@ pub enum EditError {
         /// The folders, relative to the workspace.
         folders: Vec<String>,
     },
-    /// The record of what was set aside is damaged.
-    #[error("`{}`, the record of what `pull --force` set aside, cannot be read: {reason}", path.display())]
+    /// The record of files that were set aside is damaged.
+    #[error("cannot read `{}`, the record of files that `pull --force` set aside: {reason}", path.display())]
     DamagedRecord {
         /// The record.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// No files were set aside.
-    #[error("nothing was set aside by a `pull --force` that could be brought back")]
+    #[error("nothing to restore: no `pull --force` has set files aside")]
     NothingSetAside,
     /// An asset has no hook of a name.
     #[error("{asset} has no hook named {hook}")]
@@ -79,21 +79,21 @@ pub enum EditError {
         known: String,
     },
     /// A hook is to be run in an environment without Python.
-    #[error("running a hook of {asset} needs Python, and the environment has none")]
+    #[error("running a hook of {asset} requires Python, and the environment does not have it")]
     NoPythonForHook {
         /// The asset.
         asset: String,
     },
     /// A text that cannot be a label.
-    #[error("`{label}` cannot be a label that is moved: {reason}")]
+    #[error("invalid label `{label}`: {reason}")]
     BadLabel {
         /// The text.
         label: String,
-        /// What a label is.
+        /// The rule for labels.
         reason: &'static str,
     },
     /// A label that no repo has.
-    #[error("there is no label `{label}` of {package}{}", nearest.as_ref().map(|n| format!("; is it `{n}`?")).unwrap_or_default())]
+    #[error("{package} has no label `{label}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     NoLabel {
         /// The package.
         package: PackageName,
@@ -122,13 +122,13 @@ backlot_core::coded! {
     EditError {
         Self::Diverged { asset, .. } => "publish::diverged", Class::Conflict,
             format!(
-                "run `edit {asset} --rebase` to take its changes over, then publish; or leave them out with `publish {asset} --force -m REASON`"
+                "run `edit {asset} --rebase` to apply its changes, then publish; or publish without them with `publish {asset} --force -m REASON`"
             );
         Self::LinkedModule { .. } => "output::linked", Class::User,
-            "put the files themselves into the asset, or add the folder with `add PATH --asset NAME`";
+            "copy the files into the asset, or add the folder with `add PATH --asset NAME`";
         Self::Conflicts { asset, .. } => "edit::conflicts", Class::Conflict,
             format!(
-                "make these files here what they shall be in the end, as they are in the release (those that are not tracked can be moved away), and run it again; or leave the release's changes out with `publish {asset} --force -m REASON`"
+                "resolve each of these files by making it equal to the one in the release (untracked files can be moved aside), then retry; or publish without the release's changes with `publish {asset} --force -m REASON`"
             );
         Self::NotAdded { paths, .. } => "edit::not_added", Class::Conflict,
             format!("run `add {}` first", paths.join(" "));
@@ -136,19 +136,19 @@ backlot_core::coded! {
             "rename one in its pyproject.toml, or move one of the folders out of outputs";
         Self::DamagedRecord { path, .. } => "pull::damaged_record", Class::Integrity,
             format!(
-                "put it back from a backup; or, if nothing that was set aside is needed any more, delete `{}`: cleaning the cache may remove that content then",
+                "restore it from a backup; or, if the files set aside are no longer needed, delete `{}`: cleaning the cache may then remove their content",
                 path.display()
             );
         Self::NoHook { known, .. } if known.is_empty() => "run::no_hook", Class::NotFound,
-            "it has none: hooks are entries of `[project.entry-points.\"backlot.hooks\"]` in its pyproject.toml";
+            "it has no hooks; define them under `[project.entry-points.\"backlot.hooks\"]` in its pyproject.toml";
         Self::NoHook { known, .. } => "run::no_hook", Class::NotFound,
             format!("it has {known}");
         Self::NoPythonForHook { .. } => "run::no_python", Class::Environment,
             "install one with `python install VERSION`, then `install`";
         Self::BadLabel { .. } => "label::invalid", Class::User,
-            "choose another name, as `hero`";
+            "choose another name, such as `hero`";
         Self::NoLabel { package, .. } => "label::unknown", Class::NotFound,
-            format!("`label list {package}` lists the labels; `label set {package}==VERSION LABEL` makes one");
+            format!("`label list {package}` lists the labels; `label set {package}==VERSION LABEL` creates one");
         Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
             "nothing was lost: only `pull --force` sets files aside";
     }

@@ -1,50 +1,50 @@
-//! What can go wrong with events and hooks.
+//! Errors of events and hooks.
 
 use std::path::PathBuf;
 
 use backlot_core::Class;
 
-/// Events that cannot be read, or not be told.
+/// Events that cannot be read or delivered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventsError {
     /// No repo of the workspace keeps events.
-    #[error("no repo of this workspace keeps events")]
+    #[error("no repo of this workspace records events")]
     NoFeeds,
     /// A text that is not a cursor, or not one of these repos.
-    #[error("`{text}` is not a cursor here: {reason}")]
+    #[error("invalid cursor `{text}`: {reason}")]
     BadCursor {
         /// The text.
         text: String,
         /// Why.
         reason: String,
     },
-    /// A topic that there is not.
-    #[error("there are no events of the topic `{topic}`{}", nearest.as_ref().map(|near| format!("; is it `{near}`?")).unwrap_or_default())]
+    /// An unknown topic.
+    #[error("unknown event topic `{topic}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownTopic {
-        /// What was asked for.
+        /// The given topic.
         topic: String,
         /// One like it.
         nearest: Option<String>,
     },
     /// A kept cursor that cannot be read.
-    #[error("`{}` does not say how far events were read: {reason}", path.display())]
+    #[error("cannot read the event position from `{}`: {reason}", path.display())]
     BadKeptCursor {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The user's configuration has no hook.
-    #[error("there are no hooks{}", path.as_ref().map(|path| format!(" in `{}`", path.display())).unwrap_or_default())]
+    #[error("no hooks are configured{}", path.as_ref().map(|path| format!(" in `{}`", path.display())).unwrap_or_default())]
     NoHooks {
         /// The user's file.
         path: Option<PathBuf>,
     },
-    /// A hook that there is not.
-    #[error("there is no hook `{name}`{}", nearest.as_ref().map(|near| format!("; is it `{near}`?")).unwrap_or_default())]
+    /// An unknown hook.
+    #[error("unknown hook `{name}`{}", nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     UnknownHook {
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// One like it.
         nearest: Option<String>,
@@ -60,7 +60,7 @@ pub enum EventsError {
         variable: String,
     },
     /// An event that a hook did not take.
-    #[error("the hook `{hook}` did not take an event: {reason}")]
+    #[error("the hook `{hook}` failed on an event: {reason}")]
     NotTaken {
         /// The hook.
         hook: String,
@@ -68,7 +68,7 @@ pub enum EventsError {
         reason: String,
     },
     /// Hooks that did not take all events.
-    #[error("events wait for {}: {}", backlot_core::text::count(hooks.len() as u64, "hook"), hooks.join("; "))]
+    #[error("undelivered events for {}: {}", backlot_core::text::count(hooks.len() as u64, "hook"), hooks.join("; "))]
     Waiting {
         /// Each with why.
         hooks: Vec<String>,
@@ -78,24 +78,24 @@ pub enum EventsError {
 backlot_core::coded! {
     EventsError {
         Self::NoFeeds => "events::no_feeds", Class::Config,
-            "add a repo that is a folder or a store with `repo add`; package indexes and plain folders of packages keep no events";
+            "add a repo that is a folder or a store with `repo add`; package indexes and plain folders of packages do not record events";
         Self::BadCursor { .. } => "events::bad_cursor", Class::User,
-            "give a cursor as `events --json` prints it, `REPO:POSITION`, or `0` for the beginning";
+            "use a cursor as printed by `events --json`, `REPO:POSITION`, or `0` for the beginning";
         Self::UnknownTopic { .. } => "events::unknown_topic", Class::User,
-            format!("topics are {}; `*` stands for any part", backlot_repo::TOPICS.join(", "));
+            format!("topics are {}; `*` matches any part", backlot_repo::TOPICS.join(", "));
         Self::BadKeptCursor { path, .. } => "events::bad_kept_cursor", Class::Integrity,
-            format!("restore `{}` or remove it; without it, hooks are told of events from now on, and the inbox is read from the beginning", path.display());
+            format!("restore `{}` or remove it; without it, hooks receive only new events, and the inbox starts from the beginning", path.display());
         Self::NoHooks { .. } => "hooks::none", Class::Config,
             "add [[hook]] with `name`, and `command` or `url`, to the user's configuration, as docs/events.md shows";
         Self::UnknownHook { .. } => "hooks::unknown", Class::NotFound,
             "list them with `hooks list`";
         Self::NoSecret { variable, .. } => "hooks::no_secret", Class::Config,
-            format!("set {variable}, or name a command that prints it as `secret-command`");
+            format!("set {variable}, or set `secret-command` to a command that prints it");
         Self::NotTaken { .. } => "hooks::not_taken", Class::Environment,
-            "run the command of the hook by hand with `hooks test`, or see what its server logs",
+            "run the hook's command with `hooks test`, or check the log of its server",
             retry true;
         Self::Waiting { .. } => "hooks::waiting", Class::Environment,
-            "correct the hook; the next `hooks run` tells it the same events first. `hooks skip NAME` goes past one that it never takes",
+            "correct the hook; the next `hooks run` retries these events first. `hooks skip NAME` skips an event that keeps failing",
             retry true;
     }
 }

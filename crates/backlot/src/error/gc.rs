@@ -1,14 +1,14 @@
-//! What stops a collection of a remote because it is not known what is needed.
+//! Errors that stop a collection of a remote because the needed objects are unknown.
 
 use backlot_core::Class;
 
-/// A collection that cannot know what is needed.
+/// A collection that cannot determine what is needed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GcError {
     /// A repo whose releases need the remote cannot be read.
     #[error(
-        "nothing is collected: releases of {repo} need the remote `{remote}`, and they cannot be read: {reason}"
+        "nothing is collected: releases of {repo} need the remote `{remote}` but cannot be read: {reason}"
     )]
     RepoNotRead {
         /// The remote.
@@ -36,10 +36,10 @@ backlot_core::coded! {
     GcError {
         Self::RepoNotRead { remote, id, .. } => "gc::repo_not_read", Class::Environment,
             format!(
-                "name it where it can be read from here with `repo add NAME PLACE`, and collect again; if it is gone for good, `gc --remote {remote} --forget-user {id}`"
+                "add it from where it is readable with `repo add NAME PLACE`, and collect again; if it is permanently gone, run `gc --remote {remote} --forget-user {id}`"
             );
         Self::UnknownRecord { known, .. } if known.is_empty() => "gc::unknown_record", Class::NotFound,
-            "leave out `--forget-user`: there are no records";
+            "omit `--forget-user`: there are no records";
         Self::UnknownRecord { known, .. } => "gc::unknown_record", Class::NotFound,
             format!("the records are {}", known.join(", "));
     }

@@ -1,4 +1,4 @@
-//! What can go wrong when an asset is fetched in one step.
+//! Errors of fetching an asset in one step.
 
 use std::path::PathBuf;
 
@@ -9,29 +9,29 @@ use backlot_core::Class;
 #[non_exhaustive]
 pub enum GetError {
     /// A folder with files that is not a workspace.
-    #[error("`{}` is not a workspace, and there are files in it", root.display())]
+    #[error("`{}` is not a workspace and not empty", root.display())]
     NotEmpty {
         /// The folder.
         root: PathBuf,
     },
-    /// There is no repo to fetch from, and none was named.
+    /// No repo is configured, and none was given.
     #[error("getting an asset needs a repo, and the workspace has none")]
     NoFrom,
-    /// There is no repo to run releases from: no workspace, none in the user's file, and none was named.
+    /// No repo to run releases from: no workspace, none in the user's configuration, and none was given.
     #[error("running a release needs a repo, and neither a workspace here nor `{}` has one", user_config.display())]
     NoKnownRepo {
         /// The user's file.
         user_config: PathBuf,
     },
-    /// There is no repo at the place to fetch from.
-    #[error("there is no repo at `{place}`")]
+    /// No repo at the given location.
+    #[error("no repo at `{place}`")]
     NoRepo {
         /// Where it was looked for.
         place: String,
     },
     /// Files are to be pulled, no remote is known here, and a release says where its files are.
     #[error(
-        "pulling files needs a remote, and the workspace has none; {release} says that its files are on `{remote}`: {url}"
+        "pulling files needs a remote, and the workspace has none; the files of {release} are recorded on `{remote}`: {url}"
     )]
     RemoteNotAdded {
         /// The release.
@@ -43,8 +43,8 @@ pub enum GetError {
         /// The command that adds it.
         command: String,
     },
-    /// There is no remote at the place to pull from.
-    #[error("there is no remote at `{place}`")]
+    /// No remote at the given location.
+    #[error("no remote at `{place}`")]
     NoRemote {
         /// Where it was looked for.
         place: String,
@@ -54,16 +54,16 @@ pub enum GetError {
 backlot_core::coded! {
     GetError {
         Self::NotEmpty { .. } => "get::not_empty", Class::Conflict,
-            "run `init` to make it a workspace, or `get` in an empty folder";
+            "run `init` to make it a workspace, or run `get` in an empty folder";
         Self::NoFrom => "get::no_from", Class::Config,
-            "name one with `--from PLACE`: a folder or a URL";
+            "specify one with `--from PLACE`: a folder or a URL";
         Self::NoKnownRepo { user_config } => "get::no_known_repo", Class::Config,
-            format!("name one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
+            format!("specify one with `--from PLACE`, or add `[repos.NAME]` with a `path` or `url` to `{}`", user_config.display());
         Self::NoRepo { .. } => "get::no_repo", Class::NotFound,
-            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` makes a new repo";
+            "check the path after `--from`, and that the disk is mounted; `repo add NAME PLACE` creates a new repo";
         Self::RemoteNotAdded { command, .. } => "get::remote_not_added", Class::Config,
-            format!("if you trust that place, add it, then pull again: `{command}`");
+            format!("if you trust this location, add it, then pull again: `{command}`");
         Self::NoRemote { .. } => "get::no_remote", Class::NotFound,
-            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` makes a new remote";
+            "check the path after `--remote`, and that the disk is mounted; `remote add NAME PLACE` creates a new remote";
     }
 }

@@ -1,12 +1,12 @@
-//! What can be wrong with an import: its source, and what is here of it.
+//! Errors of imports: their source, and their local state.
 
 use backlot_core::{Class, text};
 
-/// An import that cannot be made or updated. What is here stays as it is.
+/// An import that cannot be created or updated. Local files are unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// What cannot be a source.
+    /// An unsupported source.
     #[error("`{source_url}` cannot be imported: {reason}")]
     BadSource {
         /// As far as it may be shown.
@@ -14,16 +14,16 @@ pub enum ImportError {
         /// Why not.
         reason: String,
     },
-    /// A source that is not there, though what it is on answers.
-    #[error("`{source_url}` is not there{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    /// A missing source on a reachable server.
+    #[error("`{source_url}` does not exist{}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     Gone {
         /// As far as it may be shown.
         source_url: String,
-        /// What was answered.
+        /// The response.
         reason: Option<String>,
     },
     /// A folder that had files and has none.
-    #[error("`{source_url}` is an empty folder now, and had {}", text::count(*files, "file"))]
+    #[error("`{source_url}` is now an empty folder; previously it had {}", text::count(*files, "file"))]
     Emptied {
         /// As far as it may be shown.
         source_url: String,
@@ -37,27 +37,27 @@ pub enum ImportError {
         source_url: String,
     },
     /// Bytes that are not those that the source announced.
-    #[error("`{source_url}` sent bytes with the MD5 {found}, and announced {announced}")]
+    #[error("`{source_url}` sent content with MD5 {found}, but announced {announced}")]
     Damaged {
         /// As far as it may be shown.
         source_url: String,
-        /// What came.
+        /// The actual digest.
         found: String,
-        /// What it said.
+        /// The announced digest.
         announced: String,
     },
     /// A pointer that was changed while its source was read.
-    #[error("`{pointer}` was changed by another command meanwhile")]
+    #[error("`{pointer}` was changed by another command in the meantime")]
     PointerChanged {
         /// The pointer, relative to the workspace.
         pointer: String,
     },
     /// Something of that name is tracked already.
-    #[error("`{path}` is tracked already{}", source_url.as_ref().map(|of| format!(", as an import of `{of}`")).unwrap_or_default())]
+    #[error("`{path}` is already tracked{}", source_url.as_ref().map(|of| format!(", as an import of `{of}`")).unwrap_or_default())]
     Exists {
         /// The path, relative to the workspace.
         path: String,
-        /// What it was imported from, if it was.
+        /// The source it was imported from, if any.
         source_url: Option<String>,
     },
     /// A pointer of files that were not imported.
@@ -71,7 +71,7 @@ pub enum ImportError {
     OnlyDvc {
         /// The pointer, relative to the workspace.
         pointer: String,
-        /// What kind.
+        /// Its kind.
         kind: &'static str,
     },
     /// A git repository that cannot be read.
@@ -79,7 +79,7 @@ pub enum ImportError {
     Git {
         /// As far as it may be shown.
         repository: String,
-        /// What git said.
+        /// The output of git.
         reason: String,
     },
     /// A path that a git repository does not have.
@@ -93,9 +93,9 @@ pub enum ImportError {
         commit: String,
     },
     /// A repo without a release that is wanted.
-    #[error("`{repo}` has no release that `{wanted}` admits{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
+    #[error("`{repo}` has no release that satisfies `{wanted}`{}", if versions.is_empty() { String::new() } else { format!("; it has {}", versions.join(", ")) })]
     NoRelease {
-        /// What was asked for.
+        /// The requirement.
         wanted: String,
         /// The address of the repo.
         repo: String,
@@ -111,14 +111,14 @@ pub enum ImportError {
         release: String,
     },
     /// A release with another digest than it had.
-    #[error("{release} in `{repo}` is not the one that was imported: its wheel has another digest")]
+    #[error("{release} in `{repo}` is not the one that was imported: its wheel has a different digest")]
     OtherRelease {
         /// The release.
         release: String,
         /// The address of the repo.
         repo: String,
     },
-    /// An update of what is not updated together, or not so.
+    /// An update of targets that cannot be updated together, or in this way.
     #[error("{reason}")]
     BadUpdate {
         /// Why not.
@@ -135,39 +135,39 @@ pub enum ImportError {
 backlot_core::coded! {
     ImportError {
         Self::BadSource { .. } => "imports::bad_source", Class::User,
-            "give a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `auth login`";
+            "use a path, `https://host/file`, or a store such as `s3://bucket/file`; credentials come from `auth login`";
         Self::Gone { .. } => "imports::gone", Class::NotFound,
-            "check the address; what was imported before is as it was, and `untrack` makes files of it that are not followed";
+            "check the URL; the files imported before are unchanged, and `untrack` keeps them without following the source";
         Self::Emptied { .. } => "imports::emptied", Class::Conflict,
-            "check that its disk is mounted; if it is meant to be empty, remove what was imported with `untrack`";
+            "check that its disk is mounted; if it is intentionally empty, remove the imported files with `untrack`";
         Self::ChangedMeanwhile { .. } => "imports::changed_meanwhile", Class::Conflict,
-            "run it again when whoever writes the source is done",
+            "retry once the source is no longer being written",
             retry true;
         Self::Damaged { .. } => "imports::damaged", Class::Integrity,
-            "run it again; if it stays, tell whoever runs the server";
+            "retry; if it persists, notify the administrator of the server";
         Self::PointerChanged { .. } => "imports::pointer_changed", Class::Conflict,
             "run it again", retry true;
         Self::Exists { source_url: Some(_), path } => "imports::exists", Class::Conflict,
-            format!("`update '{path}.dvc'` follows its source; give another name, or `untrack` it first");
+            format!("run `update '{path}.dvc'` to update it; choose another name, or `untrack` it first");
         Self::Exists { .. } => "imports::exists", Class::Conflict,
-            "give another name, or `untrack` it first";
+            "choose another name, or `untrack` it first";
         Self::NotAnImport { .. } => "imports::not_an_import", Class::User,
-            "`add` records changes of files that were added; `status --imports` lists the imports";
+            "use `add` for files that were added; `status --imports` lists the imports";
         Self::OnlyDvc { .. } => "imports::only_dvc", Class::User,
             "run `dvc update` on it";
         Self::Git { .. } => "imports::git", Class::Environment,
             "check that `git ls-remote URL` works here; credentials are those of git";
         Self::NotInRepository { .. } => "imports::not_in_repository", Class::NotFound,
-            "give a path as it is in the repository; content that DVC tracks there counts";
+            "use a path as it is in the repository; content tracked by DVC there is included";
         Self::NoRelease { .. } => "imports::no_release", Class::NotFound,
-            "check the name and the version, and that this is the repo that has it; a pre-release is taken only with `==`";
+            "check the name, the version and the repo; a pre-release is selected only with `==`";
         Self::NotInRelease { .. } => "imports::not_in_release", Class::NotFound,
-            "give a path as it is inside of the package; `show NAME==VERSION` lists the tracked ones";
+            "use a path as it is inside the package; `show NAME==VERSION` lists the tracked ones";
         Self::OtherRelease { .. } => "imports::other_release", Class::Integrity,
-            "ask who runs the repo: a release never changes; what was imported before is as it was";
+            "ask the administrator of the repo: a release must never change; the files imported before are unchanged";
         Self::BadUpdate { .. } => "imports::bad_update", Class::User,
             "`update NAME` is for inputs, `update PATH.dvc` for imports";
         Self::Several { .. } => "imports::several", Class::Environment,
-            "those that are not named were updated; run it again for the others";
+            "imports that are not listed were updated; run it again for the others";
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with the tracked files of a package as a whole: with where they belong, and with what is published of them.
+//! Errors of the tracked files of a package as a whole: their remotes and their publishing.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum OutsError {
         paths: Vec<String>,
     },
     /// Tracked files that no push sends.
-    #[error("`{asset}` cannot be published: {} not pushed (`push: false`), so nobody could pull {}: {}", if paths.len() == 1 { "a tracked path is" } else { "some tracked paths are" }, if paths.len() == 1 { "it" } else { "them" }, paths.join(", "))]
+    #[error("`{asset}` cannot be published: {} not pushed (`push: false`), so {} could not be pulled: {}", if paths.len() == 1 { "a tracked path is" } else { "some tracked paths are" }, if paths.len() == 1 { "it" } else { "them" }, paths.join(", "))]
     NotPushed {
         /// The asset.
         asset: String,
@@ -26,7 +26,7 @@ pub enum OutsError {
         paths: Vec<String>,
     },
     /// An out is pinned to a remote that is not configured.
-    #[error("`{pointer}` says that its files are on the remote `{remote}`, and there is none of that name")]
+    #[error("`{pointer}` puts its files on the remote `{remote}`, which is not configured")]
     UnknownPin {
         /// The pointer.
         pointer: String,
@@ -34,7 +34,7 @@ pub enum OutsError {
         remote: String,
     },
     /// A path whose pointer cannot go into a wheel.
-    #[error("`{}` cannot be tracked under this name: its pointer goes into the wheel, and {reason}", path.display())]
+    #[error("cannot track `{}` under this name: its pointer is stored in the wheel, and {reason}", path.display())]
     NotPackaged {
         /// The path.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum OutsError {
         asset: String,
     },
     /// A path that stands for nothing tracked.
-    #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (is it `{n}`?)")).unwrap_or_default())]
+    #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
     NotTracked {
         /// The path, relative to the workspace.
         path: String,
@@ -66,9 +66,9 @@ pub enum OutsError {
         nearest: Option<String>,
     },
     /// Frames that are not.
-    #[error("`{text}` is not a range of frames")]
+    #[error("invalid frame range `{text}`")]
     BadFrames {
-        /// What was given.
+        /// The given text.
         text: String,
     },
     /// A tracked path that a release does not have.
@@ -80,10 +80,7 @@ pub enum OutsError {
         release: String,
     },
     /// Files that are here, were changed since they were added, and would be replaced.
-    #[error(
-        "`{path}` has changes that were made here and are not in `{source_path}`: {}",
-        some(files)
-    )]
+    #[error("`{path}` has local changes that are not in `{source_path}`: {}", some(files))]
     ChangedHere {
         /// The tracked file or folder, relative to the workspace.
         path: String,
@@ -98,7 +95,7 @@ pub enum OutsError {
         /// The tracked folder, relative to the workspace.
         path: String,
     },
-    /// Files of a folder that is no longer to be tracked are not here.
+    /// Files of a folder to untrack are not here.
     #[error("{} of `{path}` {} not here, and no release has {}", text::count(*absent, "file"), if *absent == 1 { "is" } else { "are" }, if *absent == 1 { "it" } else { "them" })]
     NotHere {
         /// The asset.
@@ -109,7 +106,7 @@ pub enum OutsError {
         absent: u64,
     },
     /// A pointer of an installed release names files outside its package.
-    #[error("{package} has the pointer `{pointer}` to `{path}`, which it may not place: {reason}")]
+    #[error("{package} has the pointer `{pointer}` to `{path}`, which is not allowed: {reason}")]
     Foreign {
         /// The package.
         package: PackageName,
@@ -135,35 +132,35 @@ fn some(files: &[String]) -> String {
 backlot_core::coded! {
     OutsError {
         Self::NoContent { .. } => "publish::no_content", Class::NotFound,
-            "put the files in place and run `add` on them, or remove the pointers; files that are only in a versioned bucket are pulled by DVC first";
+            "put the files in place and run `add` on them, or remove the pointers; files that are only in a versioned bucket have to be pulled with DVC first";
         Self::NotPushed { .. } => "publish::not_pushed", Class::Conflict,
             "remove `push: false` from the pointers, or publish without these files with `--allow-unpushed`";
         Self::UnknownPin { remote, .. } => "config::unknown_pin", Class::NotFound,
             format!("`remote add {remote} URL`, or remove `remote:` from the pointer");
         Self::NotPackaged { .. } => "files::not_packaged", Class::User,
-            "rename it; from outside, `--as NAME` gives it another name in the asset";
+            "rename it, or add it under another name with `--as NAME`";
         Self::NotCached { paths, .. } => "publish::not_cached", Class::Conflict,
             format!(
-                "remove `cache: false` from the pointers, then run `add {}`; or let them go into the wheel by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
+                "remove `cache: false` from the pointers, then run `add {}`; or allow them in the wheel with `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml",
                 paths.join(" ")
             );
         Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
-            "leave out `--to-remote` or `--no-cache`, or change the pointers";
+            "omit `--to-remote` or `--no-cache`, or change the pointers";
         Self::NotTracked { .. } => "files::not_tracked", Class::NotFound,
-            "see `status`; `add PATH` tracks it";
+            "`status` lists tracked files; `add PATH` tracks it";
         Self::BadFrames { .. } => "files::bad_frames", Class::User,
-            "write `1001-1010`, `1001-1010x2` for every second, or several with commas";
+            "use `1001-1010`, `1001-1010x2` for every second frame, or several separated by commas";
         Self::NotInRelease { .. } => "files::not_in_release", Class::NotFound,
-            "see `show NAME==VERSION` for what it tracks";
+            "`show NAME==VERSION` lists its tracked files";
         Self::ChangedHere { path, .. } => "files::changed_here", Class::Conflict,
             format!(
-                "run `add {path}` to record the changes first, or `discard {path}` to throw them away"
+                "run `add {path}` to record the changes first, or `discard {path}` to discard them"
             );
         Self::PartOfFolder { path } => "files::part_of_folder", Class::User,
-            format!("name `{path}` itself; to take single files out of it, delete them and run `add {path}`");
+            format!("use `{path}` itself; to remove single files from it, delete them and run `add {path}`");
         Self::NotHere { asset, .. } => "files::not_here", Class::Conflict,
             format!("run `pull {asset}` first");
         Self::Foreign { .. } => "workspace::foreign_files", Class::Integrity,
-            "do not use the release, and tell its publisher; `uninstall` removes it";
+            "do not use the release, and notify its publisher; `uninstall` removes it";
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the stages of a workspace as a whole: where they write, and what is published of them.
+//! Errors of the stages of a workspace as a whole: their outputs, and their publishing.
 
 use backlot_core::{Class, text};
 
@@ -7,7 +7,7 @@ use backlot_core::{Class, text};
 #[non_exhaustive]
 pub enum PipelinesError {
     /// An output that is not where the stage's file belongs.
-    #[error("`{file}`, line {line}: the output `{path}` of `{stage}` is outside of `{folder}`")]
+    #[error("`{file}`, line {line}: the output `{path}` of `{stage}` is outside `{folder}`")]
     OutsideAsset {
         /// The `dvc.yaml`, relative to the workspace.
         file: String,
@@ -21,13 +21,13 @@ pub enum PipelinesError {
         folder: String,
     },
     /// A pipeline of an installed release.
-    #[error("`{path}` belongs to an installed release, whose stages are not run")]
+    #[error("`{path}` belongs to an installed release, whose stages cannot be run")]
     Installed {
         /// The path, relative to the workspace.
         path: String,
     },
     /// A file of another type than charts are written to.
-    #[error("charts are written as .svg or .html, not as `{path}`")]
+    #[error("unsupported chart format `{path}`: expected .svg or .html")]
     PlotFile {
         /// The file.
         path: String,
@@ -47,16 +47,16 @@ backlot_core::coded! {
         Self::OutsideAsset { folder, .. } => "pipelines::outside_asset", Class::Config,
             format!("give the stage outputs in `{folder}`, or move it into a dvc.yaml in the package of the asset that the output belongs to");
         Self::Installed { .. } => "pipelines::installed", Class::User,
-            "`edit NAME` makes an output of the release; its stages can be run";
+            "`edit NAME` turns the release into an output, whose stages can be run";
         Self::PlotFile { .. } => "pipelines::plot_file", Class::User,
-            "give the file a name that ends in .svg or .html";
+            "use a file name that ends in .svg or .html";
         Self::Stale { asset, .. } => "publish::stale_stages", Class::Conflict,
             stale_help(&word(asset));
     }
 }
 
 fn stale_help(asset: &str) -> String {
-    format!("`repro {asset}` makes them again; `publish {asset} --repro` does so first")
+    format!("run `repro {asset}` to reproduce them, or `publish {asset} --repro` to do so before publishing")
 }
 
 /// A name as a word of a command.

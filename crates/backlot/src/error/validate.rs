@@ -1,4 +1,4 @@
-//! What stops a publish because a validator of the asset refused it, or could not be run.
+//! Errors that stop a publish because a check of the asset failed, or could not be run.
 
 use backlot_core::{Class, text};
 
@@ -11,7 +11,7 @@ pub enum ValidateError {
     BadCheck {
         /// The `asset.toml`.
         path: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A policy that is named and not installed.
@@ -25,7 +25,7 @@ pub enum ValidateError {
     Failed {
         /// The asset.
         asset: String,
-        /// Each with what it found first.
+        /// Each with its first finding.
         checks: Vec<String>,
     },
     /// Checks that could not be run to their end.
@@ -45,8 +45,8 @@ backlot_core::coded! {
         Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
             format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
         Self::Failed { .. } => "validate::failed", Class::Conflict,
-            "`validate` lists all that was found; correct it, or waive it in asset.toml (`docs/validators.md`)";
+            "`validate` lists all findings; correct them, or waive them in asset.toml (`docs/validators.md`)";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,
-            "run the command of the check by hand; it has to end with 0 (fine) or 1 (refused), within its time";
+            "run the command of the check manually; it has to exit with 0 (passed) or 1 (failed) before its timeout";
     }
 }

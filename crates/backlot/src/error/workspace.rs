@@ -1,4 +1,4 @@
-//! What only a workspace can get wrong.
+//! Errors of the workspace itself.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use backlot_core::{Class, text};
 use backlot_pep::{PackageName, Version};
 use backlot_repo::Location;
 
-/// What only a workspace can get wrong.
+/// Errors of the workspace itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkspaceError {
@@ -16,7 +16,7 @@ pub enum WorkspaceError {
         /// Where the search began.
         start: PathBuf,
     },
-    /// Manifests of releases that are nowhere: what they name cannot be known.
+    /// Manifests of releases that cannot be found: their contents are unknown.
     #[error("{} needed by releases or workspaces {} neither in the cache nor in {place}: {}", backlot_core::text::count(manifests.len() as u64, "manifest"), if manifests.len() == 1 { "is" } else { "are" }, manifests.join(", "))]
     UnknownManifests {
         /// Their objects.
@@ -24,8 +24,8 @@ pub enum WorkspaceError {
         /// The remote.
         place: String,
     },
-    /// A release that cannot be read: what it names cannot be known.
-    #[error("`{place}` cannot be read, so what it needs cannot be known: {reason}")]
+    /// A release that cannot be read: its needs are unknown.
+    #[error("cannot determine which files `{place}` needs: {reason}")]
     UnreadableRelease {
         /// The wheel.
         place: Location,
@@ -33,7 +33,7 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// A workspace is there already.
-    #[error("`{}` is a workspace already", root.display())]
+    #[error("`{}` is already a workspace", root.display())]
     WorkspaceExists {
         /// Its folder.
         root: PathBuf,
@@ -43,13 +43,13 @@ pub enum WorkspaceError {
     BadConfig {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column where known.
+        /// The reason, with line and column where known.
         reason: String,
     },
-    /// A setting that there is not.
-    #[error("there is no setting `{key}`{}", near(nearest.as_deref()))]
+    /// An unknown setting.
+    #[error("unknown setting `{key}`{}", near(nearest.as_deref()))]
     NoSuchKey {
-        /// What was asked for.
+        /// The given key.
         key: String,
         /// One like it.
         nearest: Option<String>,
@@ -63,7 +63,7 @@ pub enum WorkspaceError {
         user: bool,
     },
     /// A value that a setting cannot have.
-    #[error("`{key}` cannot be set: {reason}")]
+    #[error("cannot set `{key}`: {reason}")]
     BadSetting {
         /// The setting.
         key: &'static str,
@@ -71,7 +71,7 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// A secret in a project file.
-    #[error("`{}` holds a secret in `{key}`", path.display())]
+    #[error("`{}` contains a secret in `{key}`", path.display())]
     SecretInConfig {
         /// The file.
         path: PathBuf,
@@ -83,21 +83,21 @@ pub enum WorkspaceError {
     LocalRequirement {
         /// The asset.
         asset: String,
-        /// What it needs.
+        /// The requirement.
         requirement: String,
     },
-    /// A repo or remote name nobody configured.
+    /// An unknown name of a repo or remote.
     #[error("the workspace has no {what} named `{name}`{}", near(nearest.as_deref()))]
     UnknownName {
         /// `repo` or `remote`.
         what: &'static str,
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// The nearest configured name.
         nearest: Option<String>,
     },
     /// A list of what may come from a repo that has none.
-    #[error("{}", if *folder { format!("`{repo}` is a folder, and only what lies behind a URL can be public") } else { format!("the repo `{repo}` is not public: everything in it may be used") })]
+    #[error("{}", if *folder { format!("`{repo}` is a folder, and only a repo with a URL can be public") } else { format!("the repo `{repo}` is not public, so it has no allowlist") })]
     NotPublic {
         /// The repo.
         repo: String,
@@ -105,7 +105,7 @@ pub enum WorkspaceError {
         folder: bool,
     },
     /// A name that is not on the list of a public repo and should leave it.
-    #[error("`{name}` is not on the list of what may come from `{repo}`{}", near(nearest.as_deref()))]
+    #[error("`{name}` is not on the allowlist of `{repo}`{}", near(nearest.as_deref()))]
     NotAllowed {
         /// The repo.
         repo: String,
@@ -115,7 +115,7 @@ pub enum WorkspaceError {
         nearest: Option<String>,
     },
     /// A repo or remote name that is taken.
-    #[error("the workspace has a {what} named `{name}` already: {existing}")]
+    #[error("the workspace already has a {what} named `{name}`: {existing}")]
     NameTaken {
         /// `repo` or `remote`.
         what: &'static str,
@@ -129,13 +129,11 @@ pub enum WorkspaceError {
     NoneConfigured {
         /// `repo` or `remote`.
         what: &'static str,
-        /// What was to be done.
+        /// The operation.
         action: String,
     },
     /// A collection that others might write to meanwhile has graces shorter than their pushes may take.
-    #[error(
-        "a collection with {what} under an hour could take what somebody is pushing to `{remote}` just now"
-    )]
+    #[error("a collection with {what} under an hour could remove files that are being pushed to `{remote}`")]
     OtherWriters {
         /// `--young` or `--grace`.
         what: &'static str,
@@ -143,7 +141,7 @@ pub enum WorkspaceError {
         remote: String,
     },
     /// An asset project exists.
-    #[error("the output `{name}` exists already in `{}`", path.display())]
+    #[error("the output `{name}` already exists in `{}`", path.display())]
     OutputExists {
         /// The asset.
         name: String,
@@ -153,25 +151,25 @@ pub enum WorkspaceError {
     /// No such output.
     #[error("the workspace has no output `{name}`{}", near(nearest.as_deref()))]
     UnknownOutput {
-        /// What was asked for.
+        /// The given name.
         name: String,
         /// The nearest output.
         nearest: Option<String>,
     },
     /// Which output is meant is not clear.
-    #[error("{}", if *count == 0 { "the workspace has no outputs yet".to_owned() } else { format!("which output is meant? the workspace has {count}") })]
+    #[error("{}", if *count == 0 { "the workspace has no outputs yet".to_owned() } else { format!("ambiguous output: the workspace has {count}") })]
     AmbiguousOutput {
         /// How many there are.
         count: usize,
     },
     /// A path in no output.
-    #[error("`{}` is in no output of the workspace", path.display())]
+    #[error("`{}` is not in an output of the workspace", path.display())]
     NotInOutput {
         /// The path.
         path: PathBuf,
     },
     /// A file to track that exists already in the output.
-    #[error("`{}` exists already", path.display())]
+    #[error("`{}` already exists", path.display())]
     TargetExists {
         /// The path.
         path: PathBuf,
@@ -185,11 +183,11 @@ pub enum WorkspaceError {
         nearest: Option<String>,
     },
     /// An uninstall that others need.
-    #[error("`{name}` is not asked for by the workspace but needed by {by}")]
+    #[error("`{name}` is not a direct input of the workspace but needed by {by}")]
     StillNeeded {
         /// The package.
         name: PackageName,
-        /// Who needs it.
+        /// The packages that need it.
         by: String,
     },
     /// A requirement that is not there.
@@ -203,13 +201,13 @@ pub enum WorkspaceError {
         group: Option<String>,
     },
     /// A requirement of an editable output's own name that its version does not satisfy.
-    #[error("`{name}` is editable in `{}` at version {version}, which `{requirement}` does not admit", path.display())]
+    #[error("`{name}` is editable in `{}` at version {version}, which does not satisfy `{requirement}`", path.display())]
     EditableInTheWay {
         /// The package.
         name: PackageName,
         /// The output's version.
         version: Version,
-        /// What was asked for.
+        /// The requirement.
         requirement: String,
         /// The output.
         path: PathBuf,
@@ -223,7 +221,7 @@ pub enum WorkspaceError {
         nearest: Option<String>,
     },
     /// A version is published with the same content, built with other inputs.
-    #[error("{asset} {version} is in `{repo}` already, built with other inputs: {changes}")]
+    #[error("{asset} {version} is already in `{repo}`, built with other inputs: {changes}")]
     OtherInputs {
         /// The asset.
         asset: String,
@@ -231,7 +229,7 @@ pub enum WorkspaceError {
         version: Version,
         /// The repo.
         repo: String,
-        /// What differs: from what the release was built with to what it would be now.
+        /// The difference: from the inputs that the release was built with to the current ones.
         changes: String,
     },
     /// Several repos have the release that is meant.
@@ -245,13 +243,13 @@ pub enum WorkspaceError {
         repos: String,
     },
     /// A requirement where one release must be named.
-    #[error("`{what}` does not name one release")]
+    #[error("`{what}` does not identify a single release")]
     NotOneRelease {
-        /// What was given.
+        /// The given text.
         what: String,
     },
     /// A repo or remote is not at its place: a disk that is not mounted looks like an empty folder.
-    #[error("the {what} `{name}` is not at `{place}`: there is nothing, or an empty folder")]
+    #[error("the {what} `{name}` is not at `{place}`: the location is missing or empty")]
     PlaceGone {
         /// `repo` or `remote`.
         what: &'static str,
@@ -261,7 +259,7 @@ pub enum WorkspaceError {
         place: String,
     },
     /// Another repo or remote is at the place of one that was added.
-    #[error("at `{place}` is another {what} than the `{name}` that was added: {}, not `{remembered}`", found.as_ref().map_or_else(|| "one without an identity".to_owned(), |id| format!("`{id}`")))]
+    #[error("the {what} at `{place}` is not the `{name}` that was added: {}, not `{remembered}`", found.as_ref().map_or_else(|| "it has no identity".to_owned(), |id| format!("`{id}`")))]
     OtherPlace {
         /// `repo` or `remote`.
         what: &'static str,
@@ -269,13 +267,13 @@ pub enum WorkspaceError {
         name: String,
         /// Where it should be.
         place: String,
-        /// The identity of what is there, if it has one.
+        /// The identity found there, if any.
         found: Option<String>,
         /// The identity in `backlot.toml`.
         remembered: String,
     },
     /// A name under which Python finds a module of its own.
-    #[error("an asset `{name}` could never be imported: `{module}` is a module of Python's standard library")]
+    #[error("an asset `{name}` could not be imported: `{module}` is a module of Python's standard library")]
     StandardLibrary {
         /// The name.
         name: String,
@@ -288,7 +286,7 @@ pub enum WorkspaceError {
         /// The asset.
         asset: String,
     },
-    /// A release that nobody could install from where it shall be.
+    /// A release that could not be installed from its target repo.
     #[error("{what} could not be installed from `{repo}`: {reason}")]
     CannotBeInstalled {
         /// The release.
@@ -337,15 +335,15 @@ pub enum WorkspaceError {
     /// The lock does not fit the workspace any more.
     #[error("backlot.lock does not match the workspace: {reason}")]
     StaleLock {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// A `pylock.toml` that was made for another environment.
-    #[error("`{}` is not for this environment: {reason}", path.display())]
+    #[error("`{}` does not fit this environment: {reason}", path.display())]
     LockForElsewhere {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// A `backlot.lock` that cannot be read.
@@ -357,7 +355,7 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// A `pylock.toml` that cannot be read.
-    #[error("`{}` is not a lock file that can be used: {reason}", path.display())]
+    #[error("unusable lock file `{}`: {reason}", path.display())]
     BadLockFile {
         /// The file.
         path: PathBuf,
@@ -365,13 +363,13 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// A `pylock.toml` that wants something other than a wheel.
-    #[error("`{}` gives for {name} {what}; only wheels are installed", path.display())]
+    #[error("`{}` has {what} for {name}; only wheels can be installed", path.display())]
     LockedSource {
         /// The file.
         path: PathBuf,
         /// The package.
         name: PackageName,
-        /// What it gives instead.
+        /// What it has instead.
         what: &'static str,
     },
     /// A lock file of a later format.
@@ -381,11 +379,11 @@ pub enum WorkspaceError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// What we read.
+        /// The supported version.
         known: u64,
     },
     /// A project without a version file that a bump could rewrite.
-    #[error("cannot find where `{}` keeps its version", path.display())]
+    #[error("cannot find the version in `{}`", path.display())]
     NoVersionSource {
         /// The project file.
         path: PathBuf,
@@ -397,9 +395,9 @@ pub enum WorkspaceError {
         path: PathBuf,
     },
     /// A command that does not start.
-    #[error("`{program}` cannot be started")]
+    #[error("cannot start `{program}`")]
     CannotRun {
-        /// What was to be run.
+        /// The command.
         program: String,
         /// Why.
         #[source]
@@ -414,21 +412,21 @@ pub enum WorkspaceError {
         known: bool,
     },
     /// A Python version that is none.
-    #[error("`{version}` is not a version of Python")]
+    #[error("invalid Python version `{version}`")]
     BadPythonVersion {
-        /// What was given.
+        /// The given text.
         version: String,
     },
-    /// No interpreter of ours is of that version.
-    #[error("there is no Python {version}{}", if have.is_empty() { String::new() } else { format!(" here, only {}", have.join(", ")) })]
+    /// No managed interpreter of that version.
+    #[error("Python {version} is not available{}", if have.is_empty() { String::new() } else { format!(", only {}", have.join(", ")) })]
     NoSuchPython {
-        /// What was asked for.
+        /// The requested version.
         version: String,
-        /// What there is.
+        /// The available versions.
         have: Vec<String>,
     },
     /// Conda packages beside an interpreter that is not conda's.
-    #[error("conda packages need a Python of their own, and the workspace names one by path: `{python}`")]
+    #[error("conda packages need a Python from conda, but the workspace sets one by path: `{python}`")]
     PythonByPath {
         /// The setting.
         python: String,
@@ -442,12 +440,12 @@ pub enum WorkspaceError {
         nearest: Option<String>,
     },
     /// This program was built without conda.
-    #[error("{action} needs conda packages, which this build of backlot leaves out")]
+    #[error("{action} needs conda packages, which this build of backlot does not support")]
     WithoutConda {
-        /// What was to be done.
+        /// The operation.
         action: &'static str,
     },
-    /// The folder for `inputs` holds something that is not ours.
+    /// The folder for `inputs` has contents that Backlot did not create.
     #[error("`{}` is not an environment of this workspace", path.display())]
     ForeignInputs {
         /// The folder.
@@ -471,31 +469,33 @@ impl WorkspaceError {
 }
 
 fn near(nearest: Option<&str>) -> String {
-    nearest.map(|n| format!(" (is it `{n}`?)")).unwrap_or_default()
+    nearest
+        .map(|n| format!(" (did you mean `{n}`?)"))
+        .unwrap_or_default()
 }
 
 backlot_core::coded! {
     WorkspaceError {
         Self::NoWorkspace { .. } => "workspace::none", Class::NotFound,
-            "run `init` in the folder that is to be the workspace, or name one with `--workspace`";
+            "run `init` in the folder to use as workspace, or specify one with `--workspace`";
         Self::UnknownManifests { .. } => "workspace::unknown_manifests", Class::NotFound,
             "name the remote that has them with `--remote`, or push them from a workspace that has the files";
         Self::UnreadableRelease { place, .. } => "workspace::unreadable_release", Class::Integrity,
             format!(
-                "bring it back from another repo with `repair --repo NAME`; to give the release up for good, remove `{place}` with its `.json` and `.metadata`, then run `repo reindex NAME`"
+                "restore it from another repo with `repair --repo NAME`; to abandon the release, remove `{place}` with its `.json` and `.metadata`, then run `repo reindex NAME`"
             );
         Self::WorkspaceExists { .. } => "workspace::exists", Class::Conflict,
-            "work in it as it is; `status` shows what it holds";
+            "use it as is; `status` shows its contents";
         Self::BadConfig { .. } => "config::invalid", Class::Config,
             "correct the file; docs/format/workspace.md describes its keys";
         Self::SecretInConfig { .. } => "config::secret", Class::Config,
             "remove it from the file and change it at its source: project files are shared";
         Self::LocalRequirement { .. } => "publish::local_url", Class::User,
-            "publish that to a repo and require it by name, or name it by an address that others reach";
+            "publish it to a repo and require it by name, or use a URL that others can reach";
         Self::NoSuchKey { .. } => "config::no_such_key", Class::NotFound,
-            "see `config list`; repos, remotes and rules have commands of their own";
+            "see `config list`; repos, remotes and rules have their own commands";
         Self::NotInThisFile { user: true, .. } => "config::not_in_this_file", Class::User,
-            "leave out `--user`";
+            "omit `--user`";
         Self::NotInThisFile { user: false, .. } => "config::not_in_this_file", Class::User,
             "add `--user`";
         Self::BadSetting { .. } => "config::bad_setting", Class::User,
@@ -503,7 +503,7 @@ backlot_core::coded! {
         Self::UnknownName { what, .. } => "config::unknown_name", Class::NotFound,
             format!("see `{what} list`, or add it with `{what} add NAME PLACE`");
         Self::NotPublic { folder: true, .. } => "config::not_public", Class::Config,
-            "leave `public` away; only packages from outside need a list";
+            "omit `public`; only packages from outside need an allowlist";
         Self::NotPublic { repo, .. } => "config::not_public", Class::Config,
             format!("if it is outside the studio, write `public = true` in `[repos.{repo}]`");
         Self::NotAllowed { .. } => "config::not_on_list", Class::NotFound,
@@ -513,19 +513,19 @@ backlot_core::coded! {
         Self::NoneConfigured { what, .. } => "config::none_configured", Class::Config,
             format!("add one with `{what} add NAME PLACE`");
         Self::OtherWriters { .. } => "gc::other_writers", Class::User,
-            "give it an hour or more; `--no-other-writers` if nobody else pushes, publishes or collects meanwhile";
+            "use an hour or more, or `--no-other-writers` if no other push, publish or collection is running";
         Self::OutputExists { .. } => "output::exists", Class::Conflict,
-            "choose another name, or work on the one that is there";
+            "choose another name, or use the existing one";
         Self::UnknownOutput { name, .. } => "output::unknown", Class::NotFound,
-            format!("see `status`; `new {name}` makes one, `edit {name}` turns an installed release into one");
+            format!("see `status`; `new {name}` creates one, `edit {name}` turns an installed release into one");
         Self::AmbiguousOutput { count: 0 } => "output::ambiguous", Class::User,
-            "make one with `new NAME`";
+            "create one with `new NAME`";
         Self::AmbiguousOutput { .. } => "output::ambiguous", Class::User,
             "name the asset, or run the command inside its folder";
         Self::NotInOutput { .. } => "output::not_in_output", Class::NotFound,
-            "name the asset that shall track it: `add PATH --asset NAME`";
+            "specify the asset that should track it: `add PATH --asset NAME`";
         Self::TargetExists { .. } => "output::target_exists", Class::Conflict,
-            "change the files where they are, then run `add` on that path; or choose another name with `--as`";
+            "change the files in place, then run `add` on that path; or choose another name with `--as`";
         Self::NotInstalled { name, .. } => "input::not_installed", Class::NotFound,
             format!("see `status`; `install {name}` installs it");
         Self::StillNeeded { .. } => "input::still_needed", Class::Conflict,
@@ -533,59 +533,59 @@ backlot_core::coded! {
         Self::NoSuchInput { .. } => "input::unknown", Class::NotFound,
             "see `status` for the inputs of each output";
         Self::EditableInTheWay { path, .. } => "input::editable_in_the_way", Class::Conflict,
-            format!("an editable is never silently replaced: publish it or move `{}` out of outputs first", path.display());
+            format!("publish it or move `{}` out of outputs first: an editable is never silently replaced", path.display());
         Self::OtherInputs { asset, .. } => "publish::other_inputs", Class::Conflict,
             format!("bump its version with `bump {asset} micro` and publish that, or install the inputs that it was built with");
         Self::NoSuchRelease { .. } => "release::unknown", Class::NotFound,
-            "see `search`; `repo list` shows where it was looked for";
+            "see `search`; `repo list` shows the repos that were searched";
         Self::FilesNotThere { remote, .. } => "copy::files_missing", Class::NotFound,
-            format!("copy them there first: name the remote that has them with `--from-remote NAME --to-remote {remote}`; or leave files out with `--without-files`");
+            format!("copy them there first with `--from-remote NAME --to-remote {remote}`; or omit files with `--without-files`");
         Self::StandardLibrary { .. } => "output::standard_library", Class::User,
             "choose another name";
         Self::RequiresItself { .. } => "input::itself", Class::User,
             "name another package";
         Self::CannotBeInstalled { .. } => "publish::cannot_be_installed", Class::Conflict,
-            "publish or copy first what it needs (`copy --with-deps`), or change its inputs (`input`); to insist, use `--force` with the reason as `-m REASON`";
+            "publish or copy its requirements first (`copy --with-deps`), or change its inputs (`input`); to override, use `--force -m REASON`";
         Self::UntrackedFiles { paths, .. } => "publish::untracked_files", Class::User,
-            format!("track them with `add {}`; what belongs into the wheel all the same is allowed by `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" "));
+            format!("track them with `add {}`; to include them in the wheel, allow them with `largest-file`, `largest-wheel` or `media` in `[publish]` of backlot.toml", paths.join(" "));
         Self::FilesInPublic { .. } => "publish::files_in_public", Class::Config,
-            "a collection of a remote looks into the studio's repos only, and would take the files for garbage: publish it to one of those; if this is one, take `public` from its entry in backlot.toml";
+            "publish it to a repo of the studio: a collection does not read public repos and would remove the files; if this is one, remove `public` from its entry in backlot.toml";
         Self::PlaceGone { what, name, place } => if *what == "repo" { "workspace::repo_not_there" } else { "workspace::remote_not_there" }, Class::Environment,
-            format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is gone for good, make a new one with `{what} remove {name}` and `{what} add {name} {place}`");
+            format!("check that the disk is mounted and the path in backlot.toml is right; if the {what} is permanently gone, create a new one with `{what} remove {name}` and `{what} add {name} {place}`");
         Self::OtherPlace { what, name, place, .. } => if *what == "repo" { "workspace::other_repo" } else { "workspace::other_remote" }, Class::Environment,
-            format!("check that the right disk is mounted and the path in backlot.toml is right; to use what is there, run `{what} remove {name}` and `{what} add {name} {place}`");
+            format!("check that the right disk is mounted and the path in backlot.toml is right; to use the one that is there, run `{what} remove {name}` and `{what} add {name} {place}`");
         Self::AmbiguousRepo { .. } => "release::ambiguous_repo", Class::User,
-            "name the one that is meant with `--repo`";
+            "specify one with `--repo`";
         Self::NotOneRelease { .. } => "release::not_one", Class::User,
-            "name one release, as in `Table==1.0.0`";
+            "specify one release, as in `Table==1.0.0`";
         Self::MissingFiles { missing, .. } => "publish::missing_files", Class::NotFound,
-            format!("bring them back with `pull`, or drop them with `add` on what is left: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", "));
+            format!("restore them with `pull`, or drop them by running `add` on the remaining files: {}", missing.iter().take(5).cloned().collect::<Vec<_>>().join(", "));
         Self::StaleLock { .. } => "lock::stale", Class::Conflict,
             "run `lock` to resolve again";
         Self::LockForElsewhere { .. } => "lock::stale", Class::Conflict,
-            "give a lock file that was made for this Python and system, or make the workspace with the Python that it needs: `python = \"...\"` in backlot.toml";
+            "use a lock file for this Python and platform, or set the Python that it needs: `python = \"...\"` in backlot.toml";
         Self::DamagedLock { .. } => "lock::damaged", Class::Config,
-            "take it from version control; or run `lock`, which chooses again and writes it anew (`install --upgrade` installs that, too)";
+            "restore it from version control, or run `lock` to resolve again and rewrite it (`install --upgrade` also installs)";
         Self::BadLockFile { .. } => "lock::invalid", Class::Config,
-            "write it again with the tool that made it; PEP 751 describes its keys";
+            "recreate it with the tool that wrote it; PEP 751 describes its keys";
         Self::LockedSource { .. } => "lock::not_a_wheel", Class::User,
-            "build its wheel, publish it to a repo of the workspace, and lock again";
+            "build its wheel, publish that to a repo of the workspace, and lock again";
         Self::NewerFormat { .. } => "lock::newer_format", Class::Config,
             "use a newer backlot";
         Self::NoVersionSource { .. } => "output::no_version_source", Class::Config,
-            "give `[project] version`, or `[tool.hatch.version] path` a file with `__version__ = \"1.0.0\"`";
+            "set `[project] version`, or point `[tool.hatch.version] path` to a file with `__version__ = \"1.0.0\"`";
         Self::NoEnvironment { .. } => "environment::none", Class::NotFound,
             "run `install`";
         Self::CannotRun { .. } => "run::cannot_start", Class::NotFound,
-            "check its name; scripts of inputs lie in `inputs/bin`";
+            "check its name; scripts of inputs are in `inputs/bin`";
         Self::ForeignInputs { .. } => "workspace::foreign_inputs", Class::Conflict,
-            "move it away; `install` makes the environment anew";
+            "move it aside; `install` recreates the environment";
         Self::Channel { known, .. } => "config::channel", if *known { Class::Conflict } else { Class::NotFound },
             "see `channel list`";
         Self::BadPythonVersion { .. } => "python::bad_version", Class::User,
-            "give two or three numbers, as in 3.12 or 3.12.4";
+            "use two or three numbers, as in 3.12 or 3.12.4";
         Self::NoSuchPython { version, .. } => "python::not_installed", Class::NotFound,
-            format!("see `python list`; in a workspace with a channel, `python install {version}` gets it. A path names any interpreter, `none` is a tree without one");
+            format!("see `python list`; in a workspace with a channel, `python install {version}` installs it. Any interpreter can be set by path; `none` is a tree without one");
         Self::PythonByPath { .. } => "external::python_by_path", Class::Config,
             "set a version instead, as in `python = \"3.12\"`; it is then installed with the packages";
         Self::NotExternal { .. } => "external::unknown", Class::NotFound,

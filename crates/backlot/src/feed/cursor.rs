@@ -50,13 +50,10 @@ impl EventCursor {
             && bare != FeedPosition::START
             && repos.len() > 1
         {
-            return Err(bad(format!(
-                "it names no repo, and there are {}",
-                repos.join(", ")
-            )));
+            return Err(bad(format!("it has no repo, and there are {}", repos.join(", "))));
         }
         if let Some(unknown) = self.positions.keys().find(|name| !repos.contains(&name.as_str())) {
-            return Err(bad(format!("`{unknown}` is not among the repos that are read")));
+            return Err(bad(format!("`{unknown}` is not one of the repos being read")));
         }
         let mut cursor = Self::default();
         for repo in repos {

@@ -19,7 +19,7 @@ use crate::workspace::Opened;
 const RETRIES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// How an event is known to who gets it, whoever else it came from.
+/// The ID of an event for its receiver.
 pub(crate) fn delivery_id(event: &RepoEvent) -> String {
     format!("{}:{}", event.repo, event.event.id)
 }
@@ -79,7 +79,7 @@ impl Opened {
                     let why = found.first().map(|item| item.message.clone());
                     return Err(not_taken(
                         hook,
-                        why.unwrap_or_else(|| "it ended with 1".to_owned()),
+                        why.unwrap_or_else(|| "it exited with 1".to_owned()),
                     ));
                 }
             }

@@ -1,6 +1,6 @@
 //! The events of repos, listed and followed.
 //!
-//! Deliberately absent: what is done about them.
+//! Deliberately absent: reactions to them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub use crate::feed::reading::RepoEvent;
 use crate::feed::reading::{Feeds, Topics, rest};
 use crate::workspace::Opened;
 
-/// How many events are listed where nothing else is said.
+/// The default number of listed events.
 const MOST: usize = 20;
 /// How many are read at once.
 const BATCH: usize = 256;

@@ -1,4 +1,4 @@
-//! `[[hook]]` of the user's configuration: programs and servers that are told of events of repos.
+//! `[[hook]]` of the user's configuration: programs and servers that receive events of repos.
 //!
 //! `command` is a text, split at blanks, or a list of words; `url` a server that gets a signed message. `topics` and `repos` choose events. Deliberately absent:
 //! this section in `backlot.toml`, where it would let a project start programs, and send what happens in a studio elsewhere.
@@ -33,7 +33,7 @@ pub(crate) struct Hook {
     patterns: Vec<String>,
 }
 
-/// Who is told.
+/// The receiver.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     /// A program, as words.
@@ -52,11 +52,11 @@ pub struct HookRow {
     pub kind: String,
     /// The program with its arguments, or the URL without a password.
     pub target: String,
-    /// Of which topics it is told; of all, if there are none.
+    /// The topics it receives; all, if empty.
     pub topics: Vec<String>,
     /// Of which repos; of all, if there are none.
     pub repos: Vec<String>,
-    /// How far it was told of the events of this workspace's repos; nothing, if it never was.
+    /// Its position in the events of this workspace's repos; nothing, if it never ran.
     pub cursor: Option<EventCursor>,
 }
 
@@ -66,7 +66,7 @@ impl Hook {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(is_plain) {
             return Err(format!(
-                "the name `{name}` is not made of letters, digits, `-` and `_`"
+                "the name `{name}` has characters other than letters, digits, `-` and `_`"
             ));
         }
         let target = match (section.command, section.url) {
@@ -74,9 +74,7 @@ impl Hook {
             (None, Some(url)) => {
                 let url = Url::parse(&url).map_err(|error| format!("`url` of `{name}`: {error}"))?;
                 if !matches!(url.scheme(), "http" | "https") || url.password().is_some() {
-                    return Err(format!(
-                        "`url` of `{name}` is not that of a web server, without a password"
-                    ));
+                    return Err(format!("`url` of `{name}` is not an HTTP URL without a password"));
                 }
                 let secret = section
                     .secret_command
@@ -90,7 +88,7 @@ impl Hook {
             Some(seconds) if seconds > 0.0 && seconds <= MAX_TIMEOUT => Duration::from_secs_f64(seconds),
             Some(_) => {
                 return Err(format!(
-                    "`timeout` of `{name}` is a number of seconds, up to 3600"
+                    "`timeout` of `{name}` has to be a number of seconds, up to 3600"
                 ));
             }
         };
@@ -131,7 +129,7 @@ fn own_program(words: Vec<String>, hook: &str) -> Result<Vec<String>, String> {
     match words.first() {
         None => Err(format!("a command of `{hook}` has no program")),
         Some(program) if program.contains('/') && !Path::new(program).is_absolute() => Err(format!(
-            "the program `{program}` of `{hook}` is neither an absolute path nor a name to be found in PATH"
+            "the program `{program}` of `{hook}` is not an absolute path or a name on PATH"
         )),
         Some(_) => Ok(words),
     }
@@ -151,7 +149,7 @@ impl Opened {
         for section in UserFile::load(path.as_deref())?.hook.unwrap_or_default() {
             let hook = Hook::of(section).map_err(bad)?;
             if hooks.iter().any(|known| known.name == hook.name) {
-                return Err(bad(format!("the name `{}` is there twice", hook.name)));
+                return Err(bad(format!("duplicate name `{}`", hook.name)));
             }
             hooks.push(hook);
         }

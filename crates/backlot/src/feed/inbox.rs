@@ -1,4 +1,4 @@
-//! What happened to what this workspace uses: new versions of its inputs, and inputs that were yanked, deprecated or approved.
+//! Events about the inputs of this workspace: new versions, yanks, deprecations and approvals.
 //!
 //! What it uses is what its lock has from a repo. Events of other packages, and versions that are not newer than the one in use, are passed over, so what was
 //! updated meanwhile is not in the inbox any more. Invariant: what is unread is by the cursor that is kept; nothing is asked but the feeds. Deliberately absent:
@@ -22,12 +22,12 @@ const BATCH: usize = 1000;
 const FILE: &str = "inbox";
 
 options! {
-    /// What of the inbox is shown, and what is done with it.
+    /// The options of the inbox.
     #[derive(Copy, Default)]
     pub struct InboxOptions {
-        /// Also what was read.
+        /// Include read entries.
         pub all: bool,
-        /// Count what is shown as read.
+        /// Mark the shown entries as read.
         pub mark_read: bool,
     }
 }
@@ -38,7 +38,7 @@ options! {
 pub struct Notice {
     /// The version of the package in use here.
     pub used: Version,
-    /// What happened: `new-version` (newer than the one in use), `yanked`, `unyanked`, `deprecated` or `approved` (the one in use).
+    /// The event: `new-version` (newer than the one in use), `yanked`, `unyanked`, `deprecated` or `approved` (the one in use).
     pub what: String,
     /// Whether it was not read before.
     pub unread: bool,
@@ -51,7 +51,7 @@ pub struct Notice {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InboxReport {
-    /// What happened, of each repo in the order of its events.
+    /// The entries, for each repo in the order of its events.
     pub notices: Vec<Notice>,
     /// After all that is here.
     pub cursor: EventCursor,

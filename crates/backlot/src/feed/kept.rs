@@ -31,7 +31,7 @@ pub(crate) struct KeptCursor {
 }
 
 impl Opened {
-    /// The folder with what was told of the events of this workspace's repos. A cache may be emptied, and so may `.backlot/`; this may not.
+    /// The folder with the event positions for this workspace's repos. Unlike a cache or `.backlot/`, it may not be emptied.
     pub(crate) fn told_folder(&self) -> PathBuf {
         let root = sha2::Sha256::digest(self.root().as_os_str().as_encoded_bytes());
         let name = Sha256::from_bytes(root.into()).to_hex();

@@ -1,4 +1,4 @@
-//! Events of repos: listed and followed, told to hooks, and those that concern the inputs of this workspace.
+//! Events of repos: listing, following, delivery to hooks, and those about the inputs of this workspace.
 //!
 //! The way: `backlot-repo` keeps a feed of events in each repo; a cursor says how far the feeds of some repos are read (`cursor`, `reading`); `events` lists and
 //! follows them; hooks of the user's configuration (`hook`) are told of each by a process that keeps a cursor a hook (`kept`, `delivery`, `running`); the inbox

@@ -45,13 +45,13 @@ options! {
     }
 }
 
-/// An event that a hook was told of.
+/// An event delivered to a hook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The hook.
     pub hook: String,
-    /// What it knows the event by, whenever it is told of it.
+    /// The ID of the event, the same on every delivery.
     pub delivery: String,
     /// The event.
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
-/// What hooks were told.
+/// The deliveries to hooks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HooksReport {
@@ -68,7 +68,7 @@ pub struct HooksReport {
     pub hooks: Vec<HookRun>,
 }
 
-/// What one hook was told.
+/// The deliveries to one hook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HookRun {
@@ -76,7 +76,7 @@ pub struct HookRun {
     pub hook: String,
     /// How many events it took.
     pub delivered: u64,
-    /// How far it was told.
+    /// Its position.
     pub cursor: EventCursor,
     /// Why the event after that was not taken, if it was not.
     pub waiting: Option<String>,
@@ -144,7 +144,7 @@ impl Opened {
             match failed {
                 Some(error) => {
                     self.context()
-                        .warn("hooks::repo_not_read", format!("it is tried again: {error}"));
+                        .warn("hooks::repo_not_read", format!("it will be retried: {error}"));
                     rest(pauses.next(None).unwrap_or(FIRST_PAUSE), self.context())?;
                 }
                 None => {
@@ -275,11 +275,11 @@ impl Opened {
     }
 }
 
-/// What became of telling a hook.
+/// The outcome of a delivery.
 enum Told {
     /// Of some events, or of all that there are now or that it takes.
     Some { all: bool },
-    /// Nobody wants to hear more.
+    /// The caller wants no more.
     Enough,
 }
 

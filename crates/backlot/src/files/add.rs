@@ -30,7 +30,7 @@ options! {
         pub rename: Option<String>,
         /// Files and folders to be removed from tracked folders of outputs, though they may never have been here.
         pub remove: Vec<PathBuf>,
-        /// Whether the outputs' files are pushed, too: what is new is sent while it is read.
+        /// Whether the outputs' files are pushed, too: new content is sent while it is read.
         pub push: bool,
         /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
         /// [`crate::Workspace::add`].
@@ -44,20 +44,20 @@ options! {
     }
 }
 
-/// What adding did.
+/// The result of an add.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AddReport {
     /// One entry a tracked file or folder.
     pub outs: Vec<AddedFiles>,
-    /// What was pushed, if that was asked for.
+    /// The pushed files, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
-/// What is done with paths, and what is left to be done.
+/// The actions for paths, and the remaining work.
 #[derive(Default)]
 struct Work {
     outs: Vec<AddedFiles>,

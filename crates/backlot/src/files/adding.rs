@@ -21,7 +21,7 @@ use crate::workspace::Opened;
 /// A copy that is not tracked yet.
 #[derive(Debug, Serialize, Deserialize)]
 struct BegunCopy {
-    /// What was copied.
+    /// The copied files.
     from: PathBuf,
     /// Its [`state_of`] right before.
     source: String,
@@ -32,13 +32,13 @@ struct BegunCopy {
 /// Copies by their targets.
 type Begun = BTreeMap<PathBuf, BegunCopy>;
 
-/// What lies at the target of a path from outside.
+/// The state of the target of an external path.
 enum Copied {
     /// Its copy, as it is now.
     Current,
     /// Its copy, as it was.
     Stale,
-    /// Something else, or a copy that somebody changed.
+    /// Something else, or a copy that was modified.
     Other,
 }
 
@@ -269,7 +269,7 @@ impl Opened {
         Ok(true)
     }
 
-    /// What lies at a target that is not tracked.
+    /// The contents of an untracked target.
     fn copied(&self, path: &Path, target: &Path) -> Result<Copied> {
         if is_tracked(target) {
             return Ok(Copied::Other);
@@ -339,7 +339,7 @@ impl Opened {
         Ok(new.names == old.names && self.digests_of(&new)? == self.digests_of(&old)?)
     }
 
-    /// What adding a path from outside would do, and the objects it would consist of.
+    /// The plan of adding an external path, and the objects it would consist of.
     pub(crate) fn preview(
         &self,
         output: &Output,

@@ -1,4 +1,4 @@
-//! What is to be recorded of an output: paths in its module folders that are added, or removed from tracked folders.
+//! The changes to record in an output: paths in its module folders that are added, or removed from tracked folders.
 //!
 //! Invariant: each path is recorded by the module folder that it lies in; of nested ones, the outermost. Deliberately absent: paths from
 //! outside (`adding`, `to_remote`).
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// What is to be recorded of an output.
+/// The changes to record in an output.
 #[derive(Debug)]
 pub(crate) struct Additions {
     pub(crate) output: Output,
@@ -77,7 +77,7 @@ impl Opened {
     }
 }
 
-/// What is to be recorded of an output, among those of others.
+/// The changes to record in an output, among those of others.
 pub(crate) fn additions_of(all: &mut Vec<Additions>, output: Output) -> &mut Additions {
     let known = all.iter().position(|one| one.output.name == output.name);
     let at = known.unwrap_or_else(|| {

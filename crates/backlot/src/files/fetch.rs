@@ -19,7 +19,7 @@ use crate::workspace::Opened;
 pub(crate) const PULL_ROUNDS: u32 = 3;
 
 impl Opened {
-    /// Bring into the cache what it does not have of some assets.
+    /// Fetch missing content of some assets into the cache.
     pub(crate) fn fetch_tracked(
         &self,
         tracked: &[Tracked],
@@ -66,11 +66,11 @@ impl Opened {
 pub(crate) struct SomeMembers<'a> {
     pub(crate) place: &'a Path,
     pub(crate) out: &'a Out,
-    /// What is wanted of it.
+    /// The requested content.
     pub(crate) ids: &'a [ObjectId],
 }
 
-/// What was fetched, or would be.
+/// The fetched content, or the plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fetched {
     /// The remote, if it was needed.

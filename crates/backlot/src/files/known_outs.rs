@@ -1,4 +1,4 @@
-//! What releases need, remembered: `du` of one asset compares it with all releases, and pays for each of those once.
+//! Cache of the needs of releases: `du` of one asset compares it with all releases, and reads each of those once.
 //!
 //! A file in the cache (`needs`), by the digest of a release's file. Invariants: such a file and the manifests that it names never
 //! change, so what is remembered is never out of date; the record has a digest of its own, and what is wrong about it makes it
@@ -34,7 +34,7 @@ pub(crate) struct KnownOut {
     pub(crate) members: Vec<Md5>,
 }
 
-/// What is remembered, and what of it may be used.
+/// The cached needs, and which of them may be used.
 pub(crate) struct KnownOuts<'a> {
     path: PathBuf,
     /// The releases to be read, whatever is remembered.

@@ -1,7 +1,7 @@
 //! Which inputs have to have their tracked files here, and which are pulled only when they are asked for.
 //!
 //! `[localize]` in `backlot.toml` names assets with `"always"`, which all are that are not named, or `"on-demand"`: a pull without names leaves
-//! those alone. Deliberately absent: outputs, whose files are somebody's work and always wanted.
+//! those alone. Deliberately absent: outputs, whose files are always needed.
 
 use backlot_pep::PackageName;
 use serde::{Deserialize, Serialize};

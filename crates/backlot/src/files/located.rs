@@ -1,7 +1,7 @@
 //! Tracked files and folders of outputs by the paths that people name: a file, a folder, one that such folders are in, a pointer, a pattern.
 //!
-//! Invariant: a path that stands for nothing tracked is an error that names it. Deliberately absent: what is done with them, and installed inputs,
-//! which nobody edits.
+//! Invariant: an untracked path is an error that names it. Deliberately absent: operations on the files, and installed inputs,
+//! which are not edited.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::files::pattern::{PathPattern, is_pattern, parse_frames};
 use crate::project::output::Output;
 use crate::workspace::{Opened, absolute};
 
-/// Files that somebody named.
+/// Files given by path.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     patterns: Vec<PathPattern>,
@@ -69,7 +69,7 @@ pub(crate) struct Located {
 }
 
 impl Opened {
-    /// The tracked files and folders that some paths are about. A pointer stands for what it tracks.
+    /// The tracked files and folders of some paths. A pointer stands for its tracked path.
     pub(crate) fn locate(
         &self,
         paths: &[PathBuf],

@@ -1,4 +1,4 @@
-//! What a push or pull moved, or would move.
+//! The result or plan of a push or pull.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::files::tracked::Tracked;
 use crate::workspace::Opened;
 use crate::workspace::problems::AssetProblem;
 
-/// What a push or pull moved.
+/// The result of a push or pull.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MoveReport {
@@ -49,9 +49,9 @@ pub struct MovedFiles {
     /// Files that the pointers no longer name and that were removed: they were as they had been placed (pull only).
     #[serde(skip_serializing_if = "is_zero")]
     pub removed: u64,
-    /// Files that are not what was placed there, and were left alone (pull only).
+    /// Modified files that were left alone (pull only).
     pub kept: Vec<String>,
-    /// Files that were not what was placed there, and were set aside and overwritten or removed by force (pull only).
+    /// Modified files that were set aside and overwritten or removed by force (pull only).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<String>,
 }
@@ -108,7 +108,7 @@ impl MoveReport {
         Ok(())
     }
 
-    /// Add what was moved for other assets.
+    /// Add the result for other assets.
     pub(crate) fn add(&mut self, more: Self) {
         self.assets.extend(more.assets);
         for name in more.remote.iter().flat_map(|names| names.split(", ")) {

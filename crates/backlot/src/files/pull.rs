@@ -1,6 +1,6 @@
 //! Pulling: the tracked files of outputs and inputs, into the cache and into place.
 //!
-//! Invariants: what is overwritten is as a pull or an add left it, and in the cache; what is overwritten by force is put there
+//! Invariants: overwritten files are as a pull or an add left them, and in the cache; files overwritten by force are stored there
 //! first, and noted, so that it can be brought back. A dry run tells the numbers and names of the run. Deliberately absent: DVC's formats (`backlot-dvc`).
 
 use std::collections::BTreeMap;
@@ -170,7 +170,7 @@ impl Opened {
         }
     }
 
-    /// Place what the cache has of some assets. The caller holds the lock.
+    /// Place cached content of some assets. The caller holds the lock.
     pub(crate) fn place_tracked(
         &self,
         tracked: &[Tracked],
@@ -211,7 +211,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Pull what has to be here of all inputs, and of those that are `named`.
+    /// Pull the files that are needed of all inputs, and of those that are `named`.
     pub(crate) fn pull_local(
         &self,
         named: &[String],

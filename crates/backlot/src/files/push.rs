@@ -1,4 +1,4 @@
-//! Sending tracked files to the remotes that they belong on, and what that would send.
+//! Sending tracked files to their remotes, and planning it.
 //!
 //! Invariant: an out is sent to the remote that it is pinned to, and what is counted on there is looked at again after the rest was sent.
 //! Deliberately absent: which remote that is (`pins`).

@@ -1,7 +1,7 @@
-//! Tracked files of outputs put back: to what their pointers say, or to what a release had, and local changes discarded.
+//! Restoring tracked files of outputs: to the state of their pointers or of a release, and discarding local changes.
 //!
-//! Invariants: what is overwritten or removed, and is not as it was placed, is put into the cache and noted first (`set_aside`), so `pull --undo`
-//! brings it back; what somebody changed in the meantime is left alone. Files that were never pulled here stay away unless they are restored by
+//! Invariants: modified files that are overwritten or removed are stored in the cache and recorded first (`set_aside`), so `pull --undo`
+//! restores them; files changed in the meantime are left alone. Files that were never pulled here stay away unless they are restored by
 //! name. What a release had is a local change like any other: no pointer is written. Deliberately absent: code, which is not tracked.
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,7 +23,7 @@ use crate::project::provenance::Provenance;
 use crate::workspace::{Opened, absolute};
 
 options! {
-    /// What to restore, and from where.
+    /// The files to restore, and their source.
     #[derive(Default)]
     pub struct RestoreOptions {
         /// As this release had them, instead of as the pointers say.
@@ -39,7 +39,7 @@ options! {
     }
 }
 
-/// What was put back.
+/// The restored files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PutBackReport {
@@ -73,9 +73,9 @@ pub struct PutBackPath {
     pub removed: u64,
     /// Files that are as they should be.
     pub unchanged: u64,
-    /// Files that were somebody's, with where their content is now.
+    /// User files, with the location of their content now.
     pub set_aside: Vec<KeptCopy>,
-    /// What cannot be tracked, and was left alone.
+    /// Untrackable files, which were left alone.
     pub kept: Vec<String>,
 }
 
@@ -97,20 +97,20 @@ pub(crate) struct Target {
     pub(crate) out: Out,
     /// Whether files that were never here are placed, too.
     pub(crate) brings_absent: bool,
-    /// Whether it is what the pointer says.
+    /// Whether it matches the pointer.
     pub(crate) is_pointed: bool,
-    /// Whether what somebody changed is left alone.
+    /// Whether modified files are left alone.
     pub(crate) keeps_changes: bool,
-    /// Whether nobody is meant to edit what is placed: files of installed releases.
+    /// Whether placed files are not meant to be edited: those of installed releases.
     pub(crate) read_only: bool,
 }
 
-/// What is to be done at one place.
+/// The action at one path.
 struct Plan {
     target: Target,
     items: Vec<CheckoutItem>,
     removals: Vec<(PathBuf, FileDigests)>,
-    /// What has to be set aside, with its content.
+    /// The files to set aside, with their content.
     aside: Vec<(PathBuf, Md5)>,
     returned: Vec<(PathBuf, Md5)>,
     unchanged: Vec<(PathBuf, Md5)>,
@@ -211,7 +211,7 @@ impl Opened {
         Err(WorkspaceError::no_such_release(what.clone(), &what, versions).into())
     }
 
-    /// What a release tracked, where it would lie in the output.
+    /// The tracked files of a release, at their paths in the output.
     fn released_targets(&self, output: &Output, provenance: &Provenance) -> Result<Vec<Target>> {
         let tracked = self.tracked_of_output(output)?;
         let mut targets = Vec::new();
@@ -229,7 +229,7 @@ impl Opened {
                     .parse()
                     .map_err(|_| WorkspaceError::UnreadableRelease {
                         place: PathBuf::from(&output.name).into(),
-                        reason: format!("`{}` is not the name of tracked content", record.md5),
+                        reason: format!("invalid object name `{}`", record.md5),
                     })?,
             );
             out.size = Some(record.size);
@@ -383,7 +383,7 @@ impl Opened {
         Ok(plan)
     }
 
-    /// What the selected files of a target shall be.
+    /// The target state of the selected files.
     fn wanted(
         &self,
         target: &Target,
@@ -420,7 +420,7 @@ impl Opened {
         Ok(members.filter(|(path, _)| selection.has(path)).collect())
     }
 
-    /// Make a place what was planned. Returns what was not removed, because it was changed in the meantime.
+    /// Apply the plan for a path. Returns files that were not removed, because they were changed in the meantime.
     fn apply_put_back(&self, plan: &Plan, cache: &Cache, stat: &StatCache) -> Result<Vec<PathBuf>> {
         let place = &plan.target.place;
         let mut left = Vec::new();

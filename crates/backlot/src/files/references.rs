@@ -1,9 +1,9 @@
-//! What releases and workspaces need of a remote: the objects that their pointers name, down to the last frame.
+//! The objects that releases and workspaces need from a remote: those their pointers refer to, down to the last frame.
 //!
-//! Invariants: a list of what is needed is complete or it is an error: a repo that cannot be read, a pointer that cannot be
+//! Invariants: a list of needed objects is complete or it is an error: a repo that cannot be read, a pointer that cannot be
 //! parsed, a manifest that is nowhere, a file of a release that its repo names and does not have each stop a collection, since
-//! what they name would be taken for garbage. **Only
-//! public repos are passed over, and no release with tracked files gets into one** ([`Opened::refuse_public_files`]).
+//! their objects would count as garbage. **Only
+//! public repos are skipped, and a release with tracked files is never published to one** ([`Opened::refuse_public_files`]).
 //! Memory: the pointers of a batch of releases, and the objects of one of them; of wheels on servers only their pointers
 //! are fetched.
 
@@ -25,7 +25,7 @@ use crate::project::provenance::{PROVENANCE_FILE, made_pointers};
 use crate::workspace::Opened;
 
 /// What is wrong with a file that a record or a page names and that is gone.
-pub(crate) const NOT_THERE: &str = "it is not there, and the repo says that it is";
+pub(crate) const NOT_THERE: &str = "it is missing, although the repo lists it";
 
 /// How many releases are asked for their pointers at once.
 const RELEASES: usize = 64;
@@ -54,10 +54,10 @@ pub(crate) struct ReleaseObjects {
     pub(crate) unknown: Vec<ObjectId>,
 }
 
-/// What pointers need of a remote.
+/// The objects that pointers need from a remote.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needs {
-    /// What has to be there. Manifests are among it.
+    /// Required objects, including manifests.
     pub(crate) objects: BTreeSet<ObjectId>,
     /// What may be there, and is kept then: of outs that are not pushed, or that are pinned to another remote.
     pub(crate) optional: BTreeSet<ObjectId>,
@@ -109,10 +109,10 @@ struct Batch {
     outs: usize,
 }
 
-/// What the needs of releases are read for.
+/// The purpose of reading the needs of releases.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose<'a> {
-    /// To decide what is kept: a manifest that is nowhere is an error.
+    /// To decide what is kept: a missing manifest is an error.
     Decide,
     /// To tell: a manifest that is nowhere is an unknown of its release, one that is damaged an error.
     Tell,
@@ -166,7 +166,7 @@ impl Opened {
             if repo.is_public() {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),
-                    reason: "it is public, and no release with tracked files goes there".to_owned(),
+                    reason: "it is public, and cannot have releases with tracked files".to_owned(),
                 });
             } else {
                 repos.push(repo);
@@ -376,7 +376,7 @@ impl Opened {
         Ok(unknown)
     }
 
-    /// What the pointers of this workspace's outputs and inputs need of a remote.
+    /// The objects that the pointers of this workspace's outputs and inputs need from a remote.
     pub(crate) fn workspace_objects(&self, remote: NamedRemote<'_>) -> Result<Needs> {
         let cache = self.cache()?;
         let tracked = self.tracked(&[], true)?;
@@ -409,7 +409,7 @@ impl Opened {
         cache && push && is_here
     }
 
-    /// What a pointer needs; its manifests are in the cache.
+    /// The objects of a pointer; its manifests are in the cache.
     fn add_needs(
         &self,
         pointer: &Pointer,

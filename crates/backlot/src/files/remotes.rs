@@ -1,6 +1,6 @@
 //! Looking after remotes: collecting what nothing needs, copying between them.
 //!
-//! Invariant: what to keep is known completely before anything is condemned. Deliberately absent: how it is stored.
+//! Invariant: the set to keep is complete before anything is condemned. Deliberately absent: how it is stored.
 
 use std::cell::RefCell;
 use std::collections::btree_map::Entry;
@@ -16,7 +16,7 @@ use crate::files::references::{NamedRemote, PassedOver, Purpose, ReleaseObjects}
 use crate::files::verify::VerifyOptions;
 use crate::workspace::Opened;
 
-/// What a collection of a remote did, or would do.
+/// The result or plan of a collection of a remote.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CollectedRemote {
@@ -39,7 +39,7 @@ pub struct CollectedRemote {
     pub report: CollectReport,
 }
 
-/// What a repair did, or would do.
+/// The result or plan of a repair.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepairReport {
@@ -53,7 +53,7 @@ pub struct RepairReport {
     pub bytes: u64,
     /// Objects of the cache that were damaged; those that the remote has are fetched again.
     pub cache: Vec<ObjectId>,
-    /// Damaged packs, which nobody relies on from now on.
+    /// Damaged packs, which are no longer relied on.
     pub packs: Vec<String>,
     /// Damaged segments of the index and of recipes, which are stored again and set aside; in a dry run, those that would be.
     pub segments: Vec<String>,
@@ -79,7 +79,7 @@ pub struct LostObject {
     pub path: Option<String>,
 }
 
-/// What copying between remotes did, or would do.
+/// The result or plan of copying between remotes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CopyFilesReport {
@@ -103,7 +103,7 @@ pub(crate) fn admits(requirement: &Requirement, package: &PackageName, version: 
     package == requirement.name() && requirement.specifiers().contains(version)
 }
 
-/// An error if no release is what a requirement asks for.
+/// An error if no release matches a requirement.
 pub(crate) fn check_known(
     requirements: &[Requirement],
     all: &[ReleaseObjects],
@@ -171,7 +171,7 @@ impl Opened {
                     self.context().warn(
                         "gc::workspace_skipped",
                         format!(
-                            "`{}` does not use this remote and is passed over: {error}",
+                            "`{}` does not use this remote and was skipped: {error}",
                             root.display()
                         ),
                     );
@@ -272,18 +272,18 @@ impl Opened {
             condemned.into_iter().partition(|id| wanted.contains(id));
         let (name, place) = (source.name, source.remote.place());
         let way_out =
-            format!("`gc --remote {name} --restore` takes back what is condemned while it is there");
+            format!("`gc --remote {name} --restore` restores condemned objects while they still exist");
         if !condemned.is_empty() {
             let condemned = count(&condemned);
             let message = format!(
-                "a collection of {place} deletes {condemned} that are needed, and copied now: {way_out}"
+                "a collection of {place} is deleting {condemned} that are needed and being copied: {way_out}"
             );
             self.context().warn("store::condemned", message);
         }
         if all && !left.is_empty() {
             let left = count(&left);
             let message = format!(
-                "a collection of {place} deletes {left} that nothing here needs, and that are not copied: {way_out}"
+                "a collection of {place} is deleting {left} that are not needed here and not copied: {way_out}"
             );
             self.context().warn("store::condemned", message);
         }

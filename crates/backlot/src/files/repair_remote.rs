@@ -1,4 +1,4 @@
-//! Repairing a remote: what is damaged or missing there is stored again, from the cache or from other remotes.
+//! Repairing a remote: damaged or missing objects are stored again, from the cache or from other remotes.
 //!
 //! Invariant: an object counts as repaired only when it was read back, and is what each pointer proves that it was repaired
 //! for. Deliberately absent: inputs, which `backlot install --repair` mends.
@@ -15,10 +15,10 @@ use crate::files::remotes::{LostObject, RepairReport};
 use crate::files::verify::{Expected, VerifyOptions, judge};
 use crate::workspace::Opened;
 
-/// What is wrong on a remote.
+/// The damage of a remote.
 #[derive(Debug, Default)]
 struct Broken {
-    /// Objects to be stored again, with the proof that asks for it.
+    /// Objects to store again, with their BLAKE3.
     objects: BTreeMap<ObjectId, Option<Blake3>>,
     /// Files and folders that are not what a pointer proves, there or here.
     lost: BTreeSet<(ObjectId, Blake3)>,

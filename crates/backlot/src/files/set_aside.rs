@@ -1,4 +1,4 @@
-//! Files that `pull --force` overwrote or removed though somebody had made them: edits, renames, duplicates. Kept in the cache,
+//! User files that `pull --force` overwrote or removed: edits, renames, duplicates. Kept in the cache,
 //! and brought back; so is the removal of those that it placed again.
 //!
 //! Invariant: the content is in the cache and the record is on disk before a file is touched. The record lies in
@@ -19,13 +19,13 @@ use crate::workspace::Opened;
 /// The record.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
-    /// What was set aside, the newest last.
+    /// The files set aside, the newest last.
     aside: Vec<SetAside>,
     /// What was brought back and is named by nothing but this: a collection of the cache spares it.
     brought_back: BTreeSet<Md5>,
 }
 
-/// What one pull set aside.
+/// The files set aside by one pull.
 #[derive(Debug, Serialize, Deserialize)]
 struct SetAside {
     at: Timestamp,
@@ -38,12 +38,12 @@ struct AsideFile {
     path: String,
     md5: Md5,
     executable: bool,
-    /// Whether somebody had removed it, and the pull placed it again with that content.
+    /// Whether the user had removed it, and the pull placed it again with that content.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     removed: bool,
 }
 
-/// What was brought back.
+/// The restored files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UndoReport {
@@ -198,7 +198,7 @@ impl Opened {
             Err(Error::Edit(EditError::DamagedRecord { reason, .. })) => {
                 let damaged = damaged_place(self);
                 let message = format!(
-                    "`{}` cannot be read ({reason}) and is `{}` now: what earlier pulls set aside is in the cache, under names that only it has",
+                    "`{}` cannot be read ({reason}) and was renamed to `{}`: files set aside by earlier pulls remain in the cache, but only this record has their names",
                     path.display(),
                     damaged.display()
                 );

@@ -1,4 +1,4 @@
-//! What assets track: the pointers of outputs and of installed releases, their state, and what adding to them did.
+//! Tracked files of assets: the pointers of outputs and of installed releases, their state, and the results of adding to them.
 //!
 //! Invariant: an asset that was named and cannot be read is an error; of one that was not, the caller says what happens. Deliberately absent:
 //! the files that the pointers name.
@@ -19,7 +19,7 @@ use crate::workspace::Opened;
 pub(crate) struct Tracked {
     pub(crate) name: String,
     pub(crate) pointers: Vec<TrackedPointer>,
-    /// Whether it is an installed release, whose files nobody edits.
+    /// Whether it is an installed release, whose files are not edited.
     pub(crate) installed: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct AddedFiles {
     pub bytes: u64,
     /// How many files are new or changed since it was last added.
     pub changed: u64,
-    /// What changed, with names.
+    /// The changes, with names.
     pub changes: FileChanges,
     /// Files that stay as they are and were not looked at: they are not here, or were not asked for.
     pub kept: u64,
@@ -59,7 +59,7 @@ pub struct AddedFiles {
 }
 
 impl Opened {
-    /// What an output tracks: by pointers, and as outputs of its stages.
+    /// The tracked paths of an output: by pointers, and as outputs of its stages.
     pub(crate) fn tracked_of_output(&self, output: &Output) -> Result<Tracked> {
         output.check_inside()?;
         let mut pointers = Vec::new();
@@ -189,7 +189,7 @@ impl Opened {
         )?)
     }
 
-    /// What the output tracks once its changes are recorded; after a dry run, what it would.
+    /// The tracked paths of the output once its changes are recorded; after a dry run, the planned ones.
     pub(crate) fn tracked_after(
         &self,
         output: &Output,

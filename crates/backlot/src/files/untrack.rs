@@ -14,7 +14,7 @@ use crate::error::{OutsError, Result};
 use crate::files::located::Located;
 use crate::workspace::Opened;
 
-/// What is no longer tracked.
+/// The untracked paths.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UntrackReport {
@@ -24,7 +24,7 @@ pub struct UntrackReport {
     pub dry_run: bool,
 }
 
-/// A file or folder that is no longer tracked.
+/// An untracked file or folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UntrackedPath {

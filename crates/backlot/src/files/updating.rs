@@ -22,7 +22,7 @@ type Begun = BTreeMap<PathBuf, BTreeMap<String, Vec<Md5>>>;
 /// Files by their path inside the tracked path; a single file has an empty one.
 pub(crate) type Contents = BTreeMap<String, (PathBuf, FileDigests)>;
 
-/// What is to be done to a tracked file or folder.
+/// The changes to a tracked file or folder.
 #[derive(Debug)]
 pub(crate) struct Update {
     target: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Update {
 }
 
 impl Update {
-    /// Whether the tracked path has what the source has.
+    /// Whether the tracked path matches the source.
     pub(crate) fn is_nothing(&self) -> bool {
         self.copies.is_empty() && self.removals.is_empty() && self.gone.is_empty()
     }
@@ -81,7 +81,7 @@ fn member(target: &Path, inside: &str) -> PathBuf {
 }
 
 impl Opened {
-    /// What a path from outside changes of a tracked one; `None` if that is not tracked.
+    /// The changes by an external path to a tracked one; `None` if that is not tracked.
     pub(crate) fn plan_update(
         &self,
         tracked: &Tracked,

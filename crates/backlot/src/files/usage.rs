@@ -1,4 +1,4 @@
-//! What releases take on a remote, and what they share with all others.
+//! Disk usage of releases on a remote, and what they share with all others.
 //!
 //! Invariant: what is told of a release is told against every release of the repos; of those that were not asked about only the
 //! names of what they need are looked up, once each (see [`crate::files::known_outs`]).
@@ -15,7 +15,7 @@ use crate::files::references::{NamedRemote, Purpose, ReleaseObjects};
 use crate::files::remotes::{admits, check_known};
 use crate::workspace::Opened;
 
-/// What a release takes on a remote.
+/// The usage of a release on a remote.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReleaseUsage {

@@ -132,17 +132,17 @@ impl Opened {
 /// A recorded repo, if it is in a folder that can be read here.
 fn find(user: &RemoteUser) -> std::result::Result<Repo, String> {
     if user.repo.contains("://") {
-        return Err("this workspace does not have it, and no URL is asked that is only recorded".to_owned());
+        return Err("it is not a repo of this workspace, and recorded URLs are not contacted".to_owned());
     }
     let folder = Path::new(&user.repo);
     if !folder.is_absolute() {
-        return Err("it is not recorded where it is".to_owned());
+        return Err("its location is not recorded".to_owned());
     }
     let text = |error: backlot_repo::Error| format!("{error} ({})", error.code());
     let repo = Repo::open_folder(folder).map_err(text)?;
     match repo.identity().map_err(text)? {
         Some(found) if found.is(user.identity.as_deref()) => Ok(repo),
-        _ => Err("it is not there".to_owned()),
+        _ => Err("it does not exist".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Proving again: that the cache, the remote and the installed files are what they are said to be.
+//! Checking the cache, the remote and installed files against their checksums.
 //!
 //! Reads everything that this workspace names; changes nothing, but takes back what a collection of a remote condemned
 //! of it, and believes nothing any more that is recorded of what it found damaged: the next command that needs that looks at it,
@@ -26,7 +26,7 @@ use crate::workspace::problems::{AssetProblem, problem_of};
 const NAMED: usize = 20;
 
 options! {
-    /// What to verify.
+    /// The parts to verify.
     #[derive(Default)]
     pub struct VerifyOptions {
         /// The cache.
@@ -48,7 +48,7 @@ options! {
     }
 }
 
-/// What was found.
+/// The findings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VerifyReport {
@@ -92,7 +92,7 @@ pub struct ObjectReport {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that are not what their name says, or what a pointer proves.
+    /// Objects that do not match their name, or the BLAKE3 of a pointer.
     pub damaged: Vec<ObjectDamage>,
     /// Those that are not there.
     pub missing: Vec<ObjectDamage>,
@@ -131,7 +131,7 @@ pub struct ObjectDamage {
 pub struct DamageFound {
     /// How many.
     pub count: usize,
-    /// What brings back that which was found, each with its command.
+    /// The commands that repair the findings.
     pub ways_out: Vec<String>,
 }
 
@@ -164,12 +164,12 @@ impl VerifyReport {
             + files_of(self.tracked.as_ref())
     }
 
-    /// What brings back that which is damaged or missing, each with its command.
+    /// The commands that repair damaged or missing parts.
     pub fn ways_out(&self) -> Vec<String> {
         let mut ways = Vec::new();
         if self.cache.iter().any(ObjectReport::has_damage) {
             ways.push(
-                "`pull` fetches again what the cache lost, `add` stores again what outputs have".to_owned(),
+                "run `pull` to fetch files missing in the cache again, or `add` to store those of outputs again".to_owned(),
             );
         }
         for remote in self
@@ -180,7 +180,7 @@ impl VerifyReport {
         {
             let named = remote.name.iter().map(|name| format!(" --remote {name}"));
             ways.push(format!(
-                "`repair{}` stores again what is wrong on the remote",
+                "run `repair{}` to replace damaged or missing objects on the remote",
                 named.collect::<String>()
             ));
         }
@@ -188,22 +188,22 @@ impl VerifyReport {
             ways.push("`install --repair` mends inputs".to_owned());
         }
         if files_of(self.tracked.as_ref()) > 0 {
-            ways.push("`pull --force` places the tracked files of inputs anew".to_owned());
+            ways.push("run `pull --force` to replace the tracked files of inputs".to_owned());
         }
         for repo in &self.repos {
             if !repo.damaged.is_empty() {
-                ways.push(format!("`repair --repo {}` brings back its files", repo.repo));
+                ways.push(format!("run `repair --repo {}` to restore its files", repo.repo));
             }
             if !repo.stale.is_empty() {
                 ways.push(format!(
-                    "`repo reindex {}` makes its pages and sidecars again",
+                    "run `repo reindex {}` to rebuild its pages and sidecars",
                     repo.repo
                 ));
             }
         }
         if self.unpacked.iter().any(|unpacked| !unpacked.damaged.is_empty()) {
             ways.push(
-                "`install --repair` removes damaged unpacked wheels from the cache, and what needs one unpacks it again"
+                "run `install --repair` to remove damaged unpacked wheels from the cache; they are unpacked again when needed"
                     .to_owned(),
             );
         }
@@ -219,7 +219,7 @@ fn files_of(packages: Option<&Vec<PackageDamage>>) -> usize {
         .sum()
 }
 
-/// What should be in a place.
+/// The expected objects.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     /// Objects with the assets that need them.

@@ -12,7 +12,7 @@ use crate::handle::Workspace;
 use crate::workspace::call::{of_one_asset, of_path};
 
 impl Workspace {
-    /// Put releases with all they need into a folder or file that runs without Backlot; without requirements, what the lock of
+    /// Pack releases with all their requirements into a folder or file that runs without Backlot; without requirements, those in the lock of
     /// this workspace has. Changes nothing in the workspace.
     pub fn bundle(
         &self,
@@ -25,7 +25,7 @@ impl Workspace {
         })
     }
 
-    /// Import a bundle: into a repo or a remote, or else into this workspace, where `inputs` becomes what the bundle has.
+    /// Import a bundle: into a repo or a remote, or else into this workspace, whose `inputs` is then installed from the bundle.
     pub fn unbundle(
         &self,
         bundle: &Path,

@@ -1,4 +1,4 @@
-//! Cascades: who uses an asset, what a publish affects, and building that.
+//! Cascades: the dependents of an asset, the effects of a publish, and rebuilding them.
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
@@ -19,7 +19,7 @@ use crate::handle::options::ChangeOptions;
 use crate::workspace::call::of_asset;
 
 impl Workspace {
-    /// Who requires an asset, over all repos of the studio or one, up to a depth; without one, however far.
+    /// The assets that require an asset, over all repos of the studio or one, up to a depth, by default any.
     pub fn dependents(
         &self,
         name: &str,
@@ -32,16 +32,16 @@ impl Workspace {
         })
     }
 
-    /// What is affected by a release, which may not exist yet (`Table==1.5.0`), or everything that is not current; in all repos of the studio, or one.
+    /// The assets affected by a release, which may not exist yet (`Table==1.5.0`), or all that are not current; in all repos of the studio, or one.
     pub fn dirty(&self, what: Option<&str>, repo: Option<&str>, context: &Context) -> Result<DirtyReport> {
         self.call("dirty", what.map(of_asset), context, |workspace| {
             workspace.affected(what, repo)
         })
     }
 
-    /// Build what a release affects (`Table==1.5.0`), or all that is not current: each asset in a workspace of its own, in the order in which they
-    /// are built from each other. Continues if the same was begun before. `watch` is told of each step that this process does, from any
-    /// thread. What failed at an asset is no error but in the report.
+    /// Build the assets affected by a release (`Table==1.5.0`), or all that are not current: each in its own workspace, in the order in which they
+    /// are built from each other. Continues an earlier run of the same. `watch` is called with each step of this process, from any
+    /// thread. The failure of an asset is not an error, but in the report.
     pub fn run_cascade(
         &self,
         what: Option<&str>,
@@ -68,7 +68,7 @@ impl Workspace {
         })
     }
 
-    /// Continue a cascade by its id, or the beginning of it, from any machine: what failed is tried again, and what that blocked follows.
+    /// Continue a cascade by its ID or a prefix, from any machine: failed assets are retried, and those they blocked follow.
     pub fn resume_cascade(
         &self,
         id: &str,
@@ -120,7 +120,7 @@ impl Workspace {
         })
     }
 
-    /// Tell of each step of a cascade, those of before, too, until nothing runs and nothing can be started, or `tell` wants no more.
+    /// Report each step of a cascade, including past ones, until nothing runs and nothing can be started, or `tell` stops it.
     pub fn follow_cascade(
         &self,
         id: Option<&str>,
@@ -132,21 +132,21 @@ impl Workspace {
         })
     }
 
-    /// Pause or cancel a cascade, skip an asset of it, or have one tried again. It reaches whoever runs the cascade.
+    /// Pause or cancel a cascade, skip an asset of it, or have one tried again. Every process that runs the cascade sees it.
     pub fn ask_cascade(&self, id: &str, ask: CascadeRequest, context: &Context) -> Result<CascadeStatus> {
         self.call("ask_cascade", None, context, |workspace| {
             workspace.ask_cascade(id, ask)
         })
     }
 
-    /// All that is known of one asset of a cascade.
+    /// Everything known about one asset of a cascade.
     pub fn explain_cascade(&self, id: &str, node: &str, context: &Context) -> Result<NodeExplained> {
         self.call("explain_cascade", None, context, |workspace| {
             workspace.explain_cascade(id, node)
         })
     }
 
-    /// Yank the releases of a cascade, those first that nothing of it is built from, and what it began with last.
+    /// Yank the releases of a cascade, dependents first, the root last.
     pub fn revert_cascade(
         &self,
         id: &str,
@@ -158,7 +158,7 @@ impl Workspace {
         })
     }
 
-    /// Update the inputs that the content of an output is made from, and what they need in turn.
+    /// Update the inputs that the content of an output is built from, and their requirements.
     pub fn pull_inputs(
         &self,
         asset: &str,

@@ -1,4 +1,4 @@
-//! The environment: what is installed, why, and what would be newer.
+//! The environment: installed packages, the reasons for them, and available updates.
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
@@ -30,7 +30,7 @@ fn asset_or_folder(requirements: &[String], start: &Path) -> Subject {
 }
 
 impl Workspace {
-    /// Install assets with what they need and pull their files, into the workspace that `start` is in, or into a new one if that is an
+    /// Install assets with their requirements and pull their files, into the workspace that `start` is in, or into a new one if that is an
     /// empty folder.
     pub fn get(
         start: &Path,
@@ -47,7 +47,7 @@ impl Workspace {
         )
     }
 
-    /// An environment of releases and what they need, without a workspace: made in the cache, or found there if nothing changed since. Repos, remotes
+    /// An environment of releases and their requirements, without a workspace: created in the cache, or reused if nothing changed since. Repos, remotes
     /// and settings are those of the workspace that `start` is in, or of the user's file.
     pub fn cached_environment(
         start: &Path,
@@ -67,7 +67,7 @@ impl Workspace {
         self.call("export", None, context, |workspace| workspace.export(options))
     }
 
-    /// What needs what.
+    /// The dependency graph.
     pub fn tree(&self, options: &TreeOptions, context: &Context) -> Result<TreeReport> {
         self.call("tree", None, context, |workspace| {
             workspace.tree(options.package.as_deref(), options.invert)
@@ -111,12 +111,12 @@ impl Workspace {
         })
     }
 
-    /// What is behind among the inputs.
+    /// Outdated inputs.
     pub fn outdated(&self, context: &Context) -> Result<Vec<OutdatedRow>> {
         self.call("outdated", None, context, |workspace| workspace.outdated())
     }
 
-    /// Each input: the version in use, what there is, what was said of it, and what to do.
+    /// Each input: the version in use, available releases, status, and the recommended action.
     pub fn input_table(&self, context: &Context) -> Result<Vec<InputRow>> {
         self.call("input_table", None, context, |workspace| workspace.input_table())
     }
@@ -133,7 +133,7 @@ impl Workspace {
         })
     }
 
-    /// Make `inputs/` what a `pylock.toml` says, and the lock and the requirements of the workspace with it.
+    /// Install `inputs/` from a `pylock.toml`, and update the lock and the requirements of the workspace with it.
     pub fn install_from_lock(
         &self,
         path: &Path,
@@ -145,14 +145,14 @@ impl Workspace {
         })
     }
 
-    /// Install anew what is damaged in the environment, from the lock as it is.
+    /// Reinstall damaged packages of the environment, from the current lock.
     pub fn repair_inputs(&self, options: &ChangeOptions, context: &Context) -> Result<InstallReport> {
         self.call("repair_inputs", None, context, |workspace| {
             workspace.repair_inputs(options.dry_run)
         })
     }
 
-    /// What to set to run a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
+    /// The environment variables for running a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
     /// is asked for that.
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
         self.call("run_environment", None, context, |workspace| {

@@ -1,4 +1,4 @@
-//! Events of repos: listed, followed, told to hooks, and the inbox.
+//! Events of repos: listing, following, hooks, and the inbox.
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
@@ -31,13 +31,13 @@ impl Workspace {
         })
     }
 
-    /// The hooks of the user's configuration, and how far each was told of this workspace's repos.
+    /// The hooks of the user's configuration, and their positions in the events of this workspace's repos.
     pub fn hooks(&self, context: &Context) -> Result<Vec<HookRow>> {
         self.call("hooks", None, context, |workspace| workspace.hooks())
     }
 
-    /// Tell hooks of events, and `told` of each delivery, until `told` wants no more; with `once`, of what there is now. What a hook did not take is no error but
-    /// in the report: it is told of it again.
+    /// Deliver events to hooks, and report each delivery to `told`, until `told` stops it; with `once`, only existing events. A failed delivery is not an error but
+    /// in the report: it is retried.
     pub fn run_hooks(
         &self,
         options: &HookOptions,
@@ -66,7 +66,7 @@ impl Workspace {
         })
     }
 
-    /// What happened to the inputs of this workspace, and was not read: newer versions, and versions in use that were yanked, deprecated or approved.
+    /// Unread events of the inputs of this workspace: newer versions, and versions in use that were yanked, deprecated or approved.
     pub fn inbox(&self, options: InboxOptions, context: &Context) -> Result<InboxReport> {
         self.call("inbox", None, context, |workspace| workspace.inbox(options))
     }

@@ -32,7 +32,7 @@ impl Workspace {
         })
     }
 
-    /// Put tracked files of outputs back to what their pointers say, or to what a release had. What is somebody's and is overwritten is set
+    /// Restore tracked files of outputs to the state of their pointers, or of a release. User files that are overwritten are set
     /// aside; [`Self::undo_pull`] brings it back. A path may be a file, a folder, or a pattern such as `frames/beauty.[1001-1010].exr`.
     pub fn restore(
         &self,
@@ -45,8 +45,8 @@ impl Workspace {
         })
     }
 
-    /// Throw local changes of tracked files away: what was changed, made or removed there since it was added or pulled. A copy of each file is
-    /// kept, and [`Self::undo_pull`] brings them back. What was never pulled stays away.
+    /// Discard local changes of tracked files: those changed, created or removed since they were added or pulled. A copy of each file is
+    /// kept, and [`Self::undo_pull`] restores them. Files that were never pulled stay absent.
     pub fn discard(
         &self,
         paths: &[PathBuf],
@@ -158,7 +158,7 @@ impl Workspace {
         })
     }
 
-    /// Verify a remote and store again what is damaged or missing, from the cache or from other remotes.
+    /// Verify a remote and replace damaged or missing objects, from the cache or from other remotes.
     pub fn repair_remote(
         &self,
         remote: Option<&str>,
@@ -170,14 +170,14 @@ impl Workspace {
         })
     }
 
-    /// Bring back what the last `pull --force` set aside. What it set aside before that is next.
+    /// Restore the files that the last `pull --force` set aside. Earlier ones follow with the next call.
     pub fn undo_pull(&self, options: &ChangeOptions, context: &Context) -> Result<UndoReport> {
         self.call("undo_pull", None, context, |workspace| {
             workspace.undo_pull(options.dry_run)
         })
     }
 
-    /// What releases take on a remote, by package and in the order of their versions: those that some requirements
+    /// The disk usage of releases on a remote, by package and in the order of their versions: those that some requirements
     /// (`Table==1.2.0`, `Table`) admit, or all.
     pub fn usage(
         &self,
@@ -190,7 +190,7 @@ impl Workspace {
         })
     }
 
-    /// Verify parts of what this workspace uses.
+    /// Verify parts of this workspace, its cache and remotes.
     pub fn verify(&self, options: &VerifyOptions, context: &Context) -> Result<VerifyReport> {
         self.call("verify", None, context, |workspace| workspace.verify(options))
     }

@@ -16,7 +16,7 @@ use crate::imports::update::UpdateImports;
 use crate::workspace::call::{of_address, of_asset, of_one_asset, of_one_path};
 
 impl Workspace {
-    /// Track what lies at a path or behind a URL, in an output, with a pointer that says where it is from. The same again is an update.
+    /// Import a path or URL into an output, with a pointer that records its source. Repeating an import updates it.
     pub fn import_url(
         &self,
         url: &str,

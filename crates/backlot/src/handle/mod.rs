@@ -99,7 +99,7 @@ impl Workspace {
         self.shared.root()
     }
 
-    /// Who uses it, and where.
+    /// The user and machine.
     pub fn host(&self) -> &Host {
         self.shared.host()
     }

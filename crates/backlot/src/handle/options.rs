@@ -1,4 +1,4 @@
-//! How calls that have no options of their own beside what they are about are made.
+//! Options of calls that need no more than their subject and these.
 
 use backlot_core::options;
 
@@ -25,14 +25,14 @@ options! {
 }
 
 options! {
-    /// What to pull, and how.
+    /// Options of a pull.
     #[derive(Default)]
     pub struct PullOptions {
         /// Only these files of the assets.
         pub some: SomeFiles,
         /// The remote, instead of the default one.
         pub remote: Option<String>,
-        /// Set files aside that somebody changed, renamed or copied, and overwrite or remove them; [`Workspace::undo_pull`] brings them back.
+        /// Set aside modified, renamed or copied files, and overwrite or remove them; [`Workspace::undo_pull`] restores them.
         ///
         /// [`Workspace::undo_pull`]: crate::Workspace::undo_pull
         pub force: bool,
@@ -42,7 +42,7 @@ options! {
 }
 
 options! {
-    /// What to push, and how.
+    /// Options of a push.
     #[derive(Default)]
     pub struct PushOptions {
         /// Only these files of the assets. Their folders are not sent, so a release still needs a push of all.
@@ -55,7 +55,7 @@ options! {
 }
 
 options! {
-    /// What to discard, and how.
+    /// Options of a discard.
     #[derive(Default)]
     pub struct DiscardOptions {
         /// Only these frames of sequences: `1001-1010x2`.
@@ -90,7 +90,7 @@ options! {
 }
 
 options! {
-    /// How something is said of a release.
+    /// Options of a status change.
     #[derive(Default)]
     pub struct JudgeOptions {
         /// The repo of the release, if several have it.
@@ -115,9 +115,9 @@ options! {
     /// Which tree of requirements.
     #[derive(Default)]
     pub struct TreeOptions {
-        /// From this package, instead of from what the workspace asks for.
+        /// From this package, instead of from the requirements of the workspace.
         pub package: Option<String>,
-        /// What needs it, instead of what it needs.
+        /// The packages that need it, instead of those it needs.
         pub invert: bool,
     }
 }

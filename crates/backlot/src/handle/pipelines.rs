@@ -20,12 +20,12 @@ use crate::workspace::call::{of_asset, of_one_asset, of_path};
 
 impl Workspace {
     /// Run the stages that are not up to date. Commands get the environment of the host, with what [`Workspace::run_environment`] says, and
-    /// `BACKLOT_WORKSPACE`, `BACKLOT_INPUTS`, `BACKLOT_ASSET` and `BACKLOT_VERSION`. A failure of a stage is no error but in the report.
+    /// `BACKLOT_WORKSPACE`, `BACKLOT_INPUTS`, `BACKLOT_ASSET` and `BACKLOT_VERSION`. A failure of a stage is not an error, but in the report.
     pub fn repro(&self, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
         self.call("repro", None, context, |workspace| workspace.reproduce(options))
     }
 
-    /// What a run would do, with all that a scheduler needs to run the stages itself, each by [`Workspace::run_stage`].
+    /// The plan of a run, with everything that a scheduler needs to run the stages itself, each by [`Workspace::run_stage`].
     pub fn plan_repro(&self, options: &ReproOptions, context: &Context) -> Result<Plan> {
         self.call("plan_repro", None, context, |workspace| {
             workspace.plan_stages(options)
@@ -66,7 +66,7 @@ impl Workspace {
         })
     }
 
-    /// Add a stage to the `dvc.yaml` of a folder, or of an asset. Comments and the order of what is there stay.
+    /// Add a stage to the `dvc.yaml` of a folder, or of an asset. Comments and the order of existing entries are preserved.
     pub fn add_stage(
         &self,
         new: &NewStage,
@@ -131,7 +131,7 @@ impl Workspace {
         })
     }
 
-    /// What differs in them between two assets or releases; without `to`, between a release and the workspace.
+    /// The differences in them between two assets or releases; without `to`, between a release and the workspace.
     pub fn compare_figures(
         &self,
         kind: FigureKind,
@@ -145,7 +145,7 @@ impl Workspace {
         })
     }
 
-    /// Draw the plots of assets and releases into a file, `.svg` or `.html`. What they have in common is drawn into one chart.
+    /// Draw the plots of assets and releases into a file, `.svg` or `.html`. Plots in common are drawn into one chart.
     pub fn plots(
         &self,
         ends: &[String],

@@ -102,14 +102,14 @@ impl Workspace {
         })
     }
 
-    /// The output that is meant where none is named: the one `here` lies in, or the only one.
+    /// The output to use if none is given: the one that contains `here`, or the only one.
     pub fn output_here(&self, here: &Path, context: &Context) -> Result<Output> {
         self.call("output_here", None, context, |workspace| {
             workspace.output_here(here)
         })
     }
 
-    /// Run the checks that an output declares in its `asset.toml`, and those of the policies of the workspace and of the repo it is for. A check that does not pass is no error but in the report.
+    /// Run the checks that an output declares in its `asset.toml`, and those of the policies of the workspace and of the repo it is for. A failed check is not an error, but in the report.
     pub fn validate(
         &self,
         asset: &str,

@@ -58,14 +58,14 @@ impl Workspace {
         self.call("show", of_asset(what), context, |workspace| workspace.show(what))
     }
 
-    /// The releases that a requirement admits, newest first, with who, why and what was said of them since.
+    /// The releases that satisfy a requirement, newest first, with author, reason and later status changes.
     pub fn log(&self, what: &str, options: &LogOptions, context: &Context) -> Result<Vec<LogEntry>> {
         self.call("log", of_asset(what), context, |workspace| {
             workspace.log(what, options)
         })
     }
 
-    /// What differs: from a release (`Table==1.0.0`), or the one that an output was edited from (`Table`), to the output; or between two
+    /// The differences from a release (`Table==1.0.0`), or the one that an output was edited from (`Table`), to the output; or between two
     /// releases.
     pub fn diff(
         &self,
@@ -108,7 +108,7 @@ impl Workspace {
                 if !matches!(error, Error::Repo(backlot_repo::Error::ReleaseExists { .. })) {
                     return error;
                 }
-                // The bytes differ; why is said where that is known.
+                // The contents differ; why is reported where known.
                 let why = workspace.other_inputs(asset, options.to.as_deref());
                 why.ok().flatten().unwrap_or(error)
             });
@@ -122,7 +122,7 @@ impl Workspace {
         })
     }
 
-    /// Bring back what is damaged or missing in a repo: from another one, or from any place of this workspace that has it.
+    /// Restore damaged or missing files of a repo, from another one, or from any repo of this workspace that has them.
     pub fn repair_repo(
         &self,
         name: &str,
@@ -156,7 +156,7 @@ impl Workspace {
         })
     }
 
-    /// Move a label to a release, named as `Table==1.0.0`. Who follows it gets that release by the next update.
+    /// Move a label to a release, given as `Table==1.0.0`. Inputs that follow it get that release with the next update.
     pub fn set_label(
         &self,
         release: &str,

@@ -31,7 +31,7 @@ impl Workspace {
         })
     }
 
-    /// Forget a channel of the workspace; what was installed from it stays.
+    /// Remove a channel of the workspace; packages installed from it remain.
     pub fn remove_channel(
         &self,
         channel: &str,
@@ -43,7 +43,7 @@ impl Workspace {
         })
     }
 
-    /// What is asked for, and what is there.
+    /// The required packages, and the installed ones.
     pub fn external(&self, context: &Context) -> Result<ExternalStatus> {
         self.call("external", None, context, |workspace| workspace.external())
     }

@@ -1,4 +1,4 @@
-//! Fetching the content of a source, whole, beside what is here of it.
+//! Fetching the complete content of a source, next to the existing files.
 //!
 //! Invariants: nothing that is tracked is touched; what is fetched counts only if the source was the same before and after; what broke off is gone
 //! on with by the next run where the source proves that it is the same. Parts lie in `.backlot/imports`, which can be deleted. Deliberately absent:
@@ -44,7 +44,7 @@ pub(crate) struct Fetched {
 pub(crate) struct FetchedFile {
     /// Its path inside of a folder.
     pub(crate) name: Option<RelPath>,
-    /// What the store said of it.
+    /// The metadata from the store.
     pub(crate) tag: String,
     pub(crate) content: FetchedContent,
 }
@@ -58,7 +58,7 @@ pub(crate) enum FetchedContent {
     Cached(FileDigests),
 }
 
-/// What became of a fetch.
+/// The outcome of a fetch.
 #[derive(Debug)]
 pub(crate) enum Fetching {
     Done(Box<Fetched>),
@@ -67,7 +67,7 @@ pub(crate) enum Fetching {
     Gone(Option<String>),
 }
 
-/// What a part of an object is of.
+/// The object of a partial download.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PartOf {
     place: String,
@@ -87,7 +87,7 @@ impl PartOf {
     }
 }
 
-/// What tells one state of an object of a folder from another.
+/// The identity of an object version of a folder.
 fn member_tag(entry: &Entry) -> String {
     format!("{} {}", entry.tag, entry.size)
 }
@@ -297,7 +297,7 @@ fn fetch_object(source: &NamedSource, store: &StoreSource, entry: &Entry, part: 
     Ok(())
 }
 
-/// Write an object to a file. Returns its length; `None` if there is none.
+/// Write an object to a file. Returns its length; `None` if it does not exist.
 fn fetch_all(store: &StoreSource, key: &str, mut part: PartFile<PartOf>) -> Result<Option<u64>> {
     let mut failed = None;
     let mut sink = |block: &[u8]| match part.write(block) {

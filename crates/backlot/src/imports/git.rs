@@ -40,7 +40,7 @@ fn failed(url: &str, reason: impl Into<String>) -> ImportError {
     }
 }
 
-/// Run git, and return what it printed. It cannot ask on the terminal.
+/// Run git, and return its output. It cannot prompt on the terminal.
 fn git(url: &str, arguments: &[&OsStr], context: &Context) -> Result<Vec<u8>> {
     let mut command = Command::new("git");
     command
@@ -55,7 +55,7 @@ fn git(url: &str, arguments: &[&OsStr], context: &Context) -> Result<Vec<u8>> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut running =
-        OwnChild::start(&mut command).map_err(|e| failed(url, format!("`git` cannot be started: {e}")))?;
+        OwnChild::start(&mut command).map_err(|e| failed(url, format!("cannot start `git`: {e}")))?;
     let (stdout, stderr) = (running.process().stdout.take(), running.process().stderr.take());
     let said = std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -72,7 +72,7 @@ fn git(url: &str, arguments: &[&OsStr], context: &Context) -> Result<Vec<u8>> {
         match running.process().try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) => std::thread::sleep(GLANCE),
-            Err(e) => return Err(failed(url, format!("`git` cannot be waited for: {e}")).into()),
+            Err(e) => return Err(failed(url, format!("cannot wait for `git`: {e}")).into()),
         }
     };
     let said = said.join().unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Importing what lies at a path or behind a URL, as `dvc import-url` does.
+//! Importing a path or URL, like `dvc import-url`.
 //!
-//! Invariant: the same import again is an update of it. Deliberately absent: what an update is (`update`).
+//! Invariant: repeating an import updates it. Deliberately absent: updating (`update`).
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ options! {
         pub asset: Option<String>,
         /// The folder that relative paths begin in, if no asset is named.
         pub folder: PathBuf,
-        /// Write the pointer, and fetch nothing but what the source says of itself.
+        /// Write the pointer with the state of the source, without fetching its content.
         pub no_download: bool,
         /// Send the content to a remote, and keep it neither in the cache nor in place.
         pub to_remote: bool,
@@ -36,7 +36,7 @@ options! {
         pub remote: Option<String>,
         /// How a store is reached, which is written into the pointer.
         pub store: StoreOptions,
-        /// The licence of what is imported.
+        /// The licence of the imported files.
         pub license: Option<String>,
         /// Change nothing.
         pub dry_run: bool,
@@ -62,7 +62,7 @@ fn name_of(source: &NamedSource) -> Result<String, ImportError> {
     name.filter(|name| !name.is_empty())
         .ok_or_else(|| ImportError::BadSource {
             source_url: source.shown(),
-            reason: "it has no name at its end: name the path that it gets".to_owned(),
+            reason: "it does not end in a file name: specify the target path".to_owned(),
         })
 }
 
@@ -97,7 +97,7 @@ impl Opened {
         self.import_new(&source, &target, options)
     }
 
-    /// An error for a source that is, or has in it, what it would be imported to.
+    /// An error for a source that is, or contains, the target of its import.
     fn refuse_own(&self, source: &NamedSource, target: &ImportTarget) -> Result<(), ImportError> {
         match &source.from {
             ImportFrom::Local(path) if target.path.starts_with(path) || path.starts_with(&target.path) => {

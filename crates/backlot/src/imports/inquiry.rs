@@ -1,4 +1,4 @@
-//! What a source says of itself, compared with what a pointer says of it; its content is not fetched.
+//! The current state of a source, compared with the one in a pointer; its content is not fetched.
 //!
 //! Invariants: only what the source answers counts as changed or gone; what cannot be asked is an error. A local source is read, as far as it
 //! changed since it was last looked at. Deliberately absent: fetching (`fetching`).
@@ -17,7 +17,7 @@ use crate::files::adding::Files;
 use crate::imports::source::{ImportFrom, NamedSource, StoreSource};
 use crate::workspace::Opened;
 
-/// What a source is now.
+/// The current state of a source.
 #[derive(Debug)]
 pub(crate) enum Inquired {
     /// A file or folder that this machine sees.
@@ -26,7 +26,7 @@ pub(crate) enum Inquired {
     Web(WebFile),
     /// An object of a store.
     Object(Entry),
-    /// What lies below a prefix of a store.
+    /// The objects below a prefix of a store.
     Objects(Vec<(RelPath, Entry)>),
     /// It is not there.
     Gone(Option<String>),
@@ -42,7 +42,7 @@ pub(crate) struct LocalState {
     pub(crate) executable: bool,
 }
 
-/// What is known of a source: its state, as far as it has one without its content, and its size.
+/// The known state of a source, if it has one without its content, and its size.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownState {
     /// `None` where only the content tells.
@@ -119,7 +119,7 @@ fn objects_state(source: &StoreSource, entries: &[(RelPath, Entry)]) -> Option<S
     })
 }
 
-/// What is known of an object without its content.
+/// The known metadata of an object without its content.
 pub(crate) fn object_state(source: &StoreSource, entry: &Entry) -> KnownState {
     let state = source.dvc_tag(entry).map(SourceState::Etag);
     KnownState {
@@ -147,7 +147,7 @@ pub(crate) fn folder_state(source: &StoreSource, entries: &[(RelPath, Entry)]) -
 }
 
 impl Opened {
-    /// Ask a source what it is now.
+    /// Request the current state of a source.
     pub(crate) fn inquire(&self, source: &NamedSource) -> Result<Inquired> {
         match &source.from {
             ImportFrom::Local(path) => self.inquire_local(path),
@@ -189,10 +189,12 @@ impl Opened {
     }
 }
 
-/// What an answer without the file means.
+/// The meaning of a response without the file.
 pub(crate) fn refused_by_web(source: &NamedSource, status: u16) -> Result<Inquired> {
     match status {
-        404 | 410 => Ok(Inquired::Gone(Some(format!("the server answered {status}")))),
+        404 | 410 => Ok(Inquired::Gone(Some(format!(
+            "the server responded with {status}"
+        )))),
         _ => Err(backlot_net::Error::Refused {
             url: source.shown(),
             status,
@@ -202,7 +204,7 @@ pub(crate) fn refused_by_web(source: &NamedSource, status: u16) -> Result<Inquir
     }
 }
 
-/// What an answer says of the source, without its content.
+/// The state of the source in a response, without its content.
 pub(crate) fn known_of(source: &NamedSource, inquired: &Inquired) -> Result<KnownState> {
     Ok(match (inquired, &source.from) {
         (Inquired::Local(local), _) => KnownState {
@@ -226,7 +228,7 @@ pub(crate) fn known_of(source: &NamedSource, inquired: &Inquired) -> Result<Know
     })
 }
 
-/// Compare an answer with what the pointer says.
+/// Compare a response with the state in the pointer.
 pub(crate) fn compare_source(
     source: &NamedSource,
     inquired: &Inquired,
@@ -248,7 +250,7 @@ pub(crate) fn compare_source(
         return Ok(match sizes {
             Some(sizes) => Compared::Differs(sizes),
             None if now.seen.is_some() && now.seen == notes.seen => Compared::Same,
-            None => Compared::Unsure("it was written since, with the same size".to_owned()),
+            None => Compared::Unsure("it was modified since, with the same size".to_owned()),
         });
     };
     if state == before.state {
@@ -257,7 +259,7 @@ pub(crate) fn compare_source(
     Ok(match (&before.state, &state) {
         // What was compared by content before has a tag now, or the other way round: the content tells.
         (SourceState::Content { id, .. }, SourceState::Etag(_)) if !id.tree && sizes.is_none() => {
-            Compared::Unsure("it has a tag now, and had none".to_owned())
+            Compared::Unsure("it has an ETag now, but had none before".to_owned())
         }
         (
             SourceState::Content {

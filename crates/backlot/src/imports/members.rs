@@ -33,14 +33,14 @@ fn place(folder: &Path, pointer: &str) -> PathBuf {
 }
 
 impl KnownMembers {
-    /// What is known of the import of a pointer from a source.
+    /// The known files of the import of a pointer from a source.
     pub(crate) fn load(folder: &Path, pointer: &str, source: &str) -> Result<Self> {
         let bytes = file::read_if_exists(&place(folder, pointer))?;
         let known = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         Ok(known.filter(|known| known.source == source).unwrap_or_default())
     }
 
-    /// Keep what is known now.
+    /// Save the current state.
     pub(crate) fn save(
         folder: &Path,
         pointer: &str,

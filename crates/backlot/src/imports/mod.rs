@@ -1,7 +1,7 @@
 //! Imports: tracked files that come from elsewhere, and follow it.
 //!
-//! Invariants: a source is asked only when somebody says so; one that cannot be reached, is gone or is damaged changes nothing here; new content is
-//! put into place when all of it is here and is what the source has. Deliberately absent: pointers (`backlot_dvc::import`).
+//! Invariants: a source is contacted only on request; one that is unreachable, missing or damaged changes nothing here; new content is
+//! placed when it is complete and still matches the source. Deliberately absent: pointers (`backlot_dvc::import`).
 
 pub(crate) mod fetching;
 pub(crate) mod git;

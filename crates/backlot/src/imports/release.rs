@@ -174,7 +174,7 @@ impl Opened {
         })
     }
 
-    /// A repo as somebody named it: by its name here, by its address, or by a path as seen from a folder.
+    /// A repo as given: by its name here, by its address, or by a path relative to a folder.
     fn repo_place(&self, repo: &str, folder: &Path) -> String {
         let is_named = self.repos().into_iter().any(|entry| entry.name == repo);
         if is_named || repo.contains("://") {
@@ -377,7 +377,7 @@ fn released_out(record: &OutRecord, tree: &Path) -> Result<Out> {
     Ok(out)
 }
 
-/// An error if a release has another digest than it had: somebody replaced it.
+/// An error if the digest of a release has changed: it was replaced.
 pub(crate) fn check_same_release(found: &FoundRelease, of: &ReleaseSource) -> Result<(), ImportError> {
     if found.sha256.to_hex() == of.sha256 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What imports and updates report, and what the sources of imports say.
+//! The reports of imports and updates, and of the state of their sources.
 //!
 //! Deliberately absent: how it is found out.
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::files::moved::MoveReport;
 
-/// What became of an import.
+/// The outcome of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -40,7 +40,7 @@ pub struct ImportedPath {
     pub pointer: String,
     /// Where it is from, as far as it may be shown.
     pub source: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: ImportOutcome,
     /// In what the source differs from what was imported, as far as it was asked before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct ImportedPath {
     pub bytes: Option<u64>,
     /// Bytes that were fetched.
     pub fetched_bytes: u64,
-    /// What changed, with names.
+    /// The changes, with names.
     pub changes: FileChanges,
     /// Why a change of the source may go unseen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,7 @@ pub struct ImportProblem {
     pub pointer: String,
     /// The code of the error.
     pub code: String,
-    /// What happened.
+    /// The failure.
     pub message: String,
 }
 
@@ -115,13 +115,13 @@ impl ImportProblem {
     }
 }
 
-/// What importing or updating did.
+/// The result of importing or updating.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImportReport {
     /// One entry an import.
     pub imports: Vec<ImportedPath>,
-    /// What was pushed, with `to_remote`.
+    /// The pushed files, with `to_remote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<MoveReport>,
     /// Imports that could not be updated.
@@ -131,7 +131,7 @@ pub struct ImportReport {
     pub dry_run: bool,
 }
 
-/// What a source says of an import.
+/// The state of the source of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -162,9 +162,9 @@ pub struct ImportStatus {
     pub pointer: String,
     /// Where it is from, as far as it may be shown.
     pub source: String,
-    /// What the source says.
+    /// The state.
     pub state: ImportState,
-    /// In what it differs, or why it could not be asked.
+    /// The difference, or why it could not be determined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whether its content was never fetched (`--no-download`).

@@ -34,7 +34,7 @@ options! {
         pub folder: PathBuf,
         /// The branch, tag or commit; the default branch if none is named.
         pub rev: Option<String>,
-        /// The licence of what is imported.
+        /// The licence of the imported files.
         pub license: Option<String>,
         /// Change nothing.
         pub dry_run: bool,
@@ -242,9 +242,7 @@ impl Opened {
                 None if ids.iter().all(|id| cache.has(id).unwrap_or(false)) => Ok(0),
                 None => Err(ImportError::Git {
                     repository: pointer.path.display().to_string(),
-                    reason: format!(
-                        "`{path}` is tracked by DVC, and the repository names no remote that has it"
-                    ),
+                    reason: format!("`{path}` is tracked by DVC, but no remote of the repository has it"),
                 }
                 .into()),
             }
@@ -316,15 +314,15 @@ fn check_address(url: &str) -> Result<(), ImportError> {
         reason: reason.to_owned(),
     };
     if url.starts_with('-') {
-        return Err(bad("it is not an address"));
+        return Err(bad("it is not a URL"));
     }
     if url::Url::parse(url).is_ok_and(|url| url.password().is_some()) {
-        return Err(bad("credentials do not belong in a URL"));
+        return Err(bad("it contains credentials"));
     }
     Ok(())
 }
 
-/// What a pointer says of its source, for people.
+/// The source of a pointer, for display.
 pub(crate) fn shown_source(source: &GitSource) -> String {
     let url = backlot_core::web::shown_text(&source.url);
     let rev = source
@@ -335,7 +333,7 @@ pub(crate) fn shown_source(source: &GitSource) -> String {
     format!("{url} {}{rev}", source.path)
 }
 
-/// What changed of a commit, for people.
+/// The change of a commit, for display.
 pub(crate) fn commit_change(old: &str, new: &str) -> String {
     let short = |commit: &str| commit.get(..10).unwrap_or(commit).to_owned();
     format!("commit {} instead of {}", short(new), short(old))
@@ -375,7 +373,7 @@ fn check_proof(path: &RelPath, out: &Out, cache: &Cache) -> Result<()> {
     match judge(id, proof, manifest.as_ref(), &digests) {
         Some(false) => Err(ImportError::Damaged {
             source_url: path.to_string(),
-            found: "content with another BLAKE3".to_owned(),
+            found: "content with a different BLAKE3".to_owned(),
             announced: proof.to_hex(),
         }
         .into()),

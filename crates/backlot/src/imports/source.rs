@@ -28,14 +28,14 @@ const SIGNED: [&str; 8] = [
     "key",
 ];
 
-/// What is imported.
+/// The source of an import.
 #[derive(Clone, Debug)]
 pub(crate) enum ImportFrom {
     /// A file or folder that this machine sees.
     Local(PathBuf),
     /// A file of a web server.
     Web(Url),
-    /// An object, or what lies below a prefix.
+    /// An object, or the objects below a prefix.
     Store(StoreSource),
 }
 
@@ -115,7 +115,7 @@ impl StoreSource {
         Ok((!found.is_empty()).then_some(found))
     }
 
-    /// The object itself; `None` if there is none.
+    /// The object itself; `None` if it does not exist.
     pub(crate) fn object(&self) -> Result<Option<Entry>> {
         if self.key.is_empty() {
             return Ok(None);
@@ -217,7 +217,7 @@ fn relative(path: &Path, folder: &Path) -> PathBuf {
 }
 
 impl Opened {
-    /// The source that somebody names, seen from `here`, for a pointer in `folder`.
+    /// The source given by a user, relative to `here`, for a pointer in `folder`.
     pub(crate) fn given_source(
         &self,
         text: &str,
@@ -288,7 +288,7 @@ impl Opened {
             let from = match spellings(&address) {
                 Some((ours, _)) => self.in_store(&ours, &StoreOptions::default())?,
                 None if address.contains("://") => {
-                    return Err(bad(text, "that remote is only read as one").into());
+                    return Err(bad(text, "that remote can only be used as a remote").into());
                 }
                 None => ImportFrom::Local(plain(Path::new(&address))),
             };
@@ -298,8 +298,7 @@ impl Opened {
                 fs_config: None,
             });
         }
-        let (ours, written) =
-            spellings(text).ok_or_else(|| bad(text, "it is of no kind that is known here"))?;
+        let (ours, written) = spellings(text).ok_or_else(|| bad(text, "unsupported scheme"))?;
         Ok(NamedSource {
             from: self.in_store(&ours, &options_of(fs_config.as_ref()))?,
             text: written.trim_end_matches('/').to_owned(),
@@ -307,7 +306,7 @@ impl Opened {
         })
     }
 
-    /// What an address of a store names.
+    /// The parts of a store address.
     fn in_store(&self, address: &str, given: &StoreOptions) -> Result<ImportFrom> {
         let address = address.trim_end_matches('/');
         let (scheme, rest) = address.split_once("://").unwrap_or_default();
@@ -392,7 +391,7 @@ impl Opened {
 /// An error for a URL that would put a secret into the pointer, and so into every release.
 fn check_public(text: &str, url: &Url) -> Result<(), ImportError> {
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad(text, "credentials do not belong in a URL"));
+        return Err(bad(text, "it contains credentials"));
     }
     let signed = url
         .query_pairs()
@@ -400,7 +399,7 @@ fn check_public(text: &str, url: &Url) -> Result<(), ImportError> {
     if signed {
         return Err(bad(
             text,
-            "its query is a signature or a key, which would be in the pointer and in every release",
+            "its query contains a signature or key, which would be stored in the pointer and in every release",
         ));
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! What the sources of all imports say.
+//! The states of the sources of all imports.
 //!
-//! Invariant: nothing is changed, and one that cannot be asked is told as such, not as changed. Deliberately absent: updating.
+//! Invariant: nothing is changed, and an unreachable source is reported as such, not as changed. Deliberately absent: updating.
 
 use backlot_backend::each;
 use backlot_core::{Class, Diagnostic as _};
@@ -75,7 +75,7 @@ impl Opened {
         Ok(status)
     }
 
-    /// What a repo says of an imported release: whether there is a newer one that updates take.
+    /// The state of an imported release in a repo: whether there is a newer one for updates.
     fn release_state(&self, of: &ReleaseSource) -> Result<(ImportState, Option<String>)> {
         let found = Requirement::parse(&of.requirement)
             .map_err(Error::from)
@@ -95,7 +95,7 @@ impl Opened {
         })
     }
 
-    /// What a git repository says of an import: whether its revision is another commit now.
+    /// The state of a git import: whether its revision is another commit now.
     fn commit_state(&self, importing: &Importing, of: &GitSource) -> Result<(ImportState, Option<String>)> {
         let url = self.repository_of(importing, of);
         Ok(match self.git_commit(&url, of.rev.as_deref()) {

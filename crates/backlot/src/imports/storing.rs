@@ -1,4 +1,4 @@
-//! What becomes of fetched content: into the cache or to a remote, into the pointer, and into place.
+//! Storing fetched content: in the cache or on a remote, in the pointer, and in place.
 //!
 //! Invariants: the pointer is written when all that it names is in the cache, or on the remote; what is here is replaced only if it is as it was
 //! placed, file by file, each by one rename. Killed in between, a pull or the next update goes on. Deliberately absent: asking and fetching.
@@ -35,7 +35,7 @@ pub(crate) struct Importing {
 }
 
 impl Importing {
-    /// What the pointer says of the content now.
+    /// The current content in the pointer.
     pub(crate) fn out_before(&self) -> Option<&Out> {
         self.before
             .as_ref()
@@ -84,7 +84,7 @@ pub(crate) fn gone(source: &NamedSource, reason: Option<String>) -> ImportError 
     }
 }
 
-/// What a pointer says of a source.
+/// The source in a pointer.
 pub(crate) fn import_source(source: &NamedSource, known: KnownState) -> Result<ImportSource, ImportError> {
     Ok(ImportSource {
         path: source.text.clone(),
@@ -153,7 +153,7 @@ impl Opened {
         Ok(content)
     }
 
-    /// What changes in what is tracked.
+    /// The changes to tracked files.
     pub(crate) fn import_changes(
         &self,
         importing: &Importing,
@@ -183,7 +183,7 @@ impl Opened {
         Ok(merged.changes())
     }
 
-    /// Write the pointer of an import, and put its content into place. Returns what was set aside.
+    /// Write the pointer of an import, and place its content. Returns the files set aside.
     pub(crate) fn record_import(
         &self,
         importing: &Importing,
@@ -196,7 +196,7 @@ impl Opened {
         self.record_pointer(importing, pointer, content, keep)
     }
 
-    /// Write a pointer, and put its content into place. Returns what was set aside.
+    /// Write a pointer, and place its content. Returns the files set aside.
     pub(crate) fn record_pointer(
         &self,
         importing: &Importing,

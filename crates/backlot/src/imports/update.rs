@@ -34,7 +34,7 @@ options! {
     /// How to update imports.
     #[derive(Default)]
     pub struct UpdateImports {
-        /// Write what the sources say now, and fetch no content.
+        /// Write the current state of the sources, without fetching content.
         pub no_download: bool,
         /// Send the content to a remote, and keep it neither in the cache nor in place.
         pub to_remote: bool,
@@ -188,7 +188,7 @@ impl Opened {
         }
     }
 
-    /// Write what a source has now, without its content.
+    /// Write the state of a source, without its content.
     fn update_state(
         &self,
         known: KnownImport,
@@ -213,7 +213,7 @@ impl Opened {
         })
     }
 
-    /// Fetch what a source has now, if it is not what is known.
+    /// Fetch the content of a source, if it is not known.
     fn fetch_update(
         &self,
         known: KnownImport,
@@ -410,7 +410,7 @@ pub(crate) fn importing_of(pointer: TrackedPointer, asset: &str) -> Importing {
 
 fn weakness(known: &KnownState) -> Option<String> {
     let state = known.state.as_ref().and_then(SourceState::weakness);
-    let dated = "the server gives no checksum of it, so only size and date are compared";
+    let dated = "the server sends no checksum, so only size and date are compared";
     state
         .or_else(|| known.seen.is_some().then_some(dated))
         .map(ToOwned::to_owned)
@@ -429,7 +429,7 @@ fn forget_parts(fetched: &Fetched) -> Result<()> {
     Ok(())
 }
 
-/// Remove old parts. What cannot be removed is no concern of an import.
+/// Remove old partial downloads. Failures are ignored.
 fn sweep_parts(folder: &Path, now: u64) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {

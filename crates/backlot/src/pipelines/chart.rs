@@ -1,6 +1,6 @@
 //! Line charts as SVG 1.1, alone or in a page of HTML, without scripts, fonts or anything from elsewhere.
 //!
-//! Invariants: every text is escaped; lines are told apart by dashes as well as by colour; the same charts give the same bytes. Deliberately
+//! Invariants: every text is escaped; lines differ by dashes as well as by colour; the same charts give the same bytes. Deliberately
 //! absent: interaction, and charts of other kinds.
 
 use std::fmt::Write as _;
@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 pub struct Chart {
     /// Its file, or its name.
     pub name: String,
-    /// What stands above it.
+    /// The title.
     pub title: String,
-    /// What the horizontal axis is called.
+    /// The label of the horizontal axis.
     pub x_label: String,
-    /// What the vertical axis is called.
+    /// The label of the vertical axis.
     pub y_label: String,
     /// Its lines.
     pub lines: Vec<Line>,
@@ -28,7 +28,7 @@ pub struct Chart {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Line {
-    /// What the legend calls it.
+    /// The name in the legend.
     pub name: String,
     /// Its points.
     pub points: Vec<(f64, f64)>,

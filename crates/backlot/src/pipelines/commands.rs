@@ -42,7 +42,7 @@ impl Executor for AssetExecutor {
     }
 }
 
-/// What all commands get.
+/// The variables of all commands.
 pub(crate) struct CommandEnvironment {
     /// Variables.
     pub(crate) variables: Vec<(String, OsString)>,
@@ -76,7 +76,7 @@ impl Opened {
         Ok(CommandEnvironment { variables, path })
     }
 
-    /// What runs the commands of stages, with the variables of each file.
+    /// The executor of stages, with the variables of each file.
     pub(crate) fn executor(&self, variables: BTreeMap<String, Vec<(String, OsString)>>) -> AssetExecutor {
         let host = self.host();
         let mut environment = host.environment.0.clone();

@@ -24,17 +24,17 @@ options! {
         pub name: String,
         /// The words of its command, joined as `dvc stage add` does.
         pub command: Vec<String>,
-        /// What it is for.
+        /// Its description.
         pub desc: Option<String>,
         /// Its working folder, relative to the `dvc.yaml`.
         pub wdir: Option<String>,
-        /// What it reads.
+        /// Its dependencies.
         pub deps: Vec<String>,
         /// Parameters: `KEY,KEY` of `params.yaml`, or `FILE:KEY,KEY`; `FILE:` for all of a file.
         pub params: Vec<String>,
-        /// What it makes.
+        /// Its outputs.
         pub outs: Vec<String>,
-        /// What it makes and the cache does not keep: it goes into the wheel.
+        /// Its uncached outputs: they are stored in the wheel.
         pub outs_no_cache: Vec<String>,
         /// Metrics.
         pub metrics: Vec<String>,
@@ -51,7 +51,7 @@ options! {
     }
 }
 
-/// What was edited.
+/// The edited stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageEditReport {
@@ -159,7 +159,7 @@ impl Opened {
         })
     }
 
-    /// Drop what a lock has of a stage, or of the stages of a group.
+    /// Remove the entry of a stage, or of the stages of a group, from a lock.
     fn remove_locked(&self, file: &RelPath, name: &str) -> Result<()> {
         let folder: PathBuf = file
             .to_path(self.root())

@@ -79,15 +79,15 @@ pub struct FigureChange {
     pub file: String,
     /// Its key.
     pub key: String,
-    /// What it was, if it was there.
+    /// The previous value, if any.
     pub from: Option<serde_json::Value>,
-    /// What it is, if it is there.
+    /// The current value, if any.
     pub to: Option<serde_json::Value>,
     /// By how much it is more, if both are numbers.
     pub change: Option<f64>,
 }
 
-/// What differs between two ends.
+/// The differences between two ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FiguresDiff {
@@ -147,7 +147,7 @@ impl Opened {
         })
     }
 
-    /// What differs; without `to`, since the release that the output was edited from, or the newest.
+    /// The differences; without `to`, since the release that the output was edited from, or the newest.
     pub(crate) fn compare_figures(
         &self,
         kind: FigureKind,

@@ -1,6 +1,6 @@
-//! The stages of a workspace: where they are looked for, what belongs to which asset, and what a target means.
+//! The stages of a workspace: finding them, their assets, and the meaning of targets.
 //!
-//! Invariant: an output that cannot be read is left out of the graph, and is an error for whoever asks about it. Deliberately absent: the state
+//! Invariant: an output that cannot be read is not in the graph, and is an error for commands about it. Deliberately absent: the state
 //! of stages.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::project::named_output::same_name;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// What has stages in a workspace.
+/// The pipelines of a workspace.
 pub(crate) struct Found {
     root: PathBuf,
     /// The outputs that can be read.
@@ -54,7 +54,7 @@ impl Targets {
 }
 
 impl Opened {
-    /// Look for what has stages. Nothing of installed releases is read.
+    /// Find pipelines. Nothing of installed releases is read.
     pub(crate) fn pipelines(&self) -> Result<Found> {
         let (readable, not_readable) = self.read_outputs()?;
         let mut found = Found {
@@ -251,7 +251,7 @@ impl Found {
             let names = self.outputs.iter().map(|output| output.name.as_str());
             let nearest = text::nearest(name, names).map(ToOwned::to_owned);
             if nearest.is_none() {
-                // The error names what is like it in the file.
+                // The error suggests similar names in the file.
                 return Ok(own.to_vec());
             }
             let unknown = PipelineError::UnknownTarget {

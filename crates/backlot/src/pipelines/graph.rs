@@ -1,4 +1,4 @@
-//! The stages of a workspace and what they need of each other.
+//! The stages of a workspace and their dependencies.
 //!
 //! Deliberately absent: their state, and how a graph is drawn.
 
@@ -23,15 +23,15 @@ pub struct StageNode {
     pub is_stage: bool,
     /// Its commands, each for a shell of its own.
     pub commands: Vec<String>,
-    /// What it reads, relative to the workspace.
+    /// Its dependencies, relative to the workspace.
     pub deps: Vec<String>,
-    /// What it makes, or tracks, relative to the workspace.
+    /// Its outputs or tracked paths, relative to the workspace.
     pub outs: Vec<String>,
     /// Whether it is never run.
     pub frozen: bool,
-    /// What it is for, as its file says.
+    /// Its description in its file.
     pub desc: Option<String>,
-    /// The stages and tracked files that make what it reads.
+    /// The stages and tracked files that produce its dependencies.
     pub needs: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct PullFrom {
     pulled: Mutex<Pulled>,
 }
 
-/// What was brought.
+/// The pulled results.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pulled {
     pub(crate) results: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Pulled {
 }
 
 impl PullFrom {
-    /// What was brought so far.
+    /// The results pulled so far.
     pub(crate) fn pulled(&self) -> Pulled {
         *self.pulled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,10 +75,7 @@ impl PullFrom {
             match taken {
                 Ok(taken) => new += u64::from(taken),
                 Err(backlot_dvc::Error::Pipeline(error)) => {
-                    context.warn(
-                        error.code(),
-                        format!("{error}; it is on the remote {name} and passed over"),
-                    );
+                    context.warn(error.code(), format!("{error}; skipped on the remote {name}"));
                 }
                 Err(error) => return Err(error),
             }

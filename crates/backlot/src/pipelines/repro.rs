@@ -1,4 +1,4 @@
-//! Running stages: what was asked for, and what came of it.
+//! Running stages: options and report.
 //!
 //! Invariants: what is refused is refused before anything runs; the workspace is not locked while commands run, so that they may use it, and
 //! only one run at a time is in it. Deliberately absent: how a stage is run (`backlot_dvc::pipeline::run`).
@@ -45,13 +45,13 @@ options! {
     }
 }
 
-/// What was done with stages.
+/// The result of running stages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReproReport {
     /// The stages, each after those it needs.
     pub stages: Vec<StageReport>,
-    /// Interrupted runs of before, whose outputs were put in order first.
+    /// Earlier interrupted runs, whose outputs were restored first.
     pub recovered: Vec<Recovered>,
     /// Whether nothing was run.
     pub dry_run: bool,
@@ -78,7 +78,7 @@ struct Ready {
 }
 
 impl Opened {
-    /// Make stages what they should be. Failures of stages are in the report.
+    /// Reproduce stages. Failures of stages are in the report.
     pub(crate) fn reproduce(&self, options: &ReproOptions) -> Result<ReproReport> {
         let ready = self.ready(options)?;
         let report = if ready.is_empty {
@@ -97,7 +97,7 @@ impl Opened {
         })
     }
 
-    /// What a run would do, with all that a scheduler needs to do it itself.
+    /// The plan of a run, with everything that a scheduler needs to run it itself.
     pub(crate) fn plan_stages(&self, options: &ReproOptions) -> Result<Plan> {
         let ready = self.ready(options)?;
         if ready.is_empty {
@@ -138,7 +138,7 @@ impl Opened {
         })
     }
 
-    /// All that is checked before anything runs.
+    /// All checks before anything runs.
     fn ready(&self, options: &ReproOptions) -> Result<Ready> {
         let found = self.pipelines()?;
         let (cache, stat) = (self.cache()?, self.stat_cache()?);
@@ -185,7 +185,7 @@ impl Opened {
     }
 }
 
-/// The error of a failed run, for whoever needs all stages to be made.
+/// The error of a failed run, for callers that need all stages to succeed.
 pub(crate) fn check(report: &ReproReport) -> Result<()> {
     match report.failure() {
         None => Ok(()),

@@ -17,7 +17,7 @@ use crate::pipelines::found::{Found, Targets};
 use crate::workspace::config::RemoteEntry;
 use crate::workspace::{Opened, local_cache};
 
-/// What a push or pull of results moved.
+/// The result of a push or pull of results.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResultsReport {

@@ -15,12 +15,12 @@ use crate::pipelines::found::Found;
 use crate::project::output::Output;
 use crate::workspace::Opened;
 
-/// How a stage stands to what it reads.
+/// The state of a stage relative to its dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StageState {
-    /// Its outputs are those of its present inputs.
+    /// Its outputs match its current inputs.
     UpToDate,
     /// A run would run its commands.
     Stale,
@@ -30,7 +30,7 @@ pub enum StageState {
     Restorable,
     /// A run would only record it.
     Unrecorded,
-    /// It cannot run: what it needs is missing.
+    /// It cannot run: its dependencies are missing.
     Blocked,
     /// It is set to run always, and nothing else is to be done.
     Always,
@@ -42,7 +42,7 @@ impl StageState {
         match self {
             Self::UpToDate => "up to date",
             Self::Stale => "stale",
-            Self::NeedsStale => "needs a stale stage",
+            Self::NeedsStale => "depends on a stale stage",
             Self::Restorable => "restorable",
             Self::Unrecorded => "not recorded",
             Self::Blocked => "blocked",
@@ -142,7 +142,7 @@ fn described(one: &StageStatus) -> String {
     let name = one.stage.rsplit(':').next().unwrap_or(&one.stage);
     let why = match (one.why.first(), one.because.first()) {
         (Some(why), _) => why.clone(),
-        (None, Some(because)) => format!("it needs {because}, which is stale"),
+        (None, Some(because)) => format!("it depends on {because}, which is stale"),
         (None, None) => one.state.as_str().to_owned(),
     };
     format!("{name} ({why})")
@@ -181,7 +181,7 @@ fn states(plan: &Plan, found: &Found, graph: &Graph) -> Vec<StageStatus> {
         let why = if is_made {
             planned.why.clone()
         } else {
-            vec!["it was never run".to_owned()]
+            vec!["never run".to_owned()]
         };
         let is_settled = state.is_settled();
         rows.push(StageStatus {

@@ -65,7 +65,7 @@ impl BaseRelease {
 struct BaseFile {
     format: u64,
     base: Option<BaseRelease>,
-    /// What was about to be published: the base, if a repo has it.
+    /// The release about to be published: the base, if a repo has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending: Option<BaseRelease>,
 }
@@ -75,9 +75,9 @@ struct BaseFile {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BaseState {
-    /// There is no release of it.
+    /// It has no release.
     Unpublished,
-    /// It is what the newest release is.
+    /// It matches the newest release.
     Unchanged,
     /// It has changes that the newest release has not.
     Ahead,
@@ -97,7 +97,7 @@ pub struct NewerRelease {
     pub version: Version,
     /// The repo that has it.
     pub repo: String,
-    /// Who published it, where known.
+    /// Its author, if known.
     pub author: Option<String>,
     /// When, where known.
     pub at: Option<Timestamp>,
@@ -113,7 +113,7 @@ pub struct BaseStatus {
     pub base: Option<Version>,
     /// The newest release, if it is newer than that.
     pub newer: Option<NewerRelease>,
-    /// What is here and not in the release, by path in the package.
+    /// Changes relative to the release, by path in the package.
     pub changes: FileChanges,
 }
 
@@ -185,7 +185,7 @@ impl Opened {
                     listing,
                 }),
                 Err(error) => {
-                    let message = format!("whether releases are in `{}` is not known: {error}", entry.name);
+                    let message = format!("cannot determine which releases are in `{}`: {error}", entry.name);
                     self.context().warn(error.code(), message);
                     unread.insert(entry.name.clone());
                 }
@@ -237,7 +237,7 @@ impl Opened {
     fn base_record(&self, output: &Output) -> Result<BaseFile> {
         read(&output.project.root, &mut |path, reason| {
             let message = format!(
-                "`{}` cannot be read, so which release {} was edited from is not known: {reason}",
+                "cannot read `{}`, so the release that {} was edited from is unknown: {reason}",
                 path.display(),
                 output.name
             );
@@ -269,7 +269,7 @@ impl Opened {
             .collect())
     }
 
-    /// Note what is about to be published.
+    /// Record the release about to be published.
     pub(crate) fn note_pending(output: &Output, base: Option<BaseRelease>, next: BaseRelease) -> Result<()> {
         let record = BaseFile {
             format: FORMAT,
@@ -380,7 +380,7 @@ fn bytes(record: &BaseFile) -> Vec<u8> {
     bytes
 }
 
-/// What differs from a base, and what of it no pointer names yet.
+/// The differences from a base, and those that no pointer has yet.
 fn changes(base: &Content, now: &Content, modified: &[String]) -> FileChanges {
     let (mut new, mut gone, mut changed) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (path, content) in now {
@@ -409,7 +409,7 @@ fn changes(base: &Content, now: &Content, modified: &[String]) -> FileChanges {
     }
 }
 
-/// A pointer by what it tracks.
+/// A pointer, by its tracked path.
 fn named(path: &str) -> String {
     path.strip_suffix(".dvc").unwrap_or(path).to_owned()
 }

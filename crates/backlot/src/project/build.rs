@@ -49,7 +49,7 @@ pub struct BuildReport {
     /// The wheel's absolute path.
     #[serde(skip)]
     pub path: PathBuf,
-    /// What it consists of.
+    /// Its contents.
     #[serde(skip)]
     pub(crate) content: Content,
     /// Where a dry run built it.
@@ -58,7 +58,7 @@ pub struct BuildReport {
 }
 
 impl BuildReport {
-    /// Where the wheel lies as long as this report is kept.
+    /// The path of the wheel while this report exists.
     pub(crate) fn built(&self) -> PathBuf {
         let folder = self.aside.as_ref().map(|aside| aside.path());
         folder.map_or_else(
@@ -90,7 +90,7 @@ impl Opened {
         let folder = self
             .build_dir()
             .join(output.project.root.file_name().unwrap_or_default());
-        // First: what is refused is not read.
+        // First: a refused file is not read.
         self.check_untracked(output, tracked, &outs_of(output, tracked)?)?;
         let (provenance, content) = self.provenance(output, tracked)?;
         let mut report = BuildReport {
@@ -159,7 +159,7 @@ impl Opened {
                     .any(|folder| backlot_wheel::has_module(folder, module))
         };
         for script in backlot_wheel::broken_scripts(&project.entry_points, &has) {
-            let message = format!("the script `{}` cannot work: {}", script.name, script.reason);
+            let message = format!("the script `{}` is unusable: {}", script.name, script.reason);
             self.context().warn("build::broken_script", message);
         }
     }

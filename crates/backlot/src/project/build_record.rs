@@ -1,4 +1,4 @@
-//! What the build of an output reads, as its wheel will say: exact inputs, recipe, how cascades treat the asset.
+//! The inputs of a build, as recorded in its wheel: exact inputs, recipe, how cascades treat the asset.
 //!
 //! Invariant: the same project and lock give the same record on every machine, so it names no repo, place, person or time: a digest says which
 //! release an input was, wherever it came from. An output among the inputs has no digest, and the record says so. Deliberately absent: the
@@ -20,7 +20,7 @@ use crate::project::provenance::{BuildRecord, ExactInput, Provenance, TOOL};
 use crate::workspace::Opened;
 
 impl Opened {
-    /// What a release of this output is built from, now, and what it consists of.
+    /// The current build inputs of a release of this output, and its contents.
     pub(crate) fn provenance(&self, output: &Output, tracked: &Tracked) -> Result<(Provenance, Content)> {
         let lock = Lock::load(self.root())?;
         let env = match &lock {
@@ -70,7 +70,7 @@ fn generative<'a>(output: &'a Output, env: &MarkerEnv, settings: &Settings) -> V
         .collect()
 }
 
-/// What a lock has for requirements, and for what that needs.
+/// The locked packages for requirements, with their transitive requirements.
 fn exact_inputs(own: &PackageName, requirements: &[&Requirement], lock: Option<&Lock>) -> Vec<ExactInput> {
     let Some(lock) = lock else {
         return Vec::new();

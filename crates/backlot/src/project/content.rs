@@ -27,7 +27,7 @@ const EXECUTABLE: &str = "+x";
 
 /// Files of a pipeline that lie beside the packaged folders and say how content is made.
 const PIPELINE_FILES: [&str; 2] = ["dvc.yaml", "params.yaml"];
-/// The file that says what a pipeline made last.
+/// The file that records the last run of a pipeline.
 const PIPELINE_LOCK: &str = "dvc.lock";
 
 /// The object that stands for what a pointer of one out tracks, and whether it is an executable file.
@@ -39,7 +39,7 @@ pub(crate) fn out_of(content: &str) -> Option<(ObjectId, bool)> {
     Some((id.parse().ok()?, executable))
 }
 
-/// Where a path of a project lies in its wheel.
+/// The path of a project file in its wheel.
 pub(crate) fn wheel_path(output: &Output, path: &Path) -> Result<Option<RelPath>> {
     for root in &output.project.module_roots {
         if let Ok(inside) = path.strip_prefix(&root.source) {
@@ -118,7 +118,7 @@ fn digest_of<'a>(kind: &str, fields: impl Iterator<Item = (&'a String, &'a Strin
 }
 
 impl Opened {
-    /// What an output consists of.
+    /// The contents of an output.
     pub(crate) fn content_of(&self, output: &Output, tracked: &Tracked) -> Result<Content> {
         let mut content = Content::new();
         let outs = outs_of(output, tracked)?;
@@ -166,7 +166,7 @@ impl Opened {
             }
             let size = fs_err::metadata(&source)?.len();
             if size > self.config().publish.largest_file {
-                // It will be refused: not worth reading.
+                // It will be refused, so it is not read.
                 content.insert(path.to_string(), format!("{size} bytes"));
                 continue;
             }

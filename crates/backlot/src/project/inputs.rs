@@ -24,11 +24,11 @@ pub struct InputChange {
     pub requirement: String,
     /// How tightly it binds.
     pub kind: RequirementKind,
-    /// What it replaced.
+    /// The replaced requirement.
     pub replaced: Option<String>,
 }
 
-/// What an edit of the inputs did.
+/// The result of an edit of the inputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InputReport {
@@ -42,7 +42,7 @@ pub struct InputReport {
     pub dry_run: bool,
 }
 
-/// What a bump did.
+/// The result of a bump.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BumpReport {
@@ -317,7 +317,7 @@ fn position_of(array: &Array, package: &PackageName) -> Option<usize> {
     })
 }
 
-/// Put a requirement in a list, in place of one of the same package. Returns what it replaced.
+/// Put a requirement in a list, replacing one of the same package. Returns the replaced one.
 fn put(array: &mut Array, requirement: &Requirement) -> Option<String> {
     match position_of(array, requirement.name()) {
         Some(position) => {

@@ -1,4 +1,4 @@
-//! Asset projects: the outputs of a workspace, what they need, and wheels made of them.
+//! Asset projects: the outputs of a workspace, their requirements, and wheels built from them.
 
 pub(crate) mod base;
 pub(crate) mod build;

@@ -73,7 +73,7 @@ impl Opened {
         for one in unreadable {
             let path = self.display_path(&one.path);
             self.context()
-                .warn("output::left_out", format!("`{path}` is left out: {}", one.error));
+                .warn("output::left_out", format!("`{path}` is skipped: {}", one.error));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a release was built from, as its wheel says.
+//! The provenance of a release, as recorded in its wheel.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) const PROVENANCE_FILE: &str = "backlot.json";
 /// This program, as wheels and publications name it.
 pub const TOOL: &str = concat!("backlot ", env!("CARGO_PKG_VERSION"));
 
-/// What a release was built from. Format in `docs/format/provenance.md`.
+/// The provenance of a release. Format in `docs/format/provenance.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Provenance {
@@ -32,20 +32,20 @@ pub struct Provenance {
     pub inputs: BTreeMap<PackageName, Version>,
     /// Its tracked files and folders.
     pub outs: Vec<OutRecord>,
-    /// All that its build read, exactly; `None` of releases from before this was recorded.
+    /// The exact inputs of its build; `None` for releases from before this was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<BuildRecord>,
 }
 
 impl Provenance {
-    /// What a wheel says it was built from; `None` for one of another builder.
+    /// The provenance recorded in a wheel; `None` for one of another builder.
     pub(crate) fn of(archive: &WheelArchive) -> Result<Option<Self>> {
         let record = archive.read_dist_info(PROVENANCE_FILE)?;
         Ok(record.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 }
 
-/// All that the build of a release read, exactly.
+/// The exact inputs of the build of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BuildRecord {
@@ -54,7 +54,7 @@ pub struct BuildRecord {
     /// Requirements for which the workspace had nothing, as they were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// SHA-256 of what it was made of beside the inputs: code, its own files, and how a pipeline makes the others.
+    /// SHA-256 of its sources apart from the inputs: code, its own files, and how a pipeline produces the others.
     pub recipe: Sha256,
     /// SHA-256 of all that the release consists of, but for its version: equal in two releases that have the same files.
     pub content: Sha256,
@@ -63,7 +63,7 @@ pub struct BuildRecord {
     pub based_on: Option<Version>,
     /// How cascades treat the asset, by `[tool.backlot.cascade]` of its `pyproject.toml`.
     pub cascade: Settings,
-    /// The cascade that made it; `None` of what a person published.
+    /// The cascade that built it; `None` if a user published it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt_by: Option<CascadeId>,
 }
@@ -79,7 +79,7 @@ pub struct ExactInput {
     /// The digest of its file; none of an output, of which no file exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
-    /// Whether it was an output of the workspace, and no release: then nothing tells what was in it.
+    /// Whether it was an output of the workspace rather than a release: then its contents are unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub editable: bool,
 }
@@ -88,11 +88,11 @@ pub struct ExactInput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OutRecord {
-    /// Where it lies in the wheel's tree.
+    /// Its path in the wheel's tree.
     pub path: RelPath,
     /// Its DVC identity: MD5, with `.dir` for a folder.
     pub md5: String,
-    /// Its proof, where known.
+    /// Its BLAKE3, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<Blake3>,
     /// Its bytes.
@@ -116,13 +116,13 @@ pub struct ImportRecord {
     /// The release of that repo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// Its licence, as whoever imported it or the release says.
+    /// Its licence, from the importer or the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
 }
 
 impl ImportRecord {
-    /// What a pointer says of where its content is from; `None` if it was added.
+    /// The source of the content in a pointer; `None` if it was added.
     pub(crate) fn of(pointer: &Pointer) -> Option<Self> {
         let notes = ImportNotes::of(pointer);
         let (source, release) = match notes.release {
@@ -146,7 +146,7 @@ fn requirement_name(requirement: &str) -> &str {
     &requirement[..end.unwrap_or(requirement.len())]
 }
 
-/// The stage of a pipeline that makes a tracked file or folder, and what a pointer would say of it.
+/// The stage of a pipeline that produces a tracked file or folder, and the equivalent of its pointer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MadeRecord {
@@ -167,9 +167,9 @@ pub struct MadeRecord {
 
 /// An output of a stage of a release.
 pub(crate) struct MadeOut {
-    /// Where it lies in the wheel's tree.
+    /// Its path in the wheel's tree.
     pub(crate) path: RelPath,
-    /// What a pointer would say of it.
+    /// The equivalent of its pointer.
     pub(crate) out: Out,
     /// The `dvc.lock` that has the stage.
     pub(crate) lock: RelPath,
@@ -221,7 +221,7 @@ pub(crate) fn made_in(bytes: &[u8]) -> Vec<MadeOut> {
     record.outs.into_iter().filter_map(OutRecord::made).collect()
 }
 
-/// What the pointers of outputs of stages would say, by a provenance file.
+/// The equivalents of pointers for outputs of stages, from a provenance file.
 pub(crate) fn made_pointers(bytes: &[u8]) -> Vec<Pointer> {
     made_in(bytes)
         .into_iter()

@@ -30,7 +30,7 @@ use crate::workspace::Opened;
 /// How many names of changes are carried.
 const MAX_NAMES: usize = 20;
 
-/// What a rebase did.
+/// The result of a rebase.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RebaseReport {
@@ -44,18 +44,18 @@ pub struct RebaseReport {
     pub onto: Option<Version>,
     /// Its version now.
     pub version: Version,
-    /// What was taken over, by path in the package.
+    /// The applied changes, by path in the package.
     pub changes: FileChanges,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
-/// What is to be done to an output.
+/// The changes to an output.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Files of the package to be taken from the release, with what they are there; `None` for those it removed.
+    /// Files of the package to take from the release, with their content there; `None` for those it removed.
     files: Vec<(String, Option<PathBuf>)>,
-    /// What is to be taken over of tracked content.
+    /// The changes to tracked content.
     outs: Vec<OutPlan>,
     conflicts: Vec<String>,
     changes: FileChanges,
@@ -64,9 +64,9 @@ struct Plan {
 /// One pointer of the release.
 #[derive(Debug)]
 struct OutPlan {
-    /// Where the pointer lies in the output.
+    /// The path of the pointer in the output.
     pointer: PathBuf,
-    /// Where the tracked file or folder lies.
+    /// The path of the tracked file or folder.
     place: PathBuf,
     /// The pointer of the release, if it is taken as it is; without it the changes are added to what is here.
     taken: Option<PathBuf>,
@@ -161,7 +161,7 @@ impl Opened {
         Ok(report)
     }
 
-    /// A newer release as a project in `stage`, with its pointers and what it consists of.
+    /// A newer release as a project in `stage`, with its pointers and contents.
     pub(crate) fn unpack_newer(
         &self,
         newer: &Newer<'_>,
@@ -235,7 +235,7 @@ impl Opened {
         Ok(plan)
     }
 
-    /// What is to be taken over of one pointer, by the files of its folder.
+    /// The changes to one pointer, by the files of its folder.
     fn plan_out(&self, name: &str, sides: &Sides<'_>, plan: &mut Plan) -> Result<()> {
         let tracked_name = name.trim_end_matches(".dvc").to_owned();
         let (base, ours, theirs) = (sides.base.get(name), sides.ours.get(name), sides.theirs.get(name));
@@ -461,7 +461,7 @@ impl Opened {
 }
 
 impl OutPlan {
-    /// Where a member lies; of a single file, the file.
+    /// The path of a member; of a single file, the file.
     fn target(&self, inside: Option<&RelPath>) -> PathBuf {
         inside.map_or_else(|| self.place.clone(), |inside| inside.to_path(&self.place))
     }
@@ -479,7 +479,7 @@ fn set_executable(path: &Path, executable: bool) -> Result<()> {
     Ok(file::rename(&own, path)?)
 }
 
-/// How a conflict with what nobody tracks is told.
+/// The display of a conflict with an untracked file.
 fn untracked(name: &str) -> String {
     format!("{name} (not tracked here)")
 }
@@ -504,7 +504,7 @@ impl Sides<'_> {
         target_of(self.release, name)
     }
 
-    /// Where a file of the package lies in the output.
+    /// The path of a package file in the output.
     fn target(&self, name: &str) -> Result<PathBuf> {
         target_of(self.output, name)
     }
@@ -526,7 +526,7 @@ fn check_way(output: &Output, path: &Path) -> Result<()> {
     }
 }
 
-/// Where a file of a package lies in a project.
+/// The path of a package file in a project.
 fn target_of(output: &Output, name: &str) -> Result<PathBuf> {
     let root = &output.project.root;
     if matches!(name, "pyproject.toml" | "README.md") {
@@ -546,7 +546,7 @@ fn target_of(output: &Output, name: &str) -> Result<PathBuf> {
     }))
 }
 
-/// The pointer that lies at a path of the package.
+/// The pointer at a path of the package.
 fn find_pointer<'t>(output: &Output, tracked: &'t Tracked, name: &str) -> Result<Option<&'t TrackedPointer>> {
     for pointer in &tracked.pointers {
         if wheel_path(output, &pointer.path)?.is_some_and(|path| path.as_str() == name) {

@@ -1,6 +1,6 @@
 //! A rez package taken over as an asset: its name, version, description and requirements, out of its `package.py`.
 //!
-//! Invariants: the file is read, never run; what cannot be taken over is told, and nothing is guessed. Deliberately absent: the package's payload, which `add` takes, and its
+//! Invariants: the file is read, never run; parts that cannot be converted are reported, and nothing is guessed. Deliberately absent: the package's payload, which `add` takes, and its
 //! environment variables: programs find the files of an asset by importing its package.
 
 use std::path::Path;
@@ -53,7 +53,7 @@ options! {
     }
 }
 
-/// What was taken over.
+/// The converted parts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RezReport {
@@ -63,7 +63,7 @@ pub struct RezReport {
     pub version: Version,
     /// Its requirements.
     pub inputs: Vec<RezInput>,
-    /// What could not be taken over, as sentences without a full stop.
+    /// The parts that could not be converted, as sentences without a full stop.
     pub left_out: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -82,7 +82,7 @@ pub struct RezInput {
     pub group: Option<String>,
 }
 
-/// What a package says, as far as an asset can say it.
+/// The contents of a package, as far as an asset can represent them.
 #[derive(Debug, Default)]
 struct Package {
     name: Option<String>,
@@ -105,13 +105,13 @@ impl Opened {
         };
         let found = fs::metadata(&path)?;
         if found.len() > LIMIT {
-            return Err(bad("a package.py of more than 1 MiB is not read").into());
+            return Err(bad("package.py is larger than 1 MiB").into());
         }
         let bytes = file::read_if_exists(&path)?.unwrap_or_default();
         let text = String::from_utf8(bytes).map_err(|_| bad("not valid UTF-8"))?;
         let package = Package::read(&text).map_err(|reason| bad(&reason))?;
         let Some(name) = options.name.clone().or(package.name) else {
-            return Err(bad("it has no `name` that is a text; give the asset one").into());
+            return Err(bad("its `name` is not a string; specify a name for the asset").into());
         };
         let made = NewAsset {
             summary: package.summary,
@@ -175,7 +175,7 @@ impl Package {
             ("version", Some(text)) => match text.parse() {
                 Ok(version) => self.version = Some(version),
                 Err(_) => self.leave(format!(
-                    "the version {text} is not one of Python's (PEP 440); set one with `bump`"
+                    "the version {text} is not valid under PEP 440; set one with `bump`"
                 )),
             },
             ("description", Some(text)) => {
@@ -183,12 +183,14 @@ impl Package {
                 self.summary = Some(line.trim().to_owned()).filter(|line| !line.is_empty());
             }
             (key, _) if IGNORED.contains(&key) => {}
-            ("tools", _) => self.leave("tools: make them `[project.scripts]` of pyproject.toml".to_owned()),
+            ("tools", _) => {
+                self.leave("tools: declare them as `[project.scripts]` in pyproject.toml".to_owned())
+            }
             ("variants", _) => self.leave(
-                "variants: an asset has one set of requirements; make one asset a variant, or groups"
+                "variants: an asset has one set of requirements; create one asset per variant, or use groups"
                     .to_owned(),
             ),
-            (key, _) => self.leave(format!("{key}: an asset has nothing like it")),
+            (key, _) => self.leave(format!("{key}: assets have no equivalent")),
         }
     }
 
@@ -198,7 +200,7 @@ impl Package {
         };
         for item in items {
             let Some(rez) = item.as_str() else {
-                self.leave(format!("{key} has {}, not a text", item.kind()));
+                self.leave(format!("{key} has {}, not a string", item.kind()));
                 continue;
             };
             match requirement(rez) {
@@ -217,7 +219,7 @@ impl Package {
     }
 }
 
-/// Statements of the file that are no literals: functions, and values that are computed.
+/// Statements of the file that are not literals: functions, and computed values.
 fn statements(text: &str, read: &Map) -> Vec<String> {
     let mut left_out = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '#'])) {
@@ -251,24 +253,24 @@ fn requirement(rez: &str) -> Result<String, String> {
     let text = rez.trim();
     if let Some(other) = text.strip_prefix('~') {
         return Err(format!(
-            "a weak requirement; `install --constraint` does that for {other}"
+            "a weak requirement; use `install --constraint` for {other}"
         ));
     }
     if text.starts_with('!') {
-        return Err("a conflict; `install --constraint` keeps versions out".to_owned());
+        return Err("a conflict; use `install --constraint` to exclude versions".to_owned());
     }
     let end = text
         .find(|c: char| !(c.is_alphanumeric() || c == '_'))
         .unwrap_or(text.len());
     let (name, range) = text.split_at(end);
     if name.is_empty() {
-        return Err("it names no package".to_owned());
+        return Err("it has no package name".to_owned());
     }
     if name == "python" {
         return Err("the Python; set `requires-python` in pyproject.toml".to_owned());
     }
     if MACHINE.contains(&name) {
-        return Err("the machine; wheels say for which platforms they are".to_owned());
+        return Err("the platform; wheels declare their platforms".to_owned());
     }
     let range = range.strip_prefix(['-', '@', '#']).unwrap_or(range);
     let specifiers = specifiers(range)?;
@@ -285,11 +287,11 @@ fn specifiers(range: &str) -> Result<String, String> {
         return Ok(String::new());
     }
     if range.contains('|') {
-        return Err("a union of ranges has no form in Python; name one".to_owned());
+        return Err("a union of ranges has no equivalent in Python; choose one".to_owned());
     }
     let checked = |version: &str| match version.parse::<Version>() {
         Ok(_) => Ok(version.to_owned()),
-        Err(_) => Err(format!("{version} is not a version of Python's (PEP 440)")),
+        Err(_) => Err(format!("{version} is not a valid version under PEP 440")),
     };
     if let Some((from, to)) = range.split_once("..") {
         return Ok(format!(">={},<{}", checked(from)?, checked(to)?));
@@ -302,7 +304,7 @@ fn specifiers(range: &str) -> Result<String, String> {
                 let (sign, to) = to.strip_prefix('=').map_or(("<", to), |to| ("<=", to));
                 Ok(format!("{from},{sign}{}", checked(to)?))
             }
-            None => Err(format!("the range {range} is not understood")),
+            None => Err(format!("unsupported range {range}")),
         };
     }
     if !range.starts_with(['=', '<', '>']) {

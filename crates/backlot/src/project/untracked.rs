@@ -35,10 +35,10 @@ pub struct UntrackedFiles {
     pub refused: bool,
 }
 
-/// What an asset has that is not tracked.
+/// The untracked files of an asset.
 #[derive(Debug, Default)]
 pub(crate) struct Untracked {
-    /// What is neither code nor small text, by path.
+    /// Files that are neither code nor small text, by path.
     pub(crate) files: Vec<UntrackedFiles>,
     /// The same of what is tracked with `cache: false`, by the path that is tracked.
     uncached: Vec<UntrackedFiles>,

@@ -11,7 +11,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 use crate::workspace::config::{Config, array_of};
 
-/// What changed of a list.
+/// The changes to an allowlist.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AllowReport {
@@ -19,9 +19,9 @@ pub struct AllowReport {
     pub repo: String,
     /// The list as it is now.
     pub allow: Vec<AllowedName>,
-    /// What was not on it before.
+    /// The added entries.
     pub added: Vec<AllowedName>,
-    /// What is not on it any more.
+    /// The removed entries.
     pub removed: Vec<AllowedName>,
     /// Whether nothing was written.
     pub dry_run: bool,

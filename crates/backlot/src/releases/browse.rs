@@ -1,4 +1,4 @@
-//! Looking: what the repos have, and what the workspace holds.
+//! Browsing: the contents of repos, and of the workspace.
 //!
 //! Nothing here changes anything or waits for a lock.
 
@@ -74,17 +74,17 @@ pub struct ReleaseDetail {
     pub asset: Option<AssetInfo>,
     /// One line about it.
     pub summary: Option<String>,
-    /// What it needs, groups included.
+    /// Its requirements, groups included.
     pub requires: Vec<RequirementRow>,
     /// The wheel.
     pub wheel: Location,
     /// Its bytes, if known.
     pub wheel_size: Option<u64>,
-    /// What it was built from, where known.
+    /// The inputs it was built with, if known.
     pub provenance: Option<Provenance>,
     /// All versions in this repo, oldest first.
     pub versions: Vec<Version>,
-    /// How it was published, where known, and what was said of it since.
+    /// Its publish, if known, and later status changes.
     #[serde(flatten)]
     pub status: ReleaseStatus,
 }
@@ -105,11 +105,11 @@ pub struct OutputStatus {
     pub base: BaseStatus,
     /// Its folder, relative to the workspace.
     pub path: String,
-    /// What it needs.
+    /// Its requirements.
     pub inputs: Vec<RequirementRow>,
     /// Its tracked files and folders.
     pub outs: Vec<OutStatus>,
-    /// What it has that is neither tracked nor code: forgotten, or left by an `add` that was stopped.
+    /// Files that are neither tracked nor code: forgotten, or left by an interrupted `add`.
     pub untracked: Vec<UntrackedFiles>,
 }
 
@@ -119,7 +119,7 @@ pub struct OutputStatus {
 pub struct OutStatus {
     /// Its path, relative to the workspace.
     pub path: String,
-    /// How it differs from what was added.
+    /// The differences from the added state.
     #[serde(flatten)]
     pub change: Change,
     /// Whether its content is in caches and on remotes (not `cache: false`); else it goes into the wheel.
@@ -159,7 +159,7 @@ pub struct InputStatus {
 pub struct StatusReport {
     /// The workspace.
     pub root: PathBuf,
-    /// What was asked for.
+    /// The request.
     pub requirements: Vec<String>,
     /// The editable assets.
     pub outputs: Vec<OutputStatus>,
@@ -167,7 +167,7 @@ pub struct StatusReport {
     pub inputs: Vec<InputStatus>,
     /// The stages of pipelines, each after those it needs.
     pub stages: Vec<StageStatus>,
-    /// The assets of which nothing can be said, and why.
+    /// The unreadable assets, and why.
     pub problems: Vec<AssetProblem>,
     /// The repos in order of preference.
     pub repos: Vec<String>,

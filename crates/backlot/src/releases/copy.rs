@@ -1,4 +1,4 @@
-//! Copying a release from one repo to another, with what it needs: a promotion.
+//! Copying a release from one repo to another, with its requirements: a promotion.
 //!
 //! Invariants: a release is copied whole, the wheels of all platforms and builds and the source distribution, byte for
 //! byte; files are on the remote of the target's people before any release is in the target, all of a release is fetched
@@ -41,7 +41,7 @@ options! {
         pub from: String,
         /// The repo that shall have it.
         pub to: String,
-        /// Copy what it needs too.
+        /// Copy its requirements too.
         pub with_deps: bool,
         /// Where its files are, instead of the default remote.
         pub from_remote: Option<String>,
@@ -58,7 +58,7 @@ options! {
     }
 }
 
-/// What became of a release.
+/// The outcome of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CopyState {
@@ -74,13 +74,13 @@ pub enum CopyState {
 pub struct CopiedFile {
     /// Its name in the source.
     pub file: String,
-    /// What kind of file it is.
+    /// The kind of file.
     pub kind: ReleaseKind,
     /// Its digest.
     pub sha256: Sha256,
     /// Its size in bytes, if the source says it.
     pub size: Option<u64>,
-    /// What became of it.
+    /// The outcome.
     pub state: CopyState,
 }
 
@@ -92,11 +92,11 @@ pub struct CopiedRelease {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// The name of the wheel that says what it is, or of the source distribution if it has none.
+    /// The name of the representative wheel, or of the source distribution if it has none.
     pub wheel: String,
     /// All its files, in the order in which they are copied.
     pub files: Vec<CopiedFile>,
-    /// What became of it: there, if all its files were.
+    /// The outcome: already there, if all its files were.
     pub state: CopyState,
     /// How many facts about it (approvals, yanks) are new in the target.
     pub facts: u64,
@@ -116,18 +116,18 @@ pub struct CopyReport {
     pub to: String,
     /// The wheel's file name.
     pub wheel: String,
-    /// It and what came with it, what is needed first.
+    /// It and its copied requirements, requirements first.
     pub releases: Vec<CopiedRelease>,
     /// The files, if there are any and it is known where.
     pub files: Option<CopyFilesReport>,
-    /// What the checks of the target's policy said of them, if it has one.
+    /// The results of the checks of the target's policy, if it has one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<ValidateReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
-/// A release with what has to happen to each of its files.
+/// A release with the action for each of its files.
 pub(crate) struct PlannedRelease {
     pub(crate) release: Release,
     /// In the order of its files.
@@ -160,7 +160,7 @@ pub(crate) struct Ends {
     pub(crate) reason: String,
     /// The remote that files are copied to, if they are.
     pub(crate) to_remote: Option<String>,
-    /// What checks said of the releases.
+    /// The results of checks of the releases.
     pub(crate) checks: PromotionChecks,
     pub(crate) dry_run: bool,
 }
@@ -197,7 +197,7 @@ impl Opened {
                 Fit::Differs(_) => self.context().warn(
                     "copy::other_bytes",
                     format!(
-                        "{package} {version} in {} has other bytes than in {}; it stays as it is",
+                        "{package} {version} in {} has different contents than in {}; it was left unchanged",
                         options.to, options.from
                     ),
                 ),
@@ -258,12 +258,12 @@ impl Opened {
             .into_iter()
             .max_by_key(|r| (!r.version.is_prerelease(), r.version.clone()));
         best.ok_or_else(|| {
-            let what = format!("`{requirement}` (looked in `{name}`)");
+            let what = format!("`{requirement}` (searched `{name}`)");
             WorkspaceError::NoSuchRelease { what, nearest: None }.into()
         })
     }
 
-    /// A release with what it needs, as far as the source has it; what is needed first.
+    /// A release with its requirements, as far as the source has them; requirements first.
     fn with_needs(
         &self,
         ends: &Ends,
@@ -271,7 +271,7 @@ impl Opened {
         requirement: &Requirement,
         options: &CopyOptions,
     ) -> Result<Vec<Release>> {
-        // What is needed is asked of the target first, then of the source, then of the others.
+        // Requirements are looked up in the target first, then in the source, then in the others.
         let (from, to) = (self.repo_entry(&options.from)?, self.repo_entry(&options.to)?);
         let others = self.repos().into_iter().filter(|e| *e != from && *e != to);
         let env = self.marker_env()?;

@@ -1,4 +1,4 @@
-//! What differs between two releases of an asset, or between one and the output in the workspace: tracked files by name, files of the package,
+//! The differences between two releases of an asset, or between one and the output in the workspace: tracked files by name, files of the package,
 //! requirements, metadata.
 //!
 //! Invariants: nothing is changed; of tracked folders only manifests are fetched, and only of those that differ. What was changed here and is not
@@ -32,7 +32,7 @@ pub struct DiffEnd {
     pub repo: Option<String>,
 }
 
-/// What differs.
+/// The difference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiffReport {
@@ -85,9 +85,9 @@ pub struct OutDiff {
 pub struct TextDiff {
     /// The package that is required, or the field.
     pub name: String,
-    /// What it was.
+    /// The old value.
     pub from: Option<String>,
-    /// What it is.
+    /// The new value.
     pub to: Option<String>,
 }
 
@@ -380,12 +380,12 @@ fn members(side: Option<&SideOut>, cache: &Cache) -> Result<BTreeMap<String, Md5
     Ok(entries.map(|entry| (entry.path.to_string(), entry.md5)).collect())
 }
 
-/// What an output requires, by package; several requirements of one package are one text.
+/// The requirements of an output, by package; several requirements of one package are one text.
 fn requirements(output: &Output) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for requirement in &output.project.metadata.requires_dist {
         let texts = all.entry(requirement.name().to_string()).or_default();
-        // A secret of a URL is nobody's to read.
+        // A secret in a URL must not be shown.
         texts.push(match requirement.url() {
             Some(_) => requirement.told().into_owned(),
             None => requirement.text().to_owned(),
@@ -398,7 +398,7 @@ fn requirements(output: &Output) -> BTreeMap<String, String> {
     joined.collect()
 }
 
-/// What describes an output.
+/// The metadata of an output.
 fn fields(output: &Output) -> BTreeMap<String, String> {
     let metadata = &output.project.metadata;
     let asset = AssetInfo::from_metadata(metadata, &output.project.entry_points);

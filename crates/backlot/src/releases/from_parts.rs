@@ -1,4 +1,4 @@
-//! Publishing what a farm rendered: manifests and pointers are made out of the parts of a job, and no file is read here.
+//! Publishing frames from a farm: manifests and pointers are created from the parts of a job, and no file is read here.
 //!
 //! Invariants: everything is checked before anything is written, by a dry run of all but the release (`publish`); each file
 //! of a part has a recipe on the remote, of the same bytes, that nobody condemned, or is in the cache and pushed again; what
@@ -30,7 +30,7 @@ backlot_core::options! {
     pub struct FromParts {
         /// The ID of the job.
         pub job: String,
-        /// What each folder must have, as `frames=1-100`.
+        /// The expected frames of each folder, as `frames=1-100`.
         pub expect: Vec<String>,
         /// Publish without frames that no part has.
         pub allow_missing: bool,
@@ -39,7 +39,7 @@ backlot_core::options! {
     }
 }
 
-/// What a release was made from.
+/// The parts that a release was created from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PartsUsed {
@@ -204,7 +204,7 @@ impl Opened {
         Ok(EarlyUpload::of(&copied))
     }
 
-    /// See that all files can be pulled by whoever gets the release.
+    /// Check that all files can be pulled by users of the release.
     fn check_parts(&self, combined: &Combined<'_>, remote: &Remote) -> Result<()> {
         let all: Vec<(&RelPath, &String, &PartFile)> = combined
             .folders
@@ -254,7 +254,7 @@ impl Opened {
     ) {
         if let Err(error) = self.try_note_parts(used, (package, version), repo, remote) {
             let message = format!(
-                "{package} {version} is published, but that could not be noted beside its parts, which are kept until they are too old; publishing again notes it: {error}"
+                "{package} {version} is published, but its parts could not be marked as released and are kept until they expire; publish again to mark them: {error}"
             );
             self.context().warn("parts::not_noted", message);
         }
@@ -280,7 +280,7 @@ impl Opened {
         for part in &found.parts {
             if state_of(part, &found) == PartState::Late {
                 let message = format!(
-                    "the part {} of {} came too late for {package} {version}, which does not have it",
+                    "the part {} of {} arrived too late for {package} {version}, which does not contain it",
                     part.name, part.head.node
                 );
                 self.context().warn("parts::late", message);

@@ -1,7 +1,7 @@
 //! The remotes that releases say their files are on, for a workspace that has none.
 //!
-//! Invariant: what a release says is somebody else's word. It is told, and added only by its name when a person gives that (`get --remote NAME`); until then
-//! nothing is asked there. Deliberately absent: credentials, and what a site cache is, which are each machine's own.
+//! Invariant: data in a release is untrusted. It is reported, and added only if a user gives its name (`get --remote NAME`); until then
+//! it is not contacted. Deliberately absent: credentials and site caches, which are specific to each machine.
 
 use backlot_backend::StoreOptions;
 use backlot_core::text::printable;
@@ -93,7 +93,7 @@ impl Opened {
         Ok(records)
     }
 
-    /// A remote as others are told of it.
+    /// A remote as reported to others.
     pub(crate) fn remote_record(&self, entry: &RemoteEntry) -> ReleaseRemote {
         ReleaseRemote {
             name: entry.name.clone(),

@@ -45,7 +45,7 @@ pub struct LabelRow {
     pub moved: Option<LabelEvent>,
 }
 
-/// What moving or removing a label did.
+/// The result of moving or removing a label.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LabelReport {
@@ -69,7 +69,7 @@ pub struct LabelReport {
 fn check_own(label: &str) -> Result<()> {
     let checked = match check_label(label) {
         Ok(()) if label == LATEST_APPROVED => {
-            Err("it is always at the newest approved release, and not moved by hand")
+            Err("it always follows the newest approved release and cannot be moved manually")
         }
         checked => checked,
     };

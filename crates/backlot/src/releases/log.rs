@@ -1,6 +1,6 @@
-//! The history of an asset: its releases, newest first, each with who, why, what it was built with, and what was said of it since.
+//! The history of an asset: its releases, newest first, each with author, reason, inputs, and later status changes.
 //!
-//! Invariant: it is read from the releases and the facts about them, and nothing else; what a repo does not know is left open, never guessed.
+//! Invariant: it is read only from the releases and the facts about them; unknown data is left out, never guessed.
 //! Deliberately absent: local changes (`status`, `diff`).
 
 use std::collections::BTreeMap;
@@ -36,11 +36,11 @@ pub struct LogEntry {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// Who published it, where known.
+    /// The author, if known.
     pub author: Option<String>,
     /// When, where known.
     pub at: Option<Timestamp>,
-    /// Why, where somebody said so.
+    /// The reason, if given.
     pub reason: Option<String>,
     /// On which machine.
     pub machine: Option<String>,
@@ -54,17 +54,17 @@ pub struct LogEntry {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What was said of it since, oldest first.
+    /// Later status changes, oldest first.
     pub events: Vec<LogEvent>,
 }
 
-/// What was said of a release.
+/// A status change of a release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogEvent {
-    /// What.
+    /// The change.
     pub kind: ReleaseEventKind,
-    /// Who said it.
+    /// The author.
     pub author: String,
     /// Why.
     pub reason: String,
@@ -138,7 +138,7 @@ fn log_entry(name: &str, repo: &Repo, release: &ReleaseFile) -> Result<LogEntry>
         version: release.version.clone(),
         author: known(|fact| &fact.author),
         at: published.map(|fact| fact.at).or(release.published_at),
-        // What a publish says where nobody gave a reason.
+        // The default reason of a publish.
         reason: known(|fact| &fact.reason).filter(|reason| reason != "manual"),
         machine: known(|fact| &fact.machine),
         tool: known(|fact| &fact.tool),

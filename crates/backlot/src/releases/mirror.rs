@@ -1,4 +1,4 @@
-//! Mirroring: the releases of one repo that another does not have, with what was said of them.
+//! Mirroring: copying the releases that another repo does not have, with their status.
 //!
 //! Invariants: as in a copy, releases are whole, files come before releases and what is needed before what needs it; nothing
 //! in the target is changed or removed. It has no state of its own: a run that was killed is continued by the next, which copies what is
@@ -20,7 +20,7 @@ use crate::validate::promotion::PromotionChecks;
 use crate::workspace::Opened;
 
 options! {
-    /// What to mirror, and where.
+    /// The releases to mirror, and the target.
     #[derive(Default)]
     pub struct MirrorOptions {
         /// The repo to read.
@@ -29,7 +29,7 @@ options! {
         pub to: String,
         /// Only packages whose normalised name fits this pattern: `*` any text, `?` any character.
         pub names: Option<String>,
-        /// Only so many of the newest releases of each package, yanked ones not counted and left out.
+        /// Only this number of the newest releases of each package, without yanked ones.
         pub newest: Option<usize>,
         /// Copy the files of the releases too.
         pub files: bool,
@@ -44,7 +44,7 @@ options! {
     }
 }
 
-/// What a mirroring did.
+/// The result of mirroring.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MirrorReport {
@@ -52,7 +52,7 @@ pub struct MirrorReport {
     pub from: String,
     /// The repo that was filled.
     pub to: String,
-    /// The releases that were copied or completed, what is needed first.
+    /// The releases that were copied or completed, requirements first.
     pub copied: Vec<CopiedRelease>,
     /// How many were there already.
     pub already_there: u64,
@@ -80,7 +80,7 @@ pub struct MirrorConflict {
 
 /// The two repos say different things under one name; the report tells which.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{to} has {} with other bytes than {from}", backlot_core::text::count(*count as u64, "release"))]
+#[error("{to} has {} with different contents than {from}", backlot_core::text::count(*count as u64, "release"))]
 pub struct ReposDiffer {
     /// The repo that was read.
     pub from: String,
@@ -99,13 +99,13 @@ impl Diagnostic for ReposDiffer {
     }
     fn help(&self) -> Option<String> {
         Some(
-            "a release is never replaced: find out which is right, and publish it under a new version"
+            "a release is never replaced: determine which one is correct, and publish it under a new version"
                 .to_owned(),
         )
     }
 }
 
-/// A package's releases that are to be in the target, with what has to happen to each.
+/// The missing releases of a package in the target, with the action for each.
 type Wanted = Vec<PlannedRelease>;
 
 impl Opened {

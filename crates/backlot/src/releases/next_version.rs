@@ -61,7 +61,7 @@ impl Opened {
         })
     }
 
-    /// Whether an output is, but for its version, what a release is.
+    /// Whether an output equals a release, apart from its version.
     fn is_as_released(&self, output: &Output, release: &BaseRelease) -> Result<bool> {
         let tracked = self.tracked_of_output(output)?;
         let is_modified = |change: &Change| matches!(change, Change::Modified { .. } | Change::Missing);

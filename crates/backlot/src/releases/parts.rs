@@ -42,7 +42,7 @@ enum Where {
         workspace: Arc<Shared>,
         name: Option<String>,
     },
-    /// What is at a place, without a workspace.
+    /// The parts at a location, without a workspace.
     At(Box<Place>),
 }
 
@@ -65,7 +65,7 @@ struct Connected {
     author: String,
 }
 
-/// What a node stores.
+/// The input of a push of a part.
 #[derive(Clone, Debug, Default)]
 pub struct PushPart {
     /// Files, which are called as they are named, and folders, whose files are called as in the folder.
@@ -118,7 +118,7 @@ pub struct PushedPart {
     pub dry_run: bool,
 }
 
-/// What became of a part.
+/// The outcome of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -137,7 +137,7 @@ pub enum PartState {
 pub struct PartRow {
     /// Its name.
     pub part: StoredName,
-    /// What the node says of it.
+    /// The metadata from the node.
     #[serde(flatten)]
     pub head: PartHead,
     /// When it was stored, by the clock of the service, in milliseconds since 1970.
@@ -146,7 +146,7 @@ pub struct PartRow {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What became of it.
+    /// The outcome.
     pub state: PartState,
 }
 
@@ -160,11 +160,11 @@ pub struct PartList {
     pub parts: Vec<PartRow>,
     /// The releases that were made from them.
     pub releases: Vec<JobRelease>,
-    /// What cannot be read.
+    /// Unreadable parts.
     pub damaged: Vec<DamagedPart>,
 }
 
-/// What dropping parts did, or would do.
+/// The result or plan of dropping parts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DroppedParts {
@@ -242,7 +242,7 @@ impl Parts {
         }
     }
 
-    /// The parts of the remote at a place, without a workspace. Of a store, credentials are those of a remote `part`.
+    /// The parts of the remote at a location, without a workspace. Of a store, credentials are those of a remote `part`.
     pub fn at(place: &str, store: &StoreOptions, here: &Path, host: &Host) -> Result<Self> {
         let url = if place.contains("://") {
             place.to_owned()
@@ -339,7 +339,7 @@ impl Parts {
         (pushed.objects, pushed.sent) = (stored.report.objects, stored.report.sent);
         if let Some(release) = stored.late.first() {
             let message = format!(
-                "{} {} was released from the job `{}` before; it does not have this part",
+                "{} {} was already released from the job `{}`, without this part",
                 release.package, release.version, head.job
             );
             context.warn("parts::late", message);
@@ -477,7 +477,7 @@ impl Place {
     }
 }
 
-/// What became of a part of some job.
+/// The outcome of a part of some job.
 pub(crate) fn state_of(part: &Part, found: &JobParts) -> PartState {
     let mut releases = found
         .releases

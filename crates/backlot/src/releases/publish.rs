@@ -1,7 +1,7 @@
 //! Publishing: record what changed, push the files, build the wheel, create the release. In this order.
 //!
 //! Invariants: a release is created last, by one exclusive create, when its files are on the remote already; a version
-//! that exists is a conflict, whoever was first, or passed over if that is wanted. A kill anywhere leaves no release or a whole one.
+//! that exists is a conflict, or skipped if requested. A kill anywhere leaves no release or a complete one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -48,11 +48,11 @@ options! {
         pub parts: Option<FromParts>,
         /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
         pub force: bool,
-        /// Publish pointers with `push: false`, too, whose files nobody can pull.
+        /// Also publish pointers with `push: false`, whose files cannot be pulled.
         pub allow_unpushed: bool,
         /// Send changed files in one pass, without a copy in the cache.
         pub no_cache: bool,
-        /// Do not look what it affects.
+        /// Do not compute the affected assets.
         pub no_dirty: bool,
         /// Run the asset's stages that are not up to date first. Not in a dry run.
         pub repro: bool,
@@ -75,14 +75,14 @@ pub struct PublishReport {
     pub repo: String,
     /// Tracked paths whose changes were recorded first.
     pub added: Vec<String>,
-    /// What changed in them.
+    /// The changes in them.
     pub changes: Vec<PathChanges>,
     /// The parts that files are from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<PartsUsed>,
     /// Gaps in numbered sequences of tracked files.
     pub gaps: Vec<SequenceGap>,
-    /// What was pushed.
+    /// The pushed files.
     pub files: MoveReport,
     /// The wheel; `None` where none was built, because the release was skipped.
     pub wheel: Option<BuildReport>,
@@ -90,17 +90,17 @@ pub struct PublishReport {
     pub already: bool,
     /// Whether nothing was published because the repo had a release of this version.
     pub skipped: bool,
-    /// What its checks said, as the release records it.
+    /// The results of its checks, as recorded in the release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<RecordedCheck>,
-    /// What it affects; `None` where that was not asked for, or would have taken more than a moment.
+    /// The affected assets; `None` if not requested, or if it would take more than a moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dirtied: Option<DirtyReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
 
-/// What changed in a tracked file or folder since it was last added.
+/// The changes in a tracked file or folder since it was last added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PathChanges {
@@ -297,7 +297,7 @@ impl Opened {
         })
     }
 
-    /// Push the files and create the release. Returns what was pushed, and whether the release was there already.
+    /// Push the files and create the release. Returns the pushed files, and whether the release already existed.
     fn create_release(
         &self,
         ready: Ready<'_>,
@@ -361,7 +361,7 @@ impl Opened {
         match repo.publish(&checked, &publication, self.context()) {
             // A run that was repeated, by a farm or after its answer was lost.
             Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => outcome = Outcome::Identical,
-            // Somebody was faster by a moment.
+            // Another publisher was first.
             Err(backlot_repo::Error::ReleaseExists { .. }) if options.skip_existing => {
                 return Ok((files, Outcome::Skipped));
             }
@@ -375,7 +375,7 @@ impl Opened {
         Ok((files, outcome))
     }
 
-    /// What a requirement by URL means for whoever installs the release. A file of this machine is nobody else's.
+    /// The effect of a requirement by URL for users of the release. A local file exists on this machine only.
     fn check_urls(&self, output: &Output) -> Result<()> {
         let metadata = &output.project.metadata;
         for requirement in metadata.requires_dist.iter().filter(|r| r.url().is_some()) {
@@ -391,7 +391,7 @@ impl Opened {
             self.context().warn(
                 "publish::direct_url",
                 format!(
-                    "{} needs `{told}`: every workspace that installs it must name that URL as well, and public indexes refuse it",
+                    "{} needs `{told}`: every workspace that installs it has to specify that URL as well, and public indexes reject it",
                     output.name
                 ),
             );
@@ -451,7 +451,7 @@ impl Opened {
         }
         let mut targets = Vec::new();
         let (mut missing, mut empty) = (Vec::new(), Vec::new());
-        // What a stage makes is recorded by its run.
+        // Outputs of a stage are recorded by its run.
         let states = self.out_states(&tracked)?.into_iter();
         let states = states.filter(|state| state.stage.is_none());
         for state in states.filter(|state| recorded.iter().all(|out| out.path != state.path)) {
@@ -512,7 +512,7 @@ impl Opened {
         .into())
     }
 
-    /// The gaps in numbered files of what an output tracks.
+    /// Gaps in numbered tracked files of an output.
     fn gaps(&self, recorded: &[AddedOut], tracked: &Tracked) -> Result<Vec<SequenceGap>> {
         let cache = self.cache()?;
         let mut gaps = Vec::new();
@@ -569,7 +569,7 @@ impl Opened {
     }
 }
 
-/// The texts of pointers as they would be, where that is not what they are.
+/// The future texts of pointers, where they differ from the current ones.
 fn planned_pointers(tracked: &Tracked, dry_run: bool) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut planned = BTreeMap::new();
     let pointers = tracked.pointers.iter().filter(|one| one.made_by.is_none());
@@ -611,7 +611,7 @@ fn skipped(output: &Output, repo: &str, dry_run: bool) -> PublishReport {
     }
 }
 
-/// What was sent while changes were recorded.
+/// The files sent while changes were recorded.
 fn ahead_of(recorded: &[AddedOut]) -> EarlyUpload {
     let mut ahead = EarlyUpload::default();
     for out in recorded {

@@ -1,5 +1,5 @@
 //! Repairing a repo: damaged and missing wheels and source distributions come back from the cache, from `build/` or from another
-//! repo; sidecars, records and pages are made again.
+//! repo; sidecars, records and pages are rebuilt.
 //!
 //! Invariants: what is put back has the digest that the release was published with, and was read from end to end; a file that
 //! is right is never replaced; a dry run finds and proves the same bytes. The page of a package with a file that is nowhere
@@ -18,7 +18,7 @@ use crate::releases::verify_repo::{DamagedFile, RepoReport};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
-/// What a repair of a repo did, or would do.
+/// The result or plan of a repair of a repo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepoRepairReport {
@@ -28,9 +28,9 @@ pub struct RepoRepairReport {
     pub restored: Vec<RestoredFile>,
     /// Their bytes.
     pub bytes: u64,
-    /// Sidecars, records and pages that were made again; in a dry run, those that are wrong now.
+    /// Rebuilt sidecars, records and pages; in a dry run, the wrong ones.
     pub mended: Vec<String>,
-    /// What is damaged or missing still: the right bytes were found nowhere.
+    /// Still damaged or missing: no valid copy was found.
     pub lost: Vec<DamagedFile>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -48,7 +48,7 @@ pub struct RestoredFile {
     pub from: String,
 }
 
-/// Where a copy of a file lies, and where it came from.
+/// The path of a copy of a file, and its source.
 type FoundCopy = (PathBuf, String);
 
 impl Opened {
@@ -96,7 +96,7 @@ impl Opened {
             }
             running.advance(1, 0);
         }
-        // What is lost stays on the root page, too.
+        // A lost release stays on the root page, too.
         if report.lost.is_empty() {
             let root = upkeep.mend_root(self.context())?;
             report.mended.extend(root.iter().map(ToString::to_string));
@@ -120,12 +120,12 @@ impl Opened {
         };
         let known = damaged.expected.as_ref();
         let Some((expected, sha256)) = known.and_then(|expected| Some((expected, expected.digest()?))) else {
-            report.lost.push(lost("its digest is not known"));
+            report.lost.push(lost("its digest is unknown"));
             return Ok(());
         };
         let (found, problems) = self.find_file(expected, sha256, entry, from, stage)?;
         let Some((copy, source)) = found else {
-            let why = format!("the file with the SHA-256 {sha256} is nowhere else");
+            let why = format!("no other copy of the file with SHA-256 {sha256} was found");
             let why = std::iter::once(why)
                 .chain(problems)
                 .collect::<Vec<_>>()

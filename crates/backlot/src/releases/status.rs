@@ -1,7 +1,7 @@
-//! Saying what a release is worth: approving, deprecating, yanking, taking a yank back.
+//! Status changes of a release: approve, deprecate, yank, unyank.
 //!
 //! Invariant: exactly one release in one repo is meant, or it is an error. Deliberately absent: how it is kept
-//! (`backlot-repo`), and what it does to a choice (`resolution`).
+//! (`backlot-repo`), and its effect on resolution (`resolution`).
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
-/// What was said of a release.
+/// The status of a release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct JudgeReport {
@@ -70,8 +70,8 @@ impl Opened {
         }
     }
 
-    /// Warn of releases of a lock that are yanked or deprecated, with who said so and why. What cannot be looked up is
-    /// passed over: the lock holds all the same. Without `ask`, repos behind URLs are left alone.
+    /// Warn of releases of a lock that are yanked or deprecated, with author and reason. Those that cannot be looked up are
+    /// skipped: the lock is still valid. Without `ask`, repos behind URLs are not contacted.
     pub(crate) fn warn_used(&self, lock: &Lock, ask: bool) -> Result<()> {
         self.warn_packages(&lock.packages, ask)
     }

@@ -20,7 +20,7 @@ use crate::files::references::{NOT_THERE, PassedOver};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
-/// What was read of a repo.
+/// The result of reading a repo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepoReport {
@@ -30,7 +30,7 @@ pub struct RepoReport {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Those that are not what the repo states, or not what they contain says.
+    /// Files that do not match the repo or their own metadata.
     pub damaged: Vec<DamagedFile>,
     /// Pages, sidecars and records that do not agree with the files: `backlot repo reindex` makes them again.
     pub stale: Vec<String>,
@@ -42,9 +42,9 @@ pub struct RepoReport {
 pub struct DamagedFile {
     /// Where it is.
     pub file: String,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
-    /// What is known of what it should be.
+    /// The expected digest, if known.
     #[serde(skip)]
     pub(crate) expected: Option<ExpectedFile>,
 }
@@ -62,7 +62,7 @@ impl RepoReport {
 }
 
 impl Opened {
-    /// Check a repo, or all but public ones. Returns those that were passed over, too.
+    /// Check a repo, or all but public ones. Also returns the skipped ones.
     pub(crate) fn verify_repos(&self, name: Option<&str>) -> Result<(Vec<RepoReport>, Vec<PassedOver>)> {
         let (mut reports, mut passed_over) = (Vec::new(), Vec::new());
         let entries = match name {
@@ -74,7 +74,7 @@ impl Opened {
             if matches!(repo, Repo::Index(_)) {
                 passed_over.push(PassedOver {
                     repo: entry.name.clone(),
-                    reason: "it is an index over HTTP, whose files are checked at each download".to_owned(),
+                    reason: "it is an HTTP index, whose files are verified on download".to_owned(),
                 });
             } else {
                 reports.push(self.verify_repo(entry, &repo)?);
@@ -176,7 +176,7 @@ impl Opened {
     ) -> Result<(u64, Option<String>)> {
         let other = |found: Sha256| {
             let is_other = expected.is_some_and(|expected| !expected.admits(found));
-            is_other.then(|| format!("it has the SHA-256 {found}, and was published with another"))
+            is_other.then(|| format!("it has SHA-256 {found}, but was published with a different one"))
         };
         if release.is_sdist()
             && release.sha256.is_none()

@@ -223,8 +223,9 @@ impl Opened {
             Some(lock) if fits => lock.conda.clone(),
             _ if locked => {
                 return Err(WorkspaceError::StaleLock {
-                    reason: "the external packages changed since it was written, or it is of another kind of machine"
-                        .to_owned(),
+                    reason:
+                        "the external packages changed since it was written, or it is for another platform"
+                            .to_owned(),
                 }
                 .into());
             }

@@ -25,7 +25,7 @@ pub(crate) fn call<T: Send>(
     where_it_may_wait(|| work(&inside))
 }
 
-/// Do something on this thread, or on another one if this is one that others need.
+/// Run an operation on this thread, or on another one if this is one that others need.
 fn where_it_may_wait<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     if !backlot_net::is_in_runtime() && rayon::current_thread_index().is_none() {
         return work();
@@ -64,7 +64,7 @@ pub(crate) fn of_one_path(paths: &[PathBuf]) -> Option<Subject> {
     }
 }
 
-/// A path, or what is behind a URL.
+/// A path or URL.
 pub(crate) fn of_address(place: &str) -> Subject {
     Subject::of_place(place)
 }

@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::workspace::Opened;
 use crate::workspace::auth::{Auth, AuthTarget};
 
-/// Less than this free is told.
+/// Less free space than this causes a warning.
 const FEW_BYTES: u64 = 2 << 30;
-/// A clock that is further away from that of a disk is told.
+/// A larger clock difference to a disk causes a warning.
 const SKEW: Duration = Duration::from_secs(5);
 
 /// How something is.
@@ -34,17 +34,17 @@ pub enum HealthState {
     Problem,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HealthCheck {
-    /// What was checked: `disk`, `repo review`.
+    /// The subject: `disk`, `repo review`.
     pub name: String,
     /// How it is.
     pub state: HealthState,
-    /// What was found.
+    /// The finding.
     pub message: String,
-    /// What to do.
+    /// The advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
@@ -53,7 +53,7 @@ pub struct HealthCheck {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} found: {}", text::count(names.len() as u64, "problem"), names.join(", "))]
 pub struct ProblemsFound {
-    /// What does not work.
+    /// The failed checks.
     pub names: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Diagnostic for ProblemsFound {
         Class::Environment
     }
     fn help(&self) -> Option<String> {
-        Some("do what the report says of each, then run `doctor` again".to_owned())
+        Some("follow the advice in the report, then run `doctor` again".to_owned())
     }
 }
 
@@ -182,9 +182,9 @@ impl Opened {
             Some(LinkMode::Copy) if links.len() > 1 => HealthCheck::warning(
                 name,
                 format!(
-                    "of {wanted}, only copying works between the cache and this workspace: files take their space twice"
+                    "of {wanted}, only copying works between the cache and this workspace: files use twice the space"
                 ),
-                "put the cache on a disk that has reflinks and on which the workspace is, or allow hard links with `config set links reflink hardlink copy`",
+                "put the cache on the disk of the workspace, with a file system that supports reflinks, or allow hard links with `config set links reflink hardlink copy`",
             ),
             Some(mode) => HealthCheck::ok(name, format!("files are placed by {mode}")),
             None => HealthCheck {
@@ -212,14 +212,14 @@ impl Opened {
                 .unwrap_or_default())
         };
         match tried() {
-            Ok(skew) if skew <= SKEW => HealthCheck::ok(name, "that of the workspace's disk is the same"),
+            Ok(skew) if skew <= SKEW => HealthCheck::ok(name, "in sync with the workspace's disk"),
             Ok(skew) => HealthCheck::warning(
                 name,
                 format!(
-                    "it is {} s away from that of the workspace's disk",
+                    "it differs by {} s from that of the workspace's disk",
                     skew.as_secs()
                 ),
-                "set the clocks of both by NTP: the order of releases and events goes by them",
+                "synchronise both clocks with NTP: releases and events are ordered by time",
             ),
             Err(error) => HealthCheck::problem(name, &error),
         }
@@ -305,14 +305,14 @@ fn join(links: &[LinkMode]) -> String {
 fn check_folder(name: &str, folder: &Path) -> HealthCheck {
     let place = folder.display();
     if !folder.is_dir() {
-        return HealthCheck::ok(name, format!("`{place}` is made when it is needed"));
+        return HealthCheck::ok(name, format!("`{place}` is created when needed"));
     }
     if file::is_writable(folder) {
         return HealthCheck::ok(name, format!("`{place}`"));
     }
     HealthCheck::warning(
         name,
-        format!("`{place}` cannot be written to"),
+        format!("`{place}` is not writable"),
         "ask its owner for write access, or use another folder",
     )
 }
@@ -330,21 +330,21 @@ fn check_disk(name: &str, folder: &Path) -> HealthCheck {
                 text::bytes(space.free),
                 text::bytes(space.all)
             ),
-            "`cache clean` makes room where the cache is",
+            "`cache clean` frees space on the disk of the cache",
         ),
         Ok(space) => HealthCheck::ok(name, format!("{} free", text::bytes(space.free))),
         Err(error) => HealthCheck::problem(name, &error.into()),
     }
 }
 
-/// What is wrong with the mode of a place that several people write to.
+/// The problem with the mode of a location that several users write to.
 #[cfg(unix)]
 fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(folder).ok()?.permissions().mode();
     let place = folder.display();
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-        let message = format!("everybody may write to `{place}`, and remove what others made there");
+        let message = format!("everyone can write to `{place}` and remove files of others");
         return Some(HealthCheck::warning(
             name,
             message,
@@ -352,9 +352,8 @@ fn check_mode(name: &str, folder: &Path) -> Option<HealthCheck> {
         ));
     }
     if mode & 0o020 != 0 && mode & 0o2000 == 0 {
-        let message = format!(
-            "what is made in `{place}` belongs to the group of its creator, not to that of the folder"
-        );
+        let message =
+            format!("new files in `{place}` get the group of their creator, not that of the folder");
         return Some(HealthCheck::warning(
             name,
             message,

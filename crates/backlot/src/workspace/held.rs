@@ -1,4 +1,4 @@
-//! The workspace while it is held: what its files say now, not what they said when the call began.
+//! The workspace while it is locked: the current contents of its files, not those at the start of the call.
 //!
 //! Invariant: a change is applied to what is on disk under the lock. So two calls, in one program or in two, never write back what the
 //! other replaced. A change that fails, and a dry run, leave the value in memory as the disk has it.

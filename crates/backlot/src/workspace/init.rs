@@ -20,7 +20,7 @@ options! {
     /// How to make a workspace.
     #[derive(Default)]
     pub struct InitOptions {
-        /// Python version, interpreter or `none`; `None` takes what is on the path.
+        /// Python version, interpreter or `none`; `None` uses the one on the path.
         pub python: Option<String>,
         /// Cache folder for this workspace instead of the user's shared one.
         pub cache: Option<String>,
@@ -29,13 +29,13 @@ options! {
     }
 }
 
-/// What was made.
+/// The result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InitReport {
     /// The workspace.
     pub root: PathBuf,
-    /// What was (or would be) created, relative to it.
+    /// The created paths (or the plan), relative to it.
     pub created: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -123,7 +123,7 @@ impl Absent {
     }
 
     fn restore(self, root: &Path) {
-        // Somebody else was first: it is theirs.
+        // Another process was first.
         if root.join(FILE_NAME).exists() {
             return;
         }

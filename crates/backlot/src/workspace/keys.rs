@@ -1,4 +1,4 @@
-//! Settings by their names: what is in force and where it is from, and changing one in `backlot.toml` or in the user's file.
+//! Settings by name: effective values and their origin, and changing one in `backlot.toml` or in the user's file.
 //!
 //! Invariants: a value that its file would be refused with is not written; comments and order survive; nothing of an environment variable is
 //! changed, and what one hides is said. Deliberately absent: repos, remotes and rules, which have commands of their own, and every secret.
@@ -67,9 +67,9 @@ pub struct ConfigValue {
 pub struct ConfigChange {
     /// Its name.
     pub key: String,
-    /// What was in force.
+    /// The previous effective value.
     pub before: ConfigValue,
-    /// What is in force, which may be from elsewhere still.
+    /// The effective value, which may still come from elsewhere.
     pub after: ConfigValue,
     /// The file that was changed.
     pub file: PathBuf,
@@ -232,7 +232,7 @@ impl Opened {
     }
 }
 
-/// What would be in force after a change: what is above the file hides it.
+/// The effective value after a change: layers above the file hide it.
 fn planned(
     key: &Key,
     values: Option<&[String]>,

@@ -48,14 +48,14 @@ use crate::workspace::settings::{Host, Settings};
 /// How long a command waits for another one to finish changing the workspace.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What all calls on a workspace share: where it is, who uses it, and what is costly to set up.
+/// State shared by all calls on a workspace: its location, user, and what is expensive to set up.
 #[derive(Debug)]
 pub(crate) struct Shared {
     root: PathBuf,
     host: Host,
     /// The network that keeps answers in the cache of this folder.
     network: Mutex<Option<(PathBuf, Network)>>,
-    /// What is known of files in this workspace, beside the cache of this folder.
+    /// Known states of files in this workspace, beside the cache of this folder.
     stat_cache: Mutex<Option<(PathBuf, Arc<StatCache>)>>,
     /// The interpreter that the search path has for a version, once one was found: it may have been run to tell.
     on_path: Mutex<BTreeMap<Option<String>, Interpreter>>,
@@ -76,7 +76,7 @@ pub(crate) struct Opened {
     context: Context,
     cache_dir: OnceLock<PathBuf>,
     cache: OnceLock<Cache>,
-    /// The repos behind URLs that were opened: what they said is remembered.
+    /// The open repos behind URLs, with their cached data.
     remote_repos: Mutex<BTreeMap<RepoEntry, Repo>>,
 }
 
@@ -153,7 +153,7 @@ impl Opened {
         }
     }
 
-    /// The same workspace, which tells nobody what it does: to see whether something would be refused before it is done.
+    /// The same workspace, without an observer: to check whether an operation would be refused before it is run.
     pub(crate) fn silently(&self) -> Result<Self> {
         let context = self.context.clone().silent();
         Self::with_config(Arc::clone(&self.shared), self.config.clone(), &context)
@@ -179,7 +179,7 @@ impl Opened {
         Ok(())
     }
 
-    /// What all calls on the workspace share.
+    /// The state shared by all calls on the workspace.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
@@ -281,7 +281,7 @@ impl Opened {
             if !own.is_dir() {
                 let (configured, own) = (configured.display(), own.display());
                 let message = format!(
-                    "the cache `{configured}` cannot be written to: it is read, and new files go to `{own}`"
+                    "the cache `{configured}` is not writable: it is only read, and new files go to `{own}`"
                 );
                 self.context.warn("cache::read_only", message);
             }
@@ -390,7 +390,7 @@ impl Opened {
         Ok(repo)
     }
 
-    /// What stands before a public repo.
+    /// The allowlist of a public repo.
     pub(crate) fn gate_of(&self, entry: &RepoEntry) -> Option<Allowlist> {
         let allow = entry.public.clone()?;
         let sources = &self.config().rules.sources;
@@ -555,7 +555,7 @@ fn dvc_endpoint(remote: &RemoteEntry) -> Option<(&'static str, &str)> {
     }
 }
 
-/// Fine if what was found at a place is what was added.
+/// Succeeds if the identity found at a location is the one that was added.
 fn check_place(
     what: &'static str,
     name: &str,

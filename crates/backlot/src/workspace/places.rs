@@ -23,7 +23,7 @@ pub struct RepoStatus {
     pub name: String,
     /// Its folder or URL, as configured.
     pub place: String,
-    /// What it is.
+    /// Its kind.
     pub kind: RepoPlace,
     /// Installs prefer it.
     pub blessed: bool,
@@ -32,7 +32,7 @@ pub struct RepoStatus {
     /// The packages that may come from it, if it is public.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<AllowedName>>,
-    /// How many packages it holds; `None` if it cannot be read, and for what lies behind a URL, which is not asked.
+    /// The number of packages; `None` if unreadable, and for a URL, which is not contacted.
     pub packages: Option<usize>,
     /// It was made just now, by adding it; or would be.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -106,7 +106,7 @@ options! {
     /// How to add a remote.
     #[derive(Default)]
     pub struct AddRemote {
-        /// How content lies there; without it, as what is there already does, else in chunks.
+        /// The layout; by default that of an existing remote, else chunks.
         pub layout: Option<RemoteLayout>,
         /// Make it the remote that push and pull use.
         pub as_default: bool,
@@ -165,7 +165,7 @@ impl Opened {
         if !ReleaseStore::knows(place) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_repo::Error::BadStore {
                 url: name.to_owned(),
-                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                reason: "an endpoint, a region, `anonymous` and a site cache require a store with a URL"
                     .to_owned(),
             }));
         }
@@ -223,7 +223,7 @@ impl Opened {
             }
             let (url, made) = IndexRepo::create(&network, name, place, bases)?;
             if !made {
-                let message = format!("`{url}` is there already and stays as it is");
+                let message = format!("`{url}` already exists and is unchanged");
                 self.context().warn("index::exists", message);
             }
             return Ok(url);
@@ -297,7 +297,7 @@ impl Opened {
         Ok(())
     }
 
-    /// What the workspace says of a repo.
+    /// The settings of a repo in the workspace.
     fn named_repo(&self, entry: &RepoEntry) -> RepoStatus {
         RepoStatus {
             name: entry.name.clone(),
@@ -345,7 +345,7 @@ impl Opened {
         if !is_store_url(url) && options.store != StoreOptions::default() {
             return Err(Error::from(backlot_store::Error::BadRemote {
                 url: name.to_owned(),
-                reason: "an endpoint, a region, `anonymous` and a site cache are for stores behind URLs"
+                reason: "an endpoint, a region, `anonymous` and a site cache require a store with a URL"
                     .to_owned(),
             }));
         }

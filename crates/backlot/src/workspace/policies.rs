@@ -1,6 +1,6 @@
 //! Which releases may be chosen at all: what `[policy]` of `backlot.toml` says of the workspace, of its repos, and of assets.
 //!
-//! Invariant: what is said of an asset counts before what is said of a repo, and that before what is said of the workspace. Deliberately absent: changing
+//! Invariant: a policy of an asset takes precedence over one of a repo, and that over one of the workspace. Deliberately absent: changing
 //! it (`set_policy.rs`), choosing (`environment/resolution.rs`), and outputs and files of URLs, which are what their workspace says they are.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ const LONGEST_LABEL: usize = 64;
 pub enum RequiredStatus {
     /// Any that is not yanked.
     Any,
-    /// Somebody approved it.
+    /// Approved releases.
     Approved,
 }
 
@@ -47,7 +47,7 @@ pub(super) static PRERELEASES: [(PrereleasePolicy, &str); 3] = [
     (PrereleasePolicy::Disallow, "disallow"),
 ];
 
-/// What is said of releases.
+/// The policies for releases.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
     /// The status that all have to have.
@@ -56,11 +56,11 @@ pub struct Policies {
     pub prereleases: Option<PrereleasePolicy>,
     /// The status that those of a repo have to have.
     pub repos: BTreeMap<String, RequiredStatus>,
-    /// What is said of assets.
+    /// The policies for assets.
     pub assets: BTreeMap<PackageName, AssetPolicy>,
 }
 
-/// What is said of the releases of an asset.
+/// The policy for the releases of an asset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AssetPolicy {
@@ -140,14 +140,14 @@ impl Policies {
     }
 }
 
-/// Fine if a text can be a label; else what a label is.
+/// Succeeds if a text is a valid label; else the rule for labels.
 pub(crate) fn check_label(label: &str) -> Result<(), &'static str> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     if label.is_empty() || label.len() > LONGEST_LABEL || !label.chars().all(is_plain) {
         return Err("a label has 1 to 64 lower-case letters, digits, `-`, `_` and `.`");
     }
     if !label.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Err("a label begins with a letter");
+        return Err("a label starts with a letter");
     }
     Ok(())
 }
@@ -204,9 +204,9 @@ fn wrong(item: &Item, place: &str, words: &[&str]) -> String {
     let given = item.as_str().unwrap_or_default();
     let nearest = text::nearest(given, words.iter().copied());
     let hint = nearest
-        .map(|word| format!("; is it `{word}`?"))
+        .map(|word| format!("; did you mean `{word}`?"))
         .unwrap_or_default();
-    format!("`{place}` is none of {}{hint}", words.join(", "))
+    format!("`{place}` is not one of {}{hint}", words.join(", "))
 }
 
 /// A table in a table, made if it is not there.
@@ -259,7 +259,7 @@ mod tests {
         let reason = policies("[policy]\nstatus = \"aproved\"\n").expect_err("refused");
         assert_eq!(
             reason,
-            "`policy.status` is none of any, approved; is it `approved`?"
+            "`policy.status` is not one of any, approved; did you mean `approved`?"
         );
         let reason = policies("[policy.assets.Table]\nprereleases = 3\n").expect_err("refused");
         assert!(

@@ -21,7 +21,7 @@ pub struct AssetProblem {
     pub code: String,
     /// Its message.
     pub message: String,
-    /// What gets out of it.
+    /// The advice.
     pub help: Option<String>,
     /// The kind of trouble.
     pub class: Class,
@@ -76,7 +76,7 @@ impl Diagnostic for AssetsLeftOut {
         self.class
     }
     fn help(&self) -> Option<String> {
-        Some("everything else was done; the report says what is wrong with each".to_owned())
+        Some("everything else was done; the report lists the problem of each".to_owned())
     }
 }
 
@@ -91,10 +91,10 @@ pub(crate) fn problem_of(
 }
 
 impl Opened {
-    /// Warn of assets that could not be read, so that what they need is not known.
+    /// Warn about assets that could not be read, so that their needs are unknown.
     pub(crate) fn warn_left_out(&self, problems: Vec<AssetProblem>) {
         for one in problems {
-            let message = format!("`{}` is left out: {}", one.asset, one.message);
+            let message = format!("`{}` is skipped: {}", one.asset, one.message);
             self.context().warn("output::left_out", message);
         }
     }

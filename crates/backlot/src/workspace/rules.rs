@@ -20,7 +20,7 @@ pub struct Rules {
     pub constraints: Vec<Requirement>,
     /// Requirements that replace whatever anybody asks of their packages.
     pub overrides: Vec<Requirement>,
-    /// Only what was published until then.
+    /// Only releases published until then.
     pub exclude_newer: Option<Timestamp>,
     /// Which versions are preferred.
     pub resolution: Preference,
@@ -44,7 +44,7 @@ options! {
 }
 
 impl RuleChanges {
-    /// Whether there is no change.
+    /// Whether there are no changes.
     pub(crate) fn is_empty(&self) -> bool {
         self.constraints.is_empty()
             && self.overrides.is_empty()

@@ -14,7 +14,7 @@ use crate::workspace::config::Config;
 use crate::workspace::policies::{PRERELEASES, Policies, RequiredStatus, check_label, table_in};
 
 options! {
-    /// A change of what is said of releases: of an asset, of a repo, or of all.
+    /// A change of the policy for releases: of an asset, of a repo, or of all.
     #[derive(Default)]
     pub struct PolicyChange {
         /// The asset.
@@ -27,14 +27,14 @@ options! {
         pub prereleases: Option<PrereleasePolicy>,
         /// The label that is followed; only of an asset.
         pub label: Option<String>,
-        /// Drop what was said before.
+        /// Remove the previous policy.
         pub reset: bool,
         /// Change nothing.
         pub dry_run: bool,
     }
 }
 
-/// What is said of the releases of one thing.
+/// The policy for the releases of one subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PolicyRow {
@@ -52,7 +52,7 @@ pub struct PolicyRow {
     pub label: Option<String>,
 }
 
-/// Of which releases something is said.
+/// The subject of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "scope", content = "name", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -65,7 +65,7 @@ pub enum PolicyScope {
     Asset(PackageName),
 }
 
-/// What is said, in lines.
+/// The policy, in lines.
 fn rows_of(policies: &Policies) -> Vec<PolicyRow> {
     let mut rows = vec![PolicyRow {
         of: PolicyScope::Workspace,
@@ -89,7 +89,7 @@ fn rows_of(policies: &Policies) -> Vec<PolicyRow> {
 }
 
 impl Config {
-    /// Change what is said of releases.
+    /// Change the policy for releases.
     fn change_policy(&mut self, of: &PolicyScope, change: &PolicyChange) {
         let status = change.status.map(RequiredStatus::as_str);
         let word = |policy| PRERELEASES.iter().find(|(known, _)| *known == policy);
@@ -162,7 +162,7 @@ impl Opened {
         rows_of(&self.config().policies)
     }
 
-    /// Change what is said of releases. What is chosen by it is chosen by the next install.
+    /// Change the policy for releases. It takes effect with the next install.
     pub(crate) fn set_policy(&mut self, change: &PolicyChange) -> Result<Vec<PolicyRow>> {
         if let Some(label) = &change.label {
             check_label(label).map_err(|reason| EditError::BadLabel {

@@ -29,7 +29,7 @@ impl std::fmt::Debug for CommandVariables {
 pub struct Host {
     /// The cache folder where nothing else says so, shared by all workspaces of this user.
     pub default_cache: PathBuf,
-    /// The folder for what this user's workspaces share and no cache may lose: installed interpreters.
+    /// The folder for shared data that no cache may lose: installed interpreters.
     pub data: PathBuf,
     /// The user's configuration file, read if it exists.
     pub user_config: Option<PathBuf>,
@@ -46,7 +46,7 @@ pub struct Host {
     pub author: String,
     /// The name of this machine, for the record of a publication.
     pub machine: String,
-    /// What the environment or flags say, above every file.
+    /// The settings from the environment or flags, above every file.
     pub overrides: Overrides,
     /// The folder of a site cache that stores of objects are read through where a workspace names no other.
     pub site_cache: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with a cache folder (and `data` in it) and nothing else: no interpreter, nobody's name.
+    /// A host with only a cache folder (and `data` in it): no interpreter, no author.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         let cache = cache.into();
         Self {
@@ -97,7 +97,7 @@ pub struct Overrides {
     pub links: Option<Vec<LinkMode>>,
     /// Python version, interpreter or `none`.
     pub python: Option<String>,
-    /// Who publishes.
+    /// The author of publishes.
     pub author: Option<String>,
 }
 
@@ -105,7 +105,7 @@ pub struct Overrides {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "layer", content = "file", rename_all = "kebab-case")]
 pub enum Origin {
-    /// Nobody set it.
+    /// Unset.
     BuiltIn,
     /// The user's file.
     User(PathBuf),
@@ -135,7 +135,7 @@ pub struct Settings {
     pub links: Setting<Vec<LinkMode>>,
     /// Python version (`3.11`), interpreter (a path), `none`, or nothing: whatever is on the path.
     pub python: Setting<Option<String>>,
-    /// Who publishes.
+    /// The author of publishes.
     pub author: Setting<String>,
     /// Where conda packages come from, in order of preference.
     pub channels: Setting<Vec<String>>,
@@ -167,7 +167,7 @@ fn check_caches(root: &Path, config: &Config, user: &UserFile, user_path: &Path)
         .as_ref()
         .is_some_and(|cache| cache.as_os_str().is_empty())
     {
-        return Err(bad(user_path, "`cache` is empty; name a folder, or leave it out"));
+        return Err(bad(user_path, "`cache` is empty; set a folder, or omit it"));
     }
     Ok(())
 }

@@ -86,7 +86,7 @@ impl Words {
     }
 }
 
-/// `[[hook]]`: a program or a server that is told of events of repos.
+/// `[[hook]]`: a program or a server that receives events of repos.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct HookSection {

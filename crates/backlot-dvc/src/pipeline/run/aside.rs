@@ -1,8 +1,8 @@
-//! Outputs of before, set aside while a stage makes new ones.
+//! Previous outputs, set aside while a stage produces new ones.
 //!
 //! Invariants: what an output was is either in its place or in a folder with a record that says where it belongs, so that a
 //! kill at any moment loses nothing: the next run, or [`recover`], puts it back, unless the lock has the stage's new entry
-//! already. What a failed stage left is moved out of the way, and what somebody edited is kept. The record is in
+//! already. Partial outputs of a failed stage are moved aside, and edited outputs are kept. The record is in
 //! `docs/format/pipeline-runs.md`. Deliberately absent: outputs that stay in place while a stage runs (`persist`).
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::error::Result;
 const VERSION: u32 = 1;
 const RECORD: &str = "record.json";
 
-/// What is on disk.
+/// The record on disk.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Record {
     version: u32,
@@ -44,11 +44,11 @@ struct RecordedOut {
     beside: String,
     /// Whether there was anything.
     existed: bool,
-    /// Whether it was somebody's edit, which nothing else has.
+    /// Whether it was edited by a user, and exists nowhere else.
     edited: bool,
 }
 
-/// An output that is about to be made anew.
+/// An output about to be overwritten.
 #[derive(Clone, Debug)]
 pub(super) struct OldOut {
     pub(super) place: RelPath,
@@ -121,7 +121,7 @@ impl Aside {
         };
         aside.write()?;
         if let Err(error) = aside.move_out() {
-            // What was moved goes back at once; if even that fails, the record is still there.
+            // Moved outputs are restored at once; if even that fails, the record still exists.
             aside.return_all()?;
             aside.forget()?;
             return Err(error);
@@ -160,7 +160,7 @@ impl Aside {
     /// Where an output is set aside: in the folder of the record, or beside its place.
     fn asides(&self, at: usize, out: &RecordedOut) -> Result<[PathBuf; 2]> {
         if !crate::names::is_temporary(&out.beside) {
-            return Err(self.unreadable(&"it has a foreign name"));
+            return Err(self.unreadable(&"it has an unexpected name"));
         }
         let place = self.place(out)?;
         let beside = place.parent().unwrap_or(&self.root).join(&out.beside);
@@ -177,13 +177,13 @@ impl Aside {
         Ok(())
     }
 
-    /// Note what the lock's entry will be: with that in the lock, the outputs are whole.
+    /// Record the future entry of the lock: once the lock has it, the outputs are complete.
     pub(super) fn becomes(&mut self, entry: &LockEntry) -> Result<()> {
         self.record.becomes = Some(hash(entry));
         self.write()
     }
 
-    /// Put all outputs back, and move what is in their places away.
+    /// Restore all outputs, and move the files in their places aside.
     fn return_all(&self) -> Result<Option<PathBuf>> {
         let half = self.state.join("half").join(file_name_of(&self.record.address));
         let mut left = false;
@@ -201,7 +201,7 @@ impl Aside {
             }
             if exists(&place)? {
                 let to = half.join(&out.path);
-                // What a failed stage left is kept only to look at. On a full disk it cannot be kept, and is removed.
+                // Partial outputs of a failed stage are kept only for inspection. On a full disk they are removed.
                 match file::remove(&to)
                     .map_err(Into::into)
                     .and_then(|()| moved(&place, &to))
@@ -223,7 +223,7 @@ impl Aside {
         Ok(file::remove(&self.folder)?)
     }
 
-    /// The stage failed: its old outputs are put back. Returns where what it left is, if it left anything.
+    /// The stage failed: its old outputs are restored. Returns the folder of its partial outputs, if any.
     pub(super) fn put_back(self) -> Result<Option<PathBuf>> {
         let half = self.return_all()?;
         self.forget()?;
@@ -267,9 +267,9 @@ impl Aside {
 pub struct Recovered {
     /// The stage.
     pub stage: String,
-    /// Whether its outputs of before are back; else it had succeeded, and the new ones stay.
+    /// Whether its previous outputs are restored; else it had succeeded, and the new ones stay.
     pub put_back: bool,
-    /// Where is what it left.
+    /// The folder of its partial outputs.
     pub half: Option<PathBuf>,
 }
 

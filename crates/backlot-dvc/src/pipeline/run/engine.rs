@@ -23,7 +23,7 @@ use super::stage::{Known, Maker, Settings};
 use super::world::World;
 use crate::error::{Error, Result};
 
-/// The lock of a project while stages run, and what had to be put in order of runs that were interrupted.
+/// The lock of a project while stages run, and the repairs after interrupted runs.
 fn hold(project: &Project<'_>, patience: Duration, context: &Context) -> Result<(FileLock, Vec<Recovered>)> {
     let held = FileLock::acquire(&project.lock_file(), patience, context)?;
     let recovered = aside::recover(project, true, &|_| Ok(Hold::Free(None)), context)?;
@@ -34,7 +34,7 @@ fn hold(project: &Project<'_>, patience: Duration, context: &Context) -> Result<
 fn tell(recovered: &[Recovered], context: &Context) {
     for stage in recovered.iter().filter(|stage| stage.put_back) {
         let message = format!(
-            "a run of `{}` was interrupted; its outputs of before are back",
+            "a run of `{}` was interrupted; its previous outputs were restored",
             stage.stage
         );
         context.warn("pipeline::recovered", message);
@@ -47,7 +47,7 @@ pub fn recover(project: &Project<'_>, context: &Context) -> Result<Vec<Recovered
     Ok(recovered)
 }
 
-/// Make stages what they should be. Failures of stages are in the report; see [`Report::check`].
+/// Reproduce stages. Failures of stages are in the report; see [`Report::check`].
 pub fn reproduce(
     project: &Project<'_>,
     options: &RunOptions,
@@ -75,7 +75,7 @@ pub fn reproduce(
     })
 }
 
-/// Make one stage what it should be, whatever the state of those above it: for a scheduler that runs a plan itself. Several
+/// Reproduce one stage, whatever the state of those above it: for a scheduler that runs a plan itself. Several
 /// stages of a project may be made so at a time, in processes of their own; a [`reproduce`] waits for them.
 pub fn run_stage(
     project: &Project<'_>,
@@ -327,7 +327,7 @@ impl<'a> Schedule<'a> {
             self.ready.remove(&at);
             let node = self.order[at];
             if self.graph.stage(node).is_none() {
-                // A pointer: its files are what they are.
+                // A pointer: its files are not changed.
                 self.done(at);
                 continue;
             }

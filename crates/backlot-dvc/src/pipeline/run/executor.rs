@@ -63,7 +63,7 @@ impl Job<'_> {
     }
 }
 
-/// What a running stage tells.
+/// The output of a running stage.
 pub trait Output: Sync {
     /// A command is started.
     fn started(&self, command: &str);
@@ -96,9 +96,9 @@ impl Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Code(code) => write!(f, "ended with exit code {code}"),
-            Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
-            Self::TimeLimit => f.write_str("took longer than its time limit"),
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(signal) => write!(f, "was terminated by signal {signal}"),
+            Self::TimeLimit => f.write_str("exceeded its time limit"),
             Self::Stopped => f.write_str("was stopped"),
         }
     }

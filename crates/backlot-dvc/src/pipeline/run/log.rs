@@ -60,7 +60,7 @@ impl<'a> Log<'a> {
     pub(super) fn finish(self) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = state.failed {
-            let message = format!("the log of `{}` is not complete: {error}", self.stage);
+            let message = format!("the log of `{}` is incomplete: {error}", self.stage);
             self.context.warn("pipeline::log", message);
         }
     }

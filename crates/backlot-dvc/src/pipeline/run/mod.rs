@@ -4,7 +4,7 @@
 //! made is in the cache before the lock names it. Deliberately absent: the environment and the terminal, which the caller
 //! has, and the network ([`Pull`] brings objects).
 //!
-//! [`plan`] says what a run would do, [`reproduce`] does it with an [`Executor`], [`run_stage`] makes a single stage, and
+//! [`plan`] predicts a run, [`reproduce`] runs it with an [`Executor`], [`run_stage`] runs a single stage, and
 //! [`known_results`] says which results other machines can use, [`RunCache`] has them.
 
 mod aside;

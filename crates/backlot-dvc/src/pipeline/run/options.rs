@@ -1,4 +1,4 @@
-//! What a run was asked for.
+//! Options of a run.
 //!
 //! Deliberately absent: how commands are started ([`super::executor`]).
 
@@ -23,7 +23,7 @@ pub trait Pull: Send + Sync + fmt::Debug {
     fn results(&self, stage: &Stage, layout: RunCacheLayout, key: &Sha256, context: &Context) -> Result<u64>;
 }
 
-/// What a run was asked for. All is as `dvc repro` has it, where that has it.
+/// Options of a run, as of `dvc repro` where it has them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RunOptions {
@@ -43,7 +43,7 @@ pub struct RunOptions {
     pub force_downstream: bool,
     /// After a failure, go on with all that does not need the failed stage.
     pub keep_going: bool,
-    /// After a failure, take what the stage left as its result.
+    /// After a failure, accept the outputs of the stage as its result.
     pub ignore_errors: bool,
     /// Run nothing and say what would be done.
     pub dry: bool,
@@ -65,7 +65,7 @@ pub struct RunOptions {
     pub variables: Vec<(String, OsString)>,
     /// Folders to be first on the search path of commands.
     pub path: Vec<PathBuf>,
-    /// What decides about results beside what stages declare, such as versions of tools, by name.
+    /// Additional values that decide about results, such as versions of tools, by name.
     pub decides: BTreeMap<String, String>,
     /// Whether results are also written where DVC finds them.
     pub dvc_run_cache: bool,

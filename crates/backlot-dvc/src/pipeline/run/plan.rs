@@ -1,4 +1,4 @@
-//! What a run would do, found out without running anything.
+//! Planning a run without running anything.
 //!
 //! Invariants: nothing is changed; stages stand in the order in which they can be made; a stage below one that would run is
 //! said to run only if it would whatever that makes, otherwise that it may. Deliberately absent: `dvc repro --dry`, which
@@ -16,7 +16,7 @@ use super::stage::{self, Known, Settings, out_content};
 use super::world::{Measured, Overlay, World};
 use crate::error::Result;
 
-/// What would be done with a stage.
+/// The planned action of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -27,7 +27,7 @@ pub enum Planned {
     MayRun,
     /// Its outputs would be put back from the cache.
     Restore,
-    /// Its entry in the lock would be written anew, without running anything.
+    /// Its entry in the lock would be rewritten, without running anything.
     Record,
     /// Nothing: it is up to date.
     Skip,
@@ -43,7 +43,7 @@ pub enum Planned {
 pub struct PlannedStage {
     /// The stage, as targets name it.
     pub stage: String,
-    /// What would be done.
+    /// The planned action.
     pub action: Planned,
     /// Why, as parts of sentences.
     pub why: Vec<String>,
@@ -57,9 +57,9 @@ pub struct PlannedStage {
     pub commands: Vec<String>,
     /// Where they run, relative to the project.
     pub folder: String,
-    /// What it makes, relative to the project.
+    /// Its outputs, relative to the project.
     pub outs: Vec<String>,
-    /// The same reasons, to be told apart.
+    /// The same reasons, as values.
     #[serde(skip)]
     pub changes: Vec<Change>,
     /// Whether its lock has content for all its outputs: it was made once.
@@ -67,7 +67,7 @@ pub struct PlannedStage {
     pub is_recorded: bool,
 }
 
-/// What a run would do.
+/// The plan of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// The stages, each after those it needs.
@@ -86,7 +86,7 @@ impl Plan {
     }
 }
 
-/// Plan a run. With [`RunOptions::pull`], what it would put back is fetched.
+/// Plan a run. With [`RunOptions::pull`], results to restore are fetched.
 pub fn plan(project: &Project<'_>, options: &RunOptions, context: &Context) -> Result<Plan> {
     let graph = project.graph(context)?;
     let order = graph.select(&options.selection())?;
@@ -139,7 +139,7 @@ struct Planner<'a> {
     selected: HashSet<usize>,
 }
 
-/// What came of the stages so far.
+/// The state of the stages so far.
 #[derive(Default)]
 struct Outcomes {
     actions: HashMap<usize, Planned>,
@@ -147,7 +147,7 @@ struct Outcomes {
     restored: BTreeMap<RelPath, Measured>,
 }
 
-/// A stage with what is assumed of the stages above it.
+/// A stage with the assumed state of the stages above it.
 struct Judged<'a> {
     stage: &'a Stage,
     locked: Option<&'a LockEntry>,
@@ -170,7 +170,7 @@ enum Touched {
     Not,
     /// It is an output that would be put back.
     Known(Measured),
-    /// Nobody knows what it will be.
+    /// Its future content is unknown.
     Unknown,
 }
 
@@ -190,7 +190,7 @@ impl Planner<'_> {
         let fails = above.iter().any(|need| is(need, Planned::Fail, Planned::Drop));
         let is_dropped = fails && !self.options.ignore_errors;
         let mut assumed = self.assume(stage, locked.as_ref(), known)?;
-        // A frozen stage is what it is, whatever comes of those above.
+        // A frozen stage is unaffected by those above.
         assumed.is_open &= !stage.frozen;
         let is_forced = self.is_forced(above, known);
         let judging = Judged {
@@ -341,7 +341,7 @@ impl Planner<'_> {
         Ok((Planned::Restore, changes))
     }
 
-    /// Whether stages above change what is at a place.
+    /// Whether stages above change the content of a path.
     fn touched(&self, place: &Place, known: &Outcomes) -> Result<Touched> {
         let Some(path) = place.inside() else {
             // The whole project is a dependency of nothing that makes something in it.

@@ -1,4 +1,4 @@
-//! What a run did.
+//! The report of a run.
 //!
 //! Invariant: the order is that of the selection, whatever ran beside what. Deliberately absent: times, which differ.
 
@@ -11,7 +11,7 @@ use super::super::{Change, PipelineError, Stage};
 use super::executor::Exit;
 use crate::error::Error;
 
-/// What was done with a stage.
+/// The action taken for a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -20,7 +20,7 @@ pub enum Outcome {
     Ran,
     /// Its outputs were put back from the cache.
     Restored,
-    /// Its entry in the lock was written anew.
+    /// Its entry in the lock was rewritten.
     Recorded,
     /// It was up to date.
     Skipped,
@@ -36,7 +36,7 @@ pub enum Outcome {
     MayRun,
     /// In a dry run: it would be put back from the cache.
     WouldRestore,
-    /// In a dry run: its lock would be written anew.
+    /// In a dry run: its lock would be rewritten.
     WouldRecord,
     /// In a dry run: it would fail.
     WouldFail,
@@ -68,19 +68,19 @@ impl Outcome {
 pub struct StageError {
     /// The code of the error.
     pub code: String,
-    /// What happened.
+    /// The failure.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
 }
 
-/// What was done with a stage, and why.
+/// The result of a stage, with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
     /// The stage, as targets name it.
     pub stage: String,
-    /// What was done.
+    /// The action taken.
     pub outcome: Outcome,
     /// Why, as parts of sentences: the first reason that was found.
     pub why: Vec<String>,
@@ -92,11 +92,11 @@ pub struct StageReport {
     pub error: Option<StageError>,
     /// Where the output of its commands is.
     pub log: Option<PathBuf>,
-    /// Where is what a failed stage left of its outputs.
+    /// The folder of partial outputs of a failed stage.
     pub half: Option<PathBuf>,
-    /// Where are outputs that somebody had edited.
+    /// The saved outputs that a user had edited.
     pub kept: Vec<PathBuf>,
-    /// The same reasons, to be told apart.
+    /// The same reasons, as values.
     #[serde(skip)]
     pub changes: Vec<Change>,
 }
@@ -146,13 +146,13 @@ impl StageReport {
     }
 }
 
-/// What a run did.
+/// The report of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// The stages, each after those it needs.
     pub stages: Vec<StageReport>,
-    /// Interrupted runs of before, whose outputs were put in order first.
+    /// Earlier interrupted runs, whose outputs were restored first.
     pub recovered: Vec<super::Recovered>,
 }
 

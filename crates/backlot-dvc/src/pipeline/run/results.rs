@@ -50,7 +50,7 @@ struct EntryOut {
 }
 
 impl Entry {
-    /// What names it among the entries of one key: all but the time.
+    /// Its name among the entries of one key: everything but the time.
     fn digest(&self) -> String {
         let mut text = String::new();
         for out in &self.outs {
@@ -73,18 +73,18 @@ fn sha256(text: &str) -> Sha256 {
     Sha256::from_bytes(sha2::Sha256::digest(text.as_bytes()).into())
 }
 
-/// What decides about a result.
+/// The inputs that decide about a result.
 pub(super) struct Inputs<'a> {
     pub(super) stage: &'a Stage,
     /// Dependencies in the order of the stage.
     pub(super) deps: Vec<Measured>,
     /// Command, dependencies and parameters as the lock will have them; no outputs.
     pub(super) entry: &'a LockEntry,
-    /// What the caller says.
+    /// The values from the caller.
     pub(super) decides: &'a BTreeMap<String, String>,
 }
 
-/// The key of a result in our own layout.
+/// The key of a result in Backlot's layout.
 pub(super) fn key(inputs: &Inputs<'_>) -> Sha256 {
     let stage = inputs.stage;
     let mut text = format!("backlot-run-key {VERSION}\n");
@@ -116,7 +116,7 @@ pub(super) fn key(inputs: &Inputs<'_>) -> Sha256 {
     sha256(&text)
 }
 
-/// Where our own results are, below a cache.
+/// The results in Backlot's layout, below a cache.
 fn own_folder(cache: &Cache) -> PathBuf {
     cache.root().join("run-results")
 }
@@ -126,7 +126,7 @@ fn dvc_folder(cache: &Cache) -> PathBuf {
     cache.root().join("runs")
 }
 
-/// What is in a folder; nothing if it does not exist, or is a file.
+/// The entries of a folder; empty if it does not exist, or is a file.
 fn list(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>> {
     let mut found = Vec::new();
     for entry in read_folder(folder)?.into_iter().flatten() {
@@ -156,7 +156,7 @@ pub(super) fn find(world: &World<'_>, stage: &Stage, key: &Sha256, fetch: Fetch<
         let Some(bytes) = file::read_if_exists(&folder.join(&name))? else {
             continue;
         };
-        // What is damaged is as good as absent: the stage runs, and its result is written anew.
+        // A damaged entry counts as absent: the stage runs, and its result is rewritten.
         if let Ok(entry) = parse(&name, &bytes) {
             entries.push(entry);
         }
@@ -269,7 +269,7 @@ pub(super) fn dvc_key(stage: &Stage, inputs: &LockEntry) -> Option<Sha256> {
     run_cache::key(&wanted).filter(|_| run_cache::is_sound(&wanted))
 }
 
-/// Remember a result in our own layout.
+/// Store a result in Backlot's layout.
 pub(super) fn remember(
     cache: &Cache,
     stage: &Stage,
@@ -292,7 +292,7 @@ pub(super) fn remember(
     };
     let hex = key.to_hex();
     let path = own_folder(cache).join(&hex[..2]).join(&hex).join(entry.digest());
-    // It can be made again, so a power cut may take it.
+    // It can be rebuilt, so a power cut may lose it.
     Ok(shared::write_for_now(&path, &to_bytes(&entry)?)?)
 }
 
@@ -320,7 +320,7 @@ fn to_bytes(entry: &Entry) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Read an entry of our own layout; its name is the hash of what it says.
+/// Read an entry of Backlot's layout; its name is the hash of its contents.
 fn parse(name: &str, bytes: &[u8]) -> Result<Entry> {
     let refuse = |reason: String| PipelineError::RunCacheEntry {
         name: name.to_owned(),
@@ -334,7 +334,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Entry> {
         return Err(refuse(format!("unsupported version {}", entry.version)).into());
     }
     if entry.digest() != name {
-        return Err(refuse("its name is not that of its content".to_owned()).into());
+        return Err(refuse("its name does not match its content".to_owned()).into());
     }
     Ok(entry)
 }
@@ -402,7 +402,7 @@ impl<'a> RunCache<'a> {
         Ok(self.folder().join(name))
     }
 
-    /// The bytes of an entry; `None` if there is none.
+    /// The bytes of an entry; `None` if it does not exist.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         Ok(file::read_if_exists(&self.path(name)?)?)
     }
@@ -413,7 +413,7 @@ impl<'a> RunCache<'a> {
             name: name.to_owned(),
             reason: reason.to_owned(),
         };
-        let (key, value) = check_name(name).ok_or_else(|| refuse("its name is not one of an entry"))?;
+        let (key, value) = check_name(name).ok_or_else(|| refuse("its name is not a valid entry name"))?;
         if bytes.len() > MAX_BYTES {
             return Err(refuse("it is larger than 16 MiB").into());
         }
@@ -428,7 +428,7 @@ impl<'a> RunCache<'a> {
                 let found = (run_cache::key(&entry), run_cache::value(&entry));
                 let hex = |digest: Option<Sha256>| digest.map(|digest| digest.to_hex());
                 if (hex(found.0).as_deref(), hex(found.1).as_deref()) != (Some(key), Some(value)) {
-                    return Err(refuse("its name is not that of its content").into());
+                    return Err(refuse("its name does not match its content").into());
                 }
                 let outs = entry.outs.into_iter();
                 Ok(outs.filter_map(|out| Some((out.path, out.id?))).collect())

@@ -27,7 +27,7 @@ use super::world::{Measured, Overlay, World};
 use crate::checkout::check_folders;
 use crate::error::{Error, Result};
 
-/// What a stage says in `meta: {backlot: ...}`.
+/// The settings of a stage in `meta: {backlot: ...}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     /// Groups of which only some stages may run at a time.
@@ -166,7 +166,7 @@ impl<'a> Known<'a> {
         !several && self.options.decides.is_empty()
     }
 
-    /// Inputs of a stage as they are now: its entry without outputs, and our own key.
+    /// The current inputs of a stage: its entry without outputs, and its key in Backlot's layout.
     fn key(&self, stage: &Stage, overlay: &Overlay<'_>) -> Result<(LockEntry, Sha256)> {
         let inputs = Stage {
             outs: Vec::new(),
@@ -252,7 +252,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// All that making a stage takes.
+/// The parameters for running a stage.
 #[derive(Debug)]
 pub(super) struct Maker<'a> {
     pub(super) graph: &'a Graph,
@@ -265,7 +265,7 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Make a stage what it should be. An error of the stage is in its report; a stop on request is an error.
+    /// Reproduce a stage. An error of the stage is in its report; a cancellation is an error.
     pub(super) fn make(&self, stage: &Stage, force: bool) -> Result<StageReport> {
         let mut report = StageReport::new(stage);
         match self.try_make(stage, force, &mut report) {
@@ -379,7 +379,7 @@ impl Maker<'_> {
             // Nothing is moved, or put back, through a link to elsewhere.
             let root = &self.world.project.root;
             check_folders(root, &out.place.to_path(root))?;
-            // What cannot be looked at, as a link to nothing, is set aside, too, and kept.
+            // Paths that cannot be inspected, such as dangling links, are set aside, too, and kept.
             let content = self.world.content(&Place::Inside(out.place.clone()));
             let edited = match content {
                 Ok(None) => false,
@@ -430,7 +430,7 @@ impl Maker<'_> {
             Ok(()) => {
                 for kept in aside.finish()? {
                     let message = format!(
-                        "an output of `{}` was edited by hand; the edit is kept as `{}`",
+                        "an output of `{}` was edited manually; the edit was saved as `{}`",
                         report.stage,
                         kept.display()
                     );
@@ -532,7 +532,7 @@ impl Maker<'_> {
         .into())
     }
 
-    /// Put what the commands made into the cache, remember it, and write the lock.
+    /// Store the outputs of the commands in the cache, record the result, and write the lock.
     fn commit(&self, stage: &Stage, aside: &mut Aside) -> Result<()> {
         let remembered = run_cache::is_eligible(stage) && !self.options.no_commit;
         let (overlay, outs) = self.take_outs(stage, remembered)?;

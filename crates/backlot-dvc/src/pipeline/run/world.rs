@@ -20,7 +20,7 @@ use crate::ignore::Ignore;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::scan::{Scanned, ScannedFile, scan_out};
 
-/// What a path holds, with its proof.
+/// The content of a path, with its BLAKE3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Measured {
     pub(super) content: Content,
@@ -36,7 +36,7 @@ pub(super) struct World<'a> {
     ignores: Mutex<HashMap<PathBuf, Ignore>>,
     /// Parsed files with their text, by which they are known again.
     parameters: Mutex<HashMap<Place, (String, Value)>>,
-    /// What was measured, while nothing can run.
+    /// Measurements, while nothing can run.
     frozen: Option<Mutex<HashMap<Place, Option<Measured>>>>,
 }
 
@@ -128,7 +128,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a place holds.
+    /// The content of a path.
     pub(super) fn measure(&self, place: &Place) -> Result<Option<Measured>> {
         if let Some(frozen) = &self.frozen {
             let known = frozen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +145,7 @@ impl<'a> World<'a> {
         Ok(measured)
     }
 
-    /// What a path holds; its content goes into the cache if it may be shared in the ways of `links`.
+    /// The content of a path; it is stored in the cache if it may be shared in the ways of `links`.
     fn measure_path(&self, path: &Path, links: Option<&[LinkMode]>) -> Result<Option<Measured>> {
         match self.scan(path)? {
             Scanned::Missing => Ok(None),
@@ -194,7 +194,7 @@ impl<'a> World<'a> {
         })
     }
 
-    /// What an output holds now that its command ended; `commit` puts its content into the cache.
+    /// The content of an output after its command; `commit` stores it in the cache.
     pub(super) fn take_out(&self, out: &Output, commit: bool) -> Result<Option<Measured>> {
         let links = commit.then_some(self.project.links.as_slice());
         self.measure_path(&out.place.to_path(&self.project.root), links)
@@ -231,7 +231,7 @@ impl<'a> World<'a> {
 }
 
 impl World<'_> {
-    /// What a place would hold with content of the cache; `None` if the cache does not have all of it.
+    /// The content of a path if restored from the cache; `None` if the cache does not have all of it.
     pub(super) fn in_cache(&self, content: Content) -> Result<Option<Measured>> {
         let cache = self.project.cache;
         if !content.id.tree {
@@ -308,7 +308,7 @@ impl<'a> Overlay<'a> {
         }
     }
 
-    /// What a place holds.
+    /// The content of a path.
     pub(super) fn measure(&self, place: &Place) -> Result<Option<Measured>> {
         match self.known.get(place) {
             Some(measured) => Ok(*measured),

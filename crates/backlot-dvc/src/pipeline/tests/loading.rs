@@ -118,7 +118,7 @@ fn a_name_that_is_defined_twice_is_refused() {
         (
             "vars: [{a: 1}]\n",
             "",
-            "`vars[0]` defines `a`, which is defined already",
+            "`vars[0]` defines `a`, which is already defined",
         ),
         ("vars: [{d: {k: 1}}]\n", "", "`vars[0]` defines `d.k`"),
         ("vars: [{x: '${a}'}]\n", "", "expressions are not allowed"),
@@ -127,7 +127,7 @@ fn a_name_that_is_defined_twice_is_refused() {
         (
             "vars: ['v.yaml:x', v.yaml]\n",
             "",
-            "a part of which is loaded already",
+            "which is already partly loaded",
         ),
         (
             "vars: ['v.yaml:z']\n",
@@ -138,7 +138,7 @@ fn a_name_that_is_defined_twice_is_refused() {
         (
             "",
             "  g: {foreach: [1], do: {cmd: x, vars: [{item: 2}]}}\n",
-            "defines `item`, which a generated stage has",
+            "defines `item`, which a generated stage already has",
         ),
     ] {
         let file = if extra.is_empty() {
@@ -175,7 +175,7 @@ fn errors_have_file_line_key_and_a_way_out() {
         (
             "stages:\n  a:\n    cmd: x\n    outs: ['${frame}', ../o]\n",
             "pipeline::hostile_output",
-            "`dvc.yaml`, line 4: the output `../o` of `a` is outside of the project",
+            "`dvc.yaml`, line 4: the output `../o` of `a` is outside the project",
             "inside of the project",
         ),
         (

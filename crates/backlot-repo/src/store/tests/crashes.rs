@@ -315,7 +315,12 @@ fn killed_after_the_commit_a_rerun_says_that_it_is_done_and_makes_it_so() {
             let error = scene.publish(name, number, "ben").unwrap_err();
             assert_eq!(error.code(), "repo::release_exists");
             assert!(error.to_string().contains("published by ben"), "{error}");
-            assert!(error.help().unwrap().contains("same bytes and is complete"));
+            assert!(
+                error
+                    .help()
+                    .unwrap()
+                    .contains("already published with identical contents")
+            );
             scene.assert_pages_hold(name, true);
         }
     });

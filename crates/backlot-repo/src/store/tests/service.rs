@@ -106,8 +106,8 @@ fn a_server_that_answers_nonsense_ends_in_an_error() {
             String::new(),
             "Unexpected",
         ),
-        ("207 Multi-Status", " ".repeat(65 << 20), "without end"),
-        ("400 Bad Request", " ".repeat(65 << 20), "without end"),
+        ("207 Multi-Status", " ".repeat(65 << 20), "too long"),
+        ("400 Bad Request", " ".repeat(65 << 20), "too long"),
     ] {
         let error = ask(answer, body);
         assert_eq!(error.code(), "repo::store", "{answer}: {error}");

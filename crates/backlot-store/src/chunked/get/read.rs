@@ -22,7 +22,7 @@ impl Getter<'_> {
         }
     }
 
-    /// The ranges of packs that pieces of work read: what the cache does not have.
+    /// The ranges of packs to read: those that the cache does not have.
     pub(super) fn spans<'c, C>(&self, work: impl Iterator<Item = C>) -> Spans
     where
         C: Iterator<Item = &'c (StoredName, Entry)>,

@@ -18,7 +18,7 @@ use crate::parallel::each;
 /// Which ranges are joined.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Bytes between two ranges that are not worth another request.
+    /// The gap between two ranges that does not justify another request.
     pub(super) gap: u32,
     /// Bytes of a span that is made of several ranges.
     pub(super) most: u32,
@@ -66,7 +66,7 @@ enum State {
     /// Nobody read it yet, or everybody took it.
     #[default]
     NotHere,
-    /// What was read; `None` of a pack that is not there.
+    /// The data read; `None` for a missing pack.
     Here(Option<Arc<Vec<u8>>>),
 }
 
@@ -161,7 +161,7 @@ impl Blocks {
         coder: &mut Coder,
         bytes: &mut Vec<u8>,
     ) -> std::result::Result<(), Malformed> {
-        let stored = self.stored(pack, entry).ok_or("it ends too early")?;
+        let stored = self.stored(pack, entry).ok_or("it is truncated")?;
         coder.decode(stored, entry.scheme, entry.raw as usize, bytes)
     }
 
@@ -229,7 +229,7 @@ impl Planner {
     }
 }
 
-/// Join neighbouring ranges of a pack where the gap between them is not worth another request.
+/// Join neighbouring ranges of a pack if the gap between them does not justify another request.
 pub(super) fn coalesce(wanted: &BTreeSet<(StoredName, u32, u32)>, gap: u32) -> Vec<(StoredName, Range<u32>)> {
     let mut ranges: Vec<(StoredName, Range<u32>)> = Vec::new();
     for (pack, start, end) in wanted {

@@ -1,8 +1,8 @@
 //! One file read by ranges: only the chunks that a range touches are fetched, and nothing is kept.
 //!
-//! Invariant: no byte is given away whose chunk is not what the table of its pack says, by BLAKE3; that table is what the recipe names. A
+//! Invariant: no byte is returned before its chunk is verified against the table of its pack, by BLAKE3; the recipe verifies that table. A
 //! damaged pack makes way for another recipe of the same file. Memory: what was asked for, decoded and as it is stored, and 56 bytes a
-//! chunk of the file. Deliberately absent: a proof of the file as a whole, which only reading all of it gives.
+//! chunk of the file. Deliberately absent: verification of the whole file, which requires reading all of it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,7 +91,7 @@ impl FileStream {
         self.size
     }
 
-    /// What the whole file must have, by the recipe.
+    /// The expected size and digests of the whole file, from the recipe.
     pub(crate) const fn blake3(&self) -> Blake3 {
         self.blake3
     }
@@ -162,7 +162,7 @@ impl FileStream {
             Some(object) => Err(damaged(
                 &*self.site.blobs,
                 object.clone(),
-                "what it held cannot be found",
+                "its contents cannot be found",
             )),
             None => Err(Error::Missing { objects, place }),
         }

@@ -57,7 +57,9 @@ impl UserFile {
         let limit = match section.timeout {
             None => CommandHelpers::LIMIT,
             Some(seconds) if seconds > 0.0 && seconds <= MAX_TIMEOUT => Duration::from_secs_f64(seconds),
-            Some(_) => return Err(bad("`timeout` is a number of seconds, up to 3600".to_owned()).into()),
+            Some(_) => {
+                return Err(bad("`timeout` has to be a number of seconds, up to 3600".to_owned()).into());
+            }
         };
         Ok((!helpers.is_empty()).then(|| CommandHelpers::new(helpers, limit)))
     }

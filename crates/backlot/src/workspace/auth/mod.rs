@@ -42,11 +42,11 @@ pub struct AuthTarget {
     pub place: PlaceName,
 }
 
-/// What a server said to a request that only reads.
+/// The response to a read-only request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AuthTest {
-    /// What was asked.
+    /// The requested URL.
     pub url: String,
     /// The host that credentials are bound to.
     pub host: String,
@@ -54,15 +54,15 @@ pub struct AuthTest {
     pub source: Option<SourceKind>,
     /// Which variable, command or file it was.
     pub from: Option<String>,
-    /// Who one is there.
+    /// The user.
     pub user: Option<String>,
     /// Whether the server let us in.
     pub accepted: bool,
-    /// What it answered.
+    /// The response.
     pub answer: String,
 }
 
-/// What a login did.
+/// The result of a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoginReport {
@@ -76,7 +76,7 @@ pub struct LoginReport {
     pub file: PathBuf,
     /// The user of the credential that was there before.
     pub replaced: Option<String>,
-    /// What the server answered; `None` where it was not asked.
+    /// The server's response; `None` if it was not contacted.
     pub test: Option<AuthTest>,
     /// A source that is asked before the file and has a credential for this address, too.
     pub hidden_by: Option<String>,
@@ -84,7 +84,7 @@ pub struct LoginReport {
     pub dry_run: bool,
 }
 
-/// What a logout did.
+/// The result of a logout.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogoutReport {
@@ -184,7 +184,7 @@ impl AuthTarget {
             reason: reason.to_owned(),
         };
         if !self.url.contains("://") {
-            return Err(bad("it is neither a URL nor the name of a repo or remote of this workspace").into());
+            return Err(bad("it is not a URL or the name of a repo or remote of this workspace").into());
         }
         let url = Url::parse(&self.url).map_err(|e| bad(&e.to_string()))?;
         let address = credentials_url(&url, &self.options);
@@ -192,7 +192,7 @@ impl AuthTarget {
         Ok(address)
     }
 
-    /// What is stored for it.
+    /// The stored credential.
     fn prefix(&self) -> Result<UrlPrefix> {
         Ok(UrlPrefix::of(&self.address()?)?)
     }
@@ -215,7 +215,7 @@ impl Auth {
         Ok(CredentialFile::new(path))
     }
 
-    /// All that the sources have.
+    /// All credentials of the sources.
     pub fn list(&self) -> Result<AuthList> {
         Ok(AuthList {
             credentials: chain(&self.host)?.list()?,
@@ -377,7 +377,7 @@ fn report(
     }
 }
 
-/// Ask for the smallest part of what a URL names; what is there is not read.
+/// Request the smallest part of a URL; its content is not read.
 fn ask_server(network: &Network, target: &AuthTarget, address: &Url) -> Result<String> {
     network.check_online("it", &shown_text(&target.url))?;
     let account = Account::open(network, &target.place, address)?;

@@ -26,7 +26,7 @@ pub struct RepoEntry {
     /// The packages that may come from it; `None` if it is not public, and everything may.
     #[serde(rename = "allow", skip_serializing_if = "Option::is_none")]
     pub public: Option<Vec<AllowedName>>,
-    /// Which repo it was when it was added; `None` for an index, and for what an older version made or added.
+    /// The identity of the repo when it was added; `None` for an index, or if added by an older version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The asset whose checks count for what goes into it.
@@ -34,7 +34,7 @@ pub struct RepoEntry {
     pub policy: Option<String>,
 }
 
-/// What a repo is.
+/// The kind of a repo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -48,7 +48,7 @@ pub enum RepoPlace {
 }
 
 impl RepoEntry {
-    /// What it is, by how its place is written.
+    /// Its kind, by the syntax of its location.
     pub fn kind(&self) -> RepoPlace {
         if ReleaseStore::knows(&self.place) {
             RepoPlace::Store
@@ -59,7 +59,7 @@ impl RepoEntry {
         }
     }
 
-    /// Whether it lies behind a URL, not in a folder.
+    /// Whether it has a URL rather than a folder.
     pub fn is_remote(&self) -> bool {
         self.kind() != RepoPlace::Folder
     }
@@ -78,12 +78,12 @@ pub struct RemoteEntry {
     pub name: String,
     /// Folder or URL, as written.
     pub url: String,
-    /// How content lies there.
+    /// The layout.
     pub layout: RemoteLayout,
     /// How a store of objects is reached.
     #[serde(flatten)]
     pub store: StoreOptions,
-    /// Which remote it was when it was added; `None` for what an older version made or added.
+    /// The identity of the remote when it was added; `None` if added by an older version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
@@ -203,15 +203,15 @@ fn list_of(name: &str, table: &dyn TableLike) -> Result<Option<Vec<AllowedName>>
     };
     let wrong = |what: &str| Err(format!("`repos.{name}.allow` {what}"));
     if !public {
-        return wrong("is for a repo that has `public = true`; everything in this one may be used");
+        return wrong("requires a repo with `public = true`; other repos have no allowlist");
     }
     let Some(array) = item.as_array() else {
-        return wrong("is not a list of names of packages");
+        return wrong("is not a list of package names");
     };
     let mut list = Vec::with_capacity(array.len());
     for name_of_package in array {
         let Some(text) = name_of_package.as_str() else {
-            return wrong("is not a list of names of packages");
+            return wrong("is not a list of package names");
         };
         match AllowedName::parse(text) {
             Ok(allowed) => list.push(allowed),
@@ -233,7 +233,7 @@ pub(super) fn read_lists(repos: &mut [RepoEntry], all: Option<&dyn TableLike>) -
         entry.public = list_of(&entry.name, table)?;
         if entry.public.is_some() && !is_url(&entry.place) {
             return Err(format!(
-                "`[repos.{}]` is a folder, and `public` is for what lies behind a URL",
+                "`[repos.{}]` is a folder, and `public` requires a URL",
                 entry.name
             ));
         }

@@ -1,4 +1,4 @@
-//! `backlot.toml`: what a workspace is made of, as a document that is edited in place (comments and order survive).
+//! `backlot.toml`: the definition of a workspace, as a document that is edited in place (comments and order are preserved).
 //!
 //! Invariants: the order of `[repos]` is their order of preference; no secret is ever accepted here; unknown keys are
 //! warned about with the nearest known one. Relative places are relative to the workspace.
@@ -32,12 +32,12 @@ fn check_policies(document: &DocumentMut) -> Result<(), String> {
     let is_wrong = |table: &dyn TableLike| table.get("policy").is_some_and(|item| !item.is_str());
     let workspace = document.get("workspace").and_then(Item::as_table_like);
     if workspace.is_some_and(is_wrong) {
-        return Err("`workspace.policy` is not the name of an asset".to_owned());
+        return Err("`workspace.policy` is not an asset name".to_owned());
     }
     let repos = document.get("repos").and_then(Item::as_table_like);
     let mut repos = repos.into_iter().flat_map(TableLike::iter);
     match repos.find(|(_, repo)| repo.as_table_like().is_some_and(is_wrong)) {
-        Some((name, _)) => Err(format!("`repos.{name}.policy` is not the name of an asset")),
+        Some((name, _)) => Err(format!("`repos.{name}.policy` is not an asset name")),
         None => Ok(()),
     }
 }
@@ -79,7 +79,7 @@ pub struct Config {
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
     pub external_conda: Vec<String>,
-    /// What may become part of a wheel.
+    /// Files that may become part of a wheel.
     pub publish: PublishLimits,
     /// Where and how cascades are run.
     pub(crate) cascade: CascadeSection,
@@ -261,12 +261,10 @@ impl Config {
     fn check_sources(&self) -> Result<(), String> {
         let known = |repo: &String| self.repos.iter().any(|r| &r.name == repo);
         if let Some(repo) = self.policies.repos.keys().find(|repo| !known(repo)) {
-            return Err(format!("`policy.repos.{repo}` names a repo which is not there"));
+            return Err(format!("`policy.repos.{repo}` refers to an unknown repo"));
         }
         match self.rules.sources.iter().find(|(_, repo)| !known(repo)) {
-            Some((package, repo)) => Err(format!(
-                "`sources.{package}` names the repo `{repo}`, which is not there"
-            )),
+            Some((package, repo)) => Err(format!("`sources.{package}` refers to the unknown repo `{repo}`")),
             None => Ok(()),
         }
     }
@@ -286,7 +284,7 @@ impl Config {
                 }
                 if !known.contains(&key) {
                     let hint = text::nearest(key, known.iter().copied())
-                        .map(|k| format!("; is it `{k}`?"))
+                        .map(|k| format!("; did you mean `{k}`?"))
                         .unwrap_or_default();
                     if let Some(context) = context {
                         context.warn(
@@ -358,7 +356,7 @@ impl Config {
         Ok(())
     }
 
-    /// Write the document if there is no such file; whether it was written.
+    /// Write the document if the file does not exist; whether it was written.
     pub(crate) fn create(&self) -> Result<bool> {
         let created = file::create(&self.path, self.document.to_string().as_bytes())?;
         Ok(created == file::Created::New)
@@ -385,7 +383,7 @@ impl Config {
         item.as_table_mut().expect("it was just made a table")
     }
 
-    /// Drop what is said of a repo that goes.
+    /// Remove the settings of a removed repo.
     fn forget_policy_of(&mut self, repo: &str) {
         if self.policies.repos.remove(repo).is_some() {
             table_in(self.section("policy"), "repos").remove(repo);
@@ -557,7 +555,7 @@ impl Config {
         }
         self.external_conda = specs;
     }
-    /// Replace the constraints, overrides and cutoff; what is not set leaves the file.
+    /// Replace the constraints, overrides and cutoff; unset ones are removed from the file.
     pub fn set_rules(&mut self, rules: &Rules) {
         let mut keep = |key: &str, item: Option<Item>| {
             let table = self

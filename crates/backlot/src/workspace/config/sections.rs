@@ -40,15 +40,13 @@ pub(super) fn read_localize(document: &DocumentMut) -> Result<BTreeMap<PackageNa
             match item.as_str() {
                 Some("always") => Ok((package, Localize::Always)),
                 Some("on-demand") => Ok((package, Localize::OnDemand)),
-                _ => Err(format!(
-                    "`localize.{name}` is neither \"always\" nor \"on-demand\""
-                )),
+                _ => Err(format!("`localize.{name}` is not \"always\" or \"on-demand\"")),
             }
         })
         .collect()
 }
 
-/// What may become part of a wheel: `[publish]` of `backlot.toml`.
+/// Files that may become part of a wheel: `[publish]` of `backlot.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishLimits {
     /// The largest file, in bytes.
@@ -73,7 +71,7 @@ impl Default for PublishLimits {
 pub(super) const PUBLISH_KEYS: [&str; 3] = ["largest-file", "largest-wheel", "media"];
 
 impl PublishLimits {
-    /// What `[publish]` says; the error is a reason for people.
+    /// The settings in `[publish]`; the error is a readable reason.
     pub(super) fn read(document: &DocumentMut) -> Result<Self, String> {
         let mut limits = Self::default();
         let Some(table) = document.get("publish").and_then(Item::as_table) else {
@@ -84,14 +82,14 @@ impl PublishLimits {
             Some(item) => item
                 .as_integer()
                 .and_then(|bytes| u64::try_from(bytes).ok())
-                .ok_or_else(|| format!("`publish.{key}` is a number of bytes")),
+                .ok_or_else(|| format!("`publish.{key}` has to be a number of bytes")),
         };
         limits.largest_file = bytes(table, "largest-file", limits.largest_file)?;
         limits.largest_wheel = bytes(table, "largest-wheel", limits.largest_wheel)?;
         if let Some(item) = table.get("media") {
             limits.media = item
                 .as_bool()
-                .ok_or_else(|| "`publish.media` is true or false".to_owned())?;
+                .ok_or_else(|| "`publish.media` has to be true or false".to_owned())?;
         }
         Ok(limits)
     }
@@ -125,7 +123,7 @@ pub(super) fn rules(document: &DocumentMut) -> Result<Rules, String> {
         let package = PackageName::of_asset(name).map_err(|e| format!("`sources`: {e}"))?;
         let repo = item
             .as_str()
-            .ok_or_else(|| format!("`sources.{name}` is not the name of a repo"))?;
+            .ok_or_else(|| format!("`sources.{name}` is not a repo name"))?;
         rules.sources.insert(package, repo.to_owned());
     }
     Ok(rules)

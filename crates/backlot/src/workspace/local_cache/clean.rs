@@ -1,4 +1,4 @@
-//! Making room in the cache: what was not used for the longest time goes first.
+//! Evicting from the cache: the least recently used first.
 //!
 //! Invariants: what a workspace needs stays, whatever the bounds; nothing goes while a command is changing a workspace of the
 //! cache, since what it is about to name looks unneeded; a workspace that cannot be asked stops all. Other machines that share
@@ -23,11 +23,11 @@ use crate::workspace::Opened;
 options! {
     /// How to clean the cache.
     pub struct CleanOptions {
-        /// What was used more recently than this stays.
+        /// Files used more recently than this are kept.
         pub unused_for: Duration,
-        /// No more goes than is needed for the cache to take at most so many bytes.
+        /// Remove only as much as needed for the cache to be at most this size.
         pub max_bytes: Option<u64>,
-        /// No more goes than is needed for so many bytes to be free on its disk.
+        /// Remove only as much as needed for this much free space on its disk.
         pub min_free: Option<u64>,
         /// Do without knowing what these workspaces need.
         pub forget: Vec<PathBuf>,
@@ -39,7 +39,7 @@ options! {
 }
 
 impl Default for CleanOptions {
-    /// All that nothing needs and that was not used for a day.
+    /// All unneeded files that were not used for a day.
     fn default() -> Self {
         Self {
             unused_for: Duration::from_hours(24),
@@ -52,7 +52,7 @@ impl Default for CleanOptions {
     }
 }
 
-/// What a cleaning did.
+/// The result of a cleaning.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CleanReport {
@@ -82,7 +82,7 @@ pub struct CleanReport {
     pub dry_run: bool,
 }
 
-/// What would have to go for the bounds to be met.
+/// The amount to remove to meet the limits.
 struct Bounds {
     total: u64,
     free: u64,
@@ -172,7 +172,7 @@ impl Opened {
         Ok(report)
     }
 
-    /// What the workspaces of the cache need. One that cannot be asked is an error, or is forgotten.
+    /// The needs of the workspaces of the cache. One that cannot be read is an error, or is forgotten.
     fn needs_of_cache(
         &self,
         cache: &Cache,

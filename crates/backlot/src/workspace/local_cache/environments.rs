@@ -21,7 +21,7 @@ const USED: &str = ".backlot/used";
 /// Empty; commands that run in the environment hold a shared lock on it.
 const IN_USE: &str = ".backlot/in-use";
 
-/// Where the environment of a name lies.
+/// The path of the environment of a name.
 pub(crate) fn root_of(cache: &Path, name: &str) -> PathBuf {
     cache.join(FOLDER).join(name)
 }

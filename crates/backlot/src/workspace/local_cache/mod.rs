@@ -1,4 +1,4 @@
-//! The cache of this machine: what is in it, which workspaces use it, what they need of it, and making room.
+//! The cache of this machine: its contents, its workspaces and their needs, and eviction.
 //!
 //! Invariant: what a workspace needs stays, and what a workspace needs is known or nothing goes. Deliberately absent: site caches,
 //! which have a bound of their own, and remotes.
@@ -24,7 +24,7 @@ use self::needs::CacheNeeds;
 use crate::error::Result;
 use crate::workspace::Opened;
 
-/// What no workspace of a cache needs.
+/// Cached files that no workspace needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GcReport {
@@ -55,7 +55,7 @@ pub struct Unreferenced {
     pub size: u64,
 }
 
-/// What is in a cache.
+/// The contents of a cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CacheStatus {
@@ -63,7 +63,7 @@ pub struct CacheStatus {
     pub cache: PathBuf,
     /// Bytes that are free on its disk.
     pub free: u64,
-    /// What it has, by kind.
+    /// The contents, by kind.
     pub parts: Vec<CachePart>,
     /// Bytes on the disk of all of it.
     pub bytes: u64,
@@ -83,7 +83,7 @@ pub struct CachePart {
     pub bytes: u64,
 }
 
-/// What may go from a cache, by kind.
+/// Removable files of a cache, by kind.
 #[derive(Debug)]
 struct Contents {
     objects: Vec<Evictable>,
@@ -203,7 +203,7 @@ impl Contents {
     }
 }
 
-/// All that is directly in a folder, which may be absent. What goes meanwhile is passed over.
+/// The entries of a folder, which may be absent. Entries removed meanwhile are skipped.
 fn all_in(folder: &Path) -> Result<Vec<Evictable>> {
     let mut all = Vec::new();
     if folder.is_dir() {

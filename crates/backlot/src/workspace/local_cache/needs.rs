@@ -1,4 +1,4 @@
-//! What workspaces need of a cache: the objects that their pointers name, and the unpacked packages of their locks.
+//! The needs of workspaces in a cache: the objects of their pointers, and the unpacked packages of their locks.
 //!
 //! Invariant: what is needed is known completely, or it is an error. Deliberately absent: what releases need that no workspace
 //! has installed; it can be fetched again.
@@ -13,7 +13,7 @@ use crate::environment::lockfile::Lock;
 use crate::error::{CacheError, Result};
 use crate::workspace::Opened;
 
-/// What must stay in a cache.
+/// Cached files to keep.
 #[derive(Debug, Default)]
 pub(super) struct CacheNeeds {
     pub(super) objects: HashSet<ObjectId>,
@@ -24,7 +24,7 @@ pub(super) struct CacheNeeds {
 }
 
 impl CacheNeeds {
-    /// Add what a workspace needs.
+    /// Add the needs of a workspace.
     pub(super) fn add(&mut self, workspace: &Opened, cache: &Cache) -> Result<()> {
         self.objects.extend(workspace.objects_set_aside()?);
         for tracked in workspace.tracked(&[], true)? {

@@ -1,4 +1,4 @@
-//! The workspaces that use a cache: remembered in it, so that what they need is kept.
+//! The workspaces that use a cache: recorded in it, so that their files are kept.
 //!
 //! Invariant: a workspace is remembered before it relies on the cache. Deliberately absent: what they need.
 
@@ -20,11 +20,11 @@ use crate::workspace::config::FILE_NAME;
 pub struct CacheUser {
     /// Its folder.
     pub path: PathBuf,
-    /// Whether it can be asked what it needs.
+    /// Whether its needs can be determined.
     pub state: CacheUserState,
 }
 
-/// Whether a workspace can be asked what it needs.
+/// Whether the needs of a workspace can be determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheUserState {
@@ -32,9 +32,9 @@ pub enum CacheUserState {
     There,
     /// Its folder is gone: deleted, moved, or on a disk that is not mounted.
     Missing,
-    /// It belongs to somebody else, who lets nobody read it, or its disk does not answer.
+    /// It belongs to another user and is unreadable, or its disk does not respond.
     Unreadable,
-    /// The record of it is damaged, so which workspace it is of is not known; the path is that of the record.
+    /// Its record is damaged, so the workspace is unknown; the path is that of the record.
     Damaged,
 }
 
@@ -98,14 +98,14 @@ impl Opened {
                 CacheUserState::Missing => {}
                 CacheUserState::Damaged => {
                     let message = format!(
-                        "`{}` is damaged and names no workspace: what only that one needs counts as not needed",
+                        "`{}` is damaged and does not name a workspace: files that only that workspace needs count as unneeded",
                         path.display()
                     );
                     self.context().warn("gc::unreadable_workspace", message);
                 }
                 CacheUserState::Unreadable => {
                     let message = format!(
-                        "`{}` uses this cache and cannot be read: what only it needs counts as not needed",
+                        "`{}` uses this cache but cannot be read: files that only it needs count as unneeded",
                         path.display()
                     );
                     self.context().warn("gc::unreadable_workspace", message);
