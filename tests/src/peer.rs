@@ -35,6 +35,12 @@ impl Daemon {
         Self(child.expect("it is installed and starts"))
     }
 
+    /// Ask it to end, as a system that is shut down does, and wait until it has.
+    pub fn end(mut self) {
+        run_command(Command::new("kill").args(["-TERM", &self.0.id().to_string()])).ok();
+        self.0.wait().expect("a child");
+    }
+
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("a child").is_some()

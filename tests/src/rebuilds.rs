@@ -67,6 +67,12 @@ pub fn first(studio: &Studio, name: &str, requires: &[&str], reads: &[&str]) {
     first_that(studio, name, "", requires, reads);
 }
 
+/// A command before that of a stage, which takes some seconds once there is a file `slow` in the studio.
+pub fn slowly(studio: &Studio, seconds: u32) -> String {
+    let slow = studio.path("slow");
+    format!("(test ! -e {} || sleep {seconds}) && ", slow.display())
+}
+
 /// The same with a command before that of its stage.
 pub fn first_that(studio: &Studio, name: &str, before: &str, requires: &[&str], reads: &[&str]) {
     asset(studio, name, requires);

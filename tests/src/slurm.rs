@@ -59,9 +59,9 @@ impl Slurm {
         });
     }
 
-    /// End the controller at once; jobs go on.
-    pub fn kill_controller(&mut self) {
-        self.controller = None;
+    /// End the controller, which saves what it knows; jobs go on.
+    pub fn stop_controller(&mut self) {
+        self.controller.take().into_iter().for_each(Daemon::end);
     }
 
     /// Where its configuration is.

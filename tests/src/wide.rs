@@ -12,9 +12,10 @@ use crate::chain::at;
 /// How a level is made: its workspace, and how many assets it has. Asset `i` of a level is made of asset `i` of the level before, counted around.
 pub type Level<'a> = (&'a str, usize);
 
-/// `root`, and levels of assets above it, each with a stage that reads its input and has a command before that.
-pub fn studio(levels: &[Level<'_>], before: &str) -> Studio {
+/// `root`, and levels of assets above it, each with a stage that reads its input, and takes some seconds once there is a file `slow`.
+pub fn studio(levels: &[Level<'_>], seconds: u32) -> Studio {
     let studio = Studio::empty();
+    let before = crate::rebuilds::slowly(&studio, seconds);
     workspace(&studio, "root");
     at(&studio, "root", &["new", "root"]).ok();
     crate::chain::version(&studio, "root", "1.0");

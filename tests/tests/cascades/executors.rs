@@ -6,7 +6,7 @@ use std::process::Command;
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};
 use backlot_tests::rebuilds::{
-    cascade, chain, first, first_that, holder, made, signal, source, start, statuses, until, versions,
+    cascade, chain, first, first_that, holder, made, signal, slowly, source, start, statuses, until, versions,
 };
 use backlot_tests::{run_command, tool};
 use fs_err as fs;
@@ -14,13 +14,15 @@ use serde_json::Value;
 
 const NONE: [&str; 0] = [];
 
-/// a, b made of it with a command before its own, and c made of b; a is published once more.
-fn slow(before: &str) -> Studio {
+/// a, b made of it, which takes some seconds from now on, and c made of b; a is published once more.
+fn slow(seconds: u32) -> Studio {
     let studio = Studio::empty();
     source(&studio, "a");
-    first_that(&studio, "b", before, &["a"], &["a/code.py"]);
+    let before = slowly(&studio, seconds);
+    first_that(&studio, "b", &before, &["a"], &["a/code.py"]);
     first(&studio, "c", &["b"], &["b/made.txt"]);
     release(&studio, "a", "1.1");
+    fs::write(studio.path("slow"), "").expect("written");
     studio
 }
 
@@ -93,7 +95,7 @@ fn the_configuration_says_where_cascades_run_and_a_run_prints_its_logs() {
 
 #[test]
 fn an_asset_whose_process_was_killed_is_built_by_another_at_once() {
-    let studio = slow("sleep 2 && ");
+    let studio = slow(2);
     let run = [
         "-w",
         "a",
@@ -123,7 +125,7 @@ fn an_asset_whose_process_was_killed_is_built_by_another_at_once() {
 
 #[test]
 fn a_killed_runner_leaves_its_processes_and_a_resumed_one_waits_for_them() {
-    let studio = slow("sleep 3 && ");
+    let studio = slow(3);
     let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process"];
     let mut runner = start(&studio, &run);
     let process = holder(&studio, "b", 1);
@@ -151,7 +153,7 @@ fn a_killed_runner_leaves_its_processes_and_a_resumed_one_waits_for_them() {
 
 #[test]
 fn an_attempt_that_lost_its_lease_publishes_nothing() {
-    let studio = slow("sleep 1 && ");
+    let studio = slow(1);
     let run = [
         "-w",
         "a",
@@ -185,7 +187,7 @@ fn an_attempt_that_lost_its_lease_publishes_nothing() {
 
 #[test]
 fn a_cancelled_cascade_ends_its_processes_before_they_release() {
-    let studio = slow("sleep 300 && ");
+    let studio = slow(300);
     let run = ["-w", "a", "cascade", "run", "a==1.1", "--executor", "process"];
     let mut runner = start(&studio, &run);
     let process = holder(&studio, "b", 1);
@@ -198,7 +200,7 @@ fn a_cancelled_cascade_ends_its_processes_before_they_release() {
 
 #[test]
 fn a_process_that_is_silent_for_too_long_fails_as_a_build() {
-    let studio = slow("sleep 300 && ");
+    let studio = slow(300);
     let run = ["run", "a==1.1", "--executor", "process", "--quiet-time", "2s"];
     let report = cascade(&studio, "a", &run);
     assert_eq!(report.output.status.code(), Some(5), "{}", report.stderr());
@@ -212,7 +214,7 @@ fn a_process_that_is_silent_for_too_long_fails_as_a_build() {
 
 #[test]
 fn an_attempt_that_is_asked_to_end_says_so_and_gives_its_asset_back() {
-    let studio = slow("sleep 300 && ");
+    let studio = slow(300);
     let job = cascade(&studio, "a", &["export", "a==1.1"]).ok().json();
     let id = job["cascade"].as_str().expect("an id");
     let node = [

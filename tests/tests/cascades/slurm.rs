@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
 use backlot_tests::chain::release;
-use backlot_tests::rebuilds::{chain, first, first_that, holder, signal, source, statuses, until, versions};
+use backlot_tests::rebuilds::{
+    chain, first, first_that, holder, signal, slowly, source, statuses, until, versions,
+};
 use backlot_tests::slurm::Slurm;
 use backlot_tests::{Studio, run_command, wide};
 use fs_err as fs;
@@ -43,7 +45,8 @@ fn id_of(status: &Value) -> String {
 #[test]
 fn forty_assets_survive_a_killed_process_a_restarted_controller_and_a_killed_runner() {
     let levels = [("low", 20), ("mid", 14), ("top", 6)];
-    let studio = wide::studio(&levels, "sleep 1 && ");
+    let studio = wide::studio(&levels, 1);
+    fs::write(studio.path("slow"), "").expect("written");
     let mut slurm = Slurm::start(&studio.path("slurm"), 9);
     wide::publish_root(&studio, "1.1");
     configure(&studio, "root");
@@ -52,7 +55,7 @@ fn forty_assets_survive_a_killed_process_a_restarted_controller_and_a_killed_run
     let killed = holder(&studio, "low05", 1);
     run_command(Command::new("kill").args(["-KILL", &killed])).ok();
     // The controller, while jobs run.
-    slurm.kill_controller();
+    slurm.stop_controller();
     std::thread::sleep(std::time::Duration::from_secs(3));
     slurm.start_controller();
     // The runner, once the second level has begun.
@@ -99,10 +102,11 @@ fn forty_assets_survive_a_killed_process_a_restarted_controller_and_a_killed_run
 fn slow_chain(seconds: u32) -> Studio {
     let studio = Studio::empty();
     source(&studio, "model");
-    let before = format!("sleep {seconds} && ");
+    let before = slowly(&studio, seconds);
     first_that(&studio, "rig", &before, &["model"], &["model/code.py"]);
     first(&studio, "anim", &["build:rig"], &["rig/made.txt"]);
     release(&studio, "model", "1.1");
+    fs::write(studio.path("slow"), "").expect("written");
     configure(&studio, "model");
     configure(&studio, "anim");
     studio

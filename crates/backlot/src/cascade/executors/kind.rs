@@ -35,7 +35,7 @@ impl ExecutorKind {
 
 impl FromStr for ExecutorKind {
     type Err = String;
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let all = [Self::Pool, Self::Process, Self::Slurm];
         let found = all.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or_else(|| format!("unknown executor `{text}`; write pool, process or slurm"))

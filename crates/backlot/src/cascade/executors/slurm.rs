@@ -379,14 +379,9 @@ impl Executor for SlurmExecutor<'_> {
         if self.is_cancelled {
             return Ok(());
         }
-        let size = match self.array_size {
-            Some(size) => size,
-            None => {
-                // Asked again the next time if there was no answer.
-                self.array_size = self.slurm.array_size(&self.context);
-                self.array_size.unwrap_or(ARRAY_SIZE)
-            }
-        };
+        // Asked again the next time if there was no answer.
+        self.array_size = self.array_size.or_else(|| self.slurm.array_size(&self.context));
+        let size = self.array_size.unwrap_or(ARRAY_SIZE);
         let mut groups: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
         for at in nodes {
             groups.entry(self.resources(state, *at)).or_default().push(*at);
@@ -438,7 +433,8 @@ impl Executor for SlurmExecutor<'_> {
     }
 
     fn leave(&mut self) {
-        (self.under_way, self.batches) = Default::default();
+        self.under_way = UnderWay::default();
+        self.batches.clear();
     }
 
     fn heard(&mut self, state: &RunState, entry: &Entry) {
