@@ -40,7 +40,7 @@ codes! {
     BACKEND_SIGN_IN = "backend::sign_in", "An error, config: an SSH server rejected the login; the message lists the methods tried.";
     BACKEND_SITE_CACHE = "backend::site_cache", "A warning: a site cache is missing, full or read-only, so the store is read directly; or an object in it was damaged and is fetched again.";
     BACKEND_STORE = "backend::store", "An error, environment: an object store refused a request or did not respond.";
-    BACKEND_UNKNOWN_HOST_KEY = "backend::unknown_host_key", "An error, config: the host key of an SSH server is not in a known_hosts file.";
+    BACKEND_UNKNOWN_HOST_KEY = "backend::unknown_host_key", "An error, config: the host key of an SSH server is not in a `known_hosts` file.";
     BUILD_BROKEN_SCRIPT = "build::broken_script", "A warning: a script of the project is not written as `module:function`, or calls a module that the project should have and has not.";
     BUILD_LEFT_OUT = "build::left_out", "A warning: a link to a folder, or one that leaves the asset or leads nowhere, a pipe or a device is not packaged.";
     BUNDLE_DAMAGED = "bundle::damaged", "An error, integrity: a file of a bundle is missing or does not match the manifest.";
@@ -413,7 +413,7 @@ codes! {
     REPO_STORE = "repo::store", "An error, environment: a store refused, or did not answer.";
     REPO_TOO_LARGE = "repo::too_large", "An error, integrity: a file of the repo is far larger than any valid one.";
     REPO_UNFINISHED_INDEX = "repo::unfinished_index", "A warning: the release is published, but its index could not be written; the next publish does so.";
-    REPO_UNKNOWN_HOST_KEY = "repo::unknown_host_key", "An error, config: the host key of an SSH server is not in a known_hosts file.";
+    REPO_UNKNOWN_HOST_KEY = "repo::unknown_host_key", "An error, config: the host key of an SSH server is not in a `known_hosts` file.";
     REPO_UNREADABLE = "repo::unreadable", "An error, environment, integrity: a wheel of a repo cannot be read, or is damaged, and its version would be selected.";
     REPO_UNSUPPORTED_FILE = "repo::unsupported_file", "A warning: a file of a release is of a kind that Backlot neither installs nor copies.";
     REPO_WHEEL_CHANGED = "repo::wheel_changed", "An error, environment: the wheel changed while being published.";

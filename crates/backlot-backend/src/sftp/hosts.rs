@@ -12,7 +12,7 @@ use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::{Preferred, keys::ssh_key::public::KeyData};
 
-/// The size limit of a known_hosts file.
+/// The size limit of a `known_hosts` file.
 const FILE_LIMIT: u64 = 16 << 20;
 
 /// The known keys of one server.

@@ -209,7 +209,7 @@ mod tests {
         false
     }
 
-    fn watchdog<'a>(journal: &'a MemoryJournal, wall_ms: Option<u64>, quiet_ms: Option<u64>) -> Watchdog<'a> {
+    fn watchdog(journal: &MemoryJournal, wall_ms: Option<u64>, quiet_ms: Option<u64>) -> Watchdog<'_> {
         let limits = AttemptLimits {
             wall_time: wall_ms.map(Duration::from_millis),
             quiet_time: quiet_ms.map(Duration::from_millis),

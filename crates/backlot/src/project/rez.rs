@@ -184,7 +184,7 @@ impl Package {
             }
             (key, _) if IGNORED.contains(&key) => {}
             ("tools", _) => {
-                self.leave("tools: declare them as `[project.scripts]` in pyproject.toml".to_owned())
+                self.leave("tools: declare them as `[project.scripts]` in pyproject.toml".to_owned());
             }
             ("variants", _) => self.leave(
                 "variants: an asset has one set of requirements; create one asset per variant, or use groups"
