@@ -32,7 +32,7 @@ use crate::system;
 const PARALLEL: usize = 4;
 const MAX_PACKAGE: u64 = 16 << 30;
 
-/// What every fetch needs.
+/// The parameters of every fetch.
 #[derive(Clone)]
 struct Source {
     cache: PackageCache,
