@@ -101,7 +101,7 @@ fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
     Ok(Answer::exit(report.exit_code()))
 }
 
-/// A publish, with its inputs updated before and what it affects built after, if that is wanted.
+/// A publish, with inputs updated before and affected assets built after, if requested.
 pub(super) fn publish(
     session: &Session,
     asset: Option<&str>,
@@ -431,7 +431,7 @@ fn explain(report: &NodeExplained) -> Answer {
         Some(vec![entry.at.to_string(), entry.by.clone(), event_words(what)?])
     });
     text.push_str(&columns(&lines.collect::<Vec<_>>()));
-    // What a failed command printed last has lines of its own.
+    // The last output of a failed command has its own lines.
     let last = report.history.iter().rev().find_map(|entry| match &entry.event {
         JournalEvent::Node {
             what: NodeEvent::Failed { failure, .. },
