@@ -1,4 +1,4 @@
-//! What a word may become that is being typed: commands, options, their values, and the names of assets, releases, repos and remotes that the workspace
+//! Completions of a word being typed: commands, options, their values, and the names of assets, releases, repos and remotes that the workspace
 //! knows. The scripts of `backlot completions` ask for it.
 //!
 //! Invariants: the answer is made of the same definitions as the help; where nothing is known there are no candidates, never an error. Deliberately absent:
@@ -16,7 +16,7 @@ pub(crate) trait Names {
     fn versions(&self, workspace: Option<&str>, asset: &str) -> Vec<String>;
 }
 
-/// Of what a value is the name.
+/// The kind of name of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Repo,
@@ -40,7 +40,7 @@ struct Place<'c> {
     workspace: Option<String>,
 }
 
-/// What the last of the words may become; the words are those after the name of the program.
+/// The completions of the last word; the words are those after the name of the program.
 pub(crate) fn candidates(command: &mut Command, words: &[String], names: &impl Names) -> Vec<String> {
     command.build();
     let Some((typed, before)) = words.split_last() else {
@@ -174,7 +174,7 @@ fn values(place: &Place<'_>, arg: &Arg, typed: &str, names: &impl Names) -> Vec<
     }
 }
 
-/// What the value of an argument names, by how the help calls it.
+/// The kind of name of an argument's value, by its name in the help.
 fn kind(place: &Place<'_>, arg: &Arg) -> Option<Kind> {
     let id = arg.get_id().as_str();
     let told = arg.get_value_names().and_then(<[_]>::first);

@@ -20,7 +20,7 @@ pub(crate) fn for_people(text: &str) -> String {
     sanitize(&with_commands(&without_temporaries(text)))
 }
 
-/// An error as it is shown to people: its texts, which may hold what somebody else wrote, fit for a terminal.
+/// An error for display: its texts, which may contain untrusted parts, sanitised for a terminal.
 #[derive(Debug)]
 struct Shown {
     message: String,
@@ -141,7 +141,7 @@ pub(crate) fn print_for_people(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The exit code of an answer: that it was not written counts more than what it says.
+/// The exit code of a report: a failed write takes precedence over its contents.
 fn exit_code(written: std::io::Result<()>, class: Class) -> ExitCode {
     let written = written.and_then(|()| std::io::stdout().flush());
     let class = if written.is_ok() {

@@ -1,4 +1,4 @@
-//! What only the command takes from the environment; the rest is `Host::from_env`, as in any program.
+//! Environment variables that only the command reads; the rest is `Host::from_env`, as in any program.
 //!
 //! `BACKLOT_WORKSPACE`, `BACKLOT_LOCK_TIMEOUT`, `BACKLOT_PART_REMOTE`, `_ENDPOINT` and `_REGION`, `SHELL`, `NO_COLOR`, `TERM`.
 #![expect(
@@ -67,7 +67,7 @@ pub(crate) fn supervised() -> Option<std::process::ExitCode> {
     })
 }
 
-/// Who and where this command runs.
+/// The user and machine of this command.
 pub(crate) fn host() -> Host {
     let itself = std::env::current_exe().ok();
     Host {

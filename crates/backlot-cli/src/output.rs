@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::session::Session;
 
-/// What a command answers.
+/// The report of a command.
 pub(crate) struct Answer {
     /// The report.
     pub(crate) json: Value,
@@ -41,7 +41,7 @@ impl Answer {
     }
 }
 
-/// The version of what is answered in JSON: it rises when a key changes its meaning or goes.
+/// The schema version of JSON reports: it rises when a key changes its meaning or is removed.
 pub(crate) const SCHEMA: u64 = 1;
 
 /// An object with the version of its schema and the command that made it.
@@ -53,7 +53,7 @@ pub(crate) fn with_schema(mut object: Value, command: &str) -> Value {
     object
 }
 
-/// The report did not reach standard output, so whoever reads it has nothing or half of it.
+/// The report could not be written completely to standard output.
 #[derive(Debug)]
 pub(crate) struct NotWritten(std::io::Error);
 

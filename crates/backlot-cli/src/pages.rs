@@ -172,7 +172,7 @@ fn help(arg: &Arg) -> String {
     text
 }
 
-/// What stands below the options in the help: paragraphs, and examples as code.
+/// The text below the options in the help: paragraphs, and examples as code.
 fn after(command: &Command) -> String {
     let Some(after) = command.get_after_help() else {
         return String::new();

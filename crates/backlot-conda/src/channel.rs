@@ -66,7 +66,7 @@ impl Channel {
         &self.url
     }
 
-    /// Where a package of this channel lies, in the words of the channel; `None` if it is of another channel.
+    /// The location of a package of this channel, relative to it; `None` if it belongs to another channel.
     pub(crate) fn place_of(&self, package: &Url) -> Option<String> {
         let rest = package.as_str().strip_prefix(self.url.as_str())?;
         if self.is_remote() || self.text.contains("://") {

@@ -21,9 +21,9 @@ use crate::error::{Error, Result};
 pub struct CondaOptions {
     /// The folder for packages and indexes; made when needed, safe to delete at any time.
     pub cache: PathBuf,
-    /// What relative channels and packages are relative to.
+    /// The base of relative channels and packages.
     pub root: PathBuf,
-    /// Use only what is cached of channels behind URLs.
+    /// Use only cached data of channels with URLs.
     pub offline: bool,
     /// Which proxies to go through.
     pub proxies: Proxies,
@@ -35,7 +35,7 @@ pub struct CondaOptions {
     pub read_timeout: Duration,
     /// How often to ask again after a failure that may pass.
     pub retries: u32,
-    /// What requests are made in.
+    /// The runtime of requests.
     pub runtime: Runtime,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with conda packages.
+//! Errors of conda packages.
 //!
 //! Invariant: the channel, spec or package that is meant is named; no URL in a message holds a secret.
 
@@ -22,7 +22,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// Nobody said where conda packages come from.
+    /// No source of conda packages is configured.
     #[error("no conda channel is configured")]
     NoChannel,
     /// A spec that cannot be read.
@@ -43,16 +43,16 @@ pub enum Error {
         /// Whether it may pass.
         retry: bool,
     },
-    /// Something that is not cached, and nobody may be asked.
+    /// Something is not cached, and the network is disabled.
     #[error("{what} is not cached, and the network is disabled")]
     Offline {
-        /// What is missing.
+        /// The missing object.
         what: String,
     },
-    /// Specs exclude each other, or ask for what is nowhere.
+    /// Specs conflict, or require packages that do not exist.
     #[error("no combination of conda packages satisfies all requirements\n{explanation}")]
     Unsolvable {
-        /// What excludes what, one a line.
+        /// The conflicts, one per line.
         explanation: String,
         /// Where it was looked for.
         channels: Vec<String>,
@@ -74,11 +74,11 @@ pub enum Error {
     WrongDigest {
         /// The package.
         package: String,
-        /// Where it lies.
+        /// Its URL.
         url: String,
-        /// What was promised.
+        /// The expected digest.
         expected: Sha256,
-        /// What is there.
+        /// The actual digest.
         found: Sha256,
     },
     /// A package that is damaged, hostile or another one.
@@ -99,7 +99,7 @@ pub enum Error {
         /// Whether it may pass.
         retry: bool,
     },
-    /// Installing failed; what was there before is still there.
+    /// Installing failed; the previous state is unchanged.
     #[error("`{}` cannot be made: {reason}", prefix.display())]
     InstallFailed {
         /// The prefix.

@@ -32,7 +32,7 @@ use crate::system;
 const PARALLEL: usize = 4;
 const MAX_PACKAGE: u64 = 16 << 30;
 
-/// What every fetch needs.
+/// The parameters of every fetch.
 #[derive(Clone)]
 struct Source {
     cache: PackageCache,
@@ -313,8 +313,8 @@ mod tests {
         let options = CondaOptions::new(folder.path(), folder.path());
         let conda = Conda::new(options, Context::default()).expect("set up");
         for (size, why) in [
-            (Some(70_000), "than its channel says"),
-            (None, "than any package"),
+            (Some(70_000), "than its channel declares"),
+            (None, "than the limit"),
         ] {
             let url = endless();
             let source = Source {

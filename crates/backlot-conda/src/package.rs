@@ -1,4 +1,4 @@
-//! One conda package that was chosen: what a lock keeps of it.
+//! A resolved conda package, as recorded in a lock.
 
 use std::fmt;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub struct CondaPackage {
     pub build: String,
     /// The platform it is for: `linux-64`, `noarch`.
     pub subdir: String,
-    /// Where it lies: a URL, or a path relative to the same folder as its channel.
+    /// Its location: a URL, or a path relative to the same folder as its channel.
     pub url: String,
     /// The digest of the archive.
     pub sha256: Sha256,
@@ -59,7 +59,7 @@ impl CondaPackage {
         }
     }
 
-    /// What is known of it before it is fetched.
+    /// The known metadata before it is fetched.
     pub(crate) fn record(&self) -> Result<PackageRecord> {
         let name: PackageName = self.name.parse().map_err(|_| self.bad("invalid name"))?;
         let version: Version = self.version.parse().map_err(|_| self.bad("invalid version"))?;

@@ -21,7 +21,7 @@ use crate::system;
 const MARKER: &str = "conda-meta/backlot";
 const FORMAT: u64 = 1;
 
-/// What a prefix holds.
+/// The contents of a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrefixState {
     /// Format of the marker.
@@ -32,7 +32,7 @@ pub struct PrefixState {
     pub packages: Vec<CondaPackage>,
 }
 
-/// What a folder holds if it is a whole prefix made by us for that very place.
+/// The contents of a folder if it is a complete prefix created by Backlot for that path.
 pub fn prefix_state(prefix: &Path) -> Result<Option<PrefixState>> {
     let Some(bytes) = file::read_if_exists(&prefix.join(MARKER))? else {
         return Ok(None);

@@ -81,14 +81,14 @@ impl fmt::Display for Spec {
     }
 }
 
-/// What to choose.
+/// The input of a resolution.
 #[derive(Clone, Copy, Debug)]
 pub struct SolveRequest<'a> {
     /// Where to look, in order of preference.
     pub channels: &'a [Channel],
-    /// What is wanted.
+    /// The requirements.
     pub specs: &'a [Spec],
-    /// What was chosen before, kept where it still fits.
+    /// The previous solution, kept where it still fits.
     pub prefer: &'a [CondaPackage],
 }
 
@@ -112,7 +112,7 @@ impl Conda {
         Ok(chosen)
     }
 
-    /// What the channels say of the packages that may be needed.
+    /// The packages in the channels that may be needed.
     fn repodata(&self, request: &SolveRequest<'_>, platform: Subdir) -> Result<Vec<RepoData>> {
         let mut config = ChannelConfig::default();
         if self.options.offline {
@@ -225,7 +225,7 @@ fn digest_of(record: &RepoDataRecord) -> Option<Sha256> {
         .map(|digest| Sha256::from_bytes(digest.into()))
 }
 
-/// What a lock keeps of a record.
+/// The locked data of a record.
 fn package_of(record: &RepoDataRecord, channels: &[Channel]) -> Result<CondaPackage> {
     let known = &record.package_record;
     let said = format!(

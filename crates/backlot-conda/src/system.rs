@@ -1,4 +1,4 @@
-//! What this machine is to conda: its platform, and the virtual packages that tell of its kernel, C library and processor.
+//! This machine as seen by conda: its platform, and the virtual packages for its kernel, C library and processor.
 //!
 //! Deliberately absent: CUDA and other graphics drivers, whose detection starts programs.
 
@@ -17,7 +17,7 @@ pub fn is_for_this_machine(subdir: &str) -> bool {
     subdir == "noarch" || Subdir::current().is_some_and(|here| here.as_str() == subdir)
 }
 
-/// The virtual packages of this machine. What cannot be found out is left out: a package that needs it is then not chosen.
+/// The virtual packages of this machine. Undetected ones are omitted: packages that need them are then not selected.
 pub(crate) fn virtual_packages() -> Vec<GenericVirtualPackage> {
     let mut all = Vec::new();
     if Subdir::current().is_some_and(Subdir::is_unix) {

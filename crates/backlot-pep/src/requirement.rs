@@ -535,7 +535,7 @@ mod tests {
         ] {
             let requirement = Requirement::parse(text).expect(text);
             let error = requirement.check_marker().expect_err(text);
-            assert!(error.reason.starts_with("installers read"), "{error}");
+            assert!(error.reason.starts_with("installers disagree"), "{error}");
         }
         for text in [
             "foo",

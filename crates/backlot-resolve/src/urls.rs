@@ -235,7 +235,7 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.help().is_some_and(|help| help.contains("yourself")),
+            error.help().is_some_and(|help| help.contains("in the workspace")),
             "{error:?}"
         );
     }

@@ -153,10 +153,13 @@ mod tests {
         for (text, reason) in [
             ("[console_scripts]\nok pk:main\n", "no `=`"),
             ("[console_scripts]\nok : pk:main\n", "no `=`"),
-            ("[console_scripts\nok pk:main\n", "without its `]`"),
+            ("[console_scripts\nok pk:main\n", "no closing `]`"),
             ("ok = pk:main\n", "not in a group"),
-            ("[Console_Scripts]\nok = pk:main\n", "is called `console_scripts`"),
-            ("[console_scripts]\nok = pk:other\nok = pk:main\n", "there twice"),
+            ("[Console_Scripts]\nok = pk:main\n", "the group `console_scripts`"),
+            (
+                "[console_scripts]\nok = pk:other\nok = pk:main\n",
+                "duplicate name",
+            ),
         ] {
             let read = EntryPoints::read(text);
             assert!(read.problems[0].contains(reason), "{text}: {:?}", read.problems);

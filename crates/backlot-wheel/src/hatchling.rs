@@ -269,7 +269,7 @@ mod tests {
             ),
             (
                 Some("[build-system]\nbuild-backend = \"hatchling.build\"\nbackend-path = [\".\"]\n"),
-                "brings its build backend",
+                "in-tree build backend",
             ),
             (Some("[[["), "cannot be read"),
         ] {

@@ -41,7 +41,7 @@ pub fn run<T: Send + 'static>(
     let cancel = context.cancel().on_drop();
     let (sender, answer) = oneshot::channel();
     let thread = std::thread::spawn(move || {
-        // Nobody may wait for it any more.
+        // The receiver may be gone.
         sender.send(work(&context)).ok();
     });
     Call {

@@ -177,7 +177,7 @@ fn a_record_that_cannot_be_read_stops_a_collection_and_can_be_forgotten() {
         error["message"]
             .as_str()
             .expect("a message")
-            .contains("no URL is asked")
+            .contains("recorded URLs are not contacted")
     );
 }
 

@@ -350,7 +350,7 @@ fn an_out_that_is_never_pushed_is_published_only_if_that_is_meant() {
         let line = status.lines().find(|line| line.contains("push: false"));
         let line = line.unwrap_or_else(|| panic!("{status}"));
         assert!(
-            line.contains(path) && !line.contains("`backlot pull` fetches it"),
+            line.contains(path) && !line.contains("run `backlot pull` to fetch it"),
             "{line}"
         );
         // Nothing on the remote is missing, and nothing stops a collection.

@@ -159,7 +159,7 @@ fn only_the_published_bytes_count_and_what_is_nowhere_is_lost_and_its_page_stays
     assert!(
         report["lost"][0]["reason"]
             .as_str()
-            .is_some_and(|r| r.contains("nowhere")),
+            .is_some_and(|r| r.contains("no other copy")),
         "{report:#}"
     );
     assert_eq!(

@@ -361,7 +361,7 @@ fn a_helper_that_fails_hangs_or_answers_nonsense_is_an_error_that_names_it() {
     studio.run(&["init", "ws"]).ok();
     for (name, text, reason) in [
         ("failing", "echo password=hunter2; exit 3", "exited with an error"),
-        ("hanging", "sleep 60 & wait", "did not answer in 0.5 seconds"),
+        ("hanging", "sleep 60 & wait", "no answer within 0.5 seconds"),
         ("babbling", "echo hunter2", "key=value"),
         ("broken-json", "echo '{\"password\":'", "JSON"),
         (

@@ -62,7 +62,7 @@ fn works_or_names_the_store(run: &Run, store: &Store) -> bool {
     assert!(named, "{error:#}");
     assert_eq!(run.output.status.code(), Some(6), "{error:#}");
     let help = error["help"].as_str().expect("a help");
-    assert!(help.contains("try again"), "{error:#}");
+    assert!(help.contains("retry"), "{error:#}");
     false
 }
 

@@ -226,7 +226,9 @@ fn what_is_nowhere_is_lost(scene: &Scene<'_>) {
             "{lost:#}"
         );
         assert!(
-            lost["reason"].as_str().is_some_and(|why| why.contains("nowhere")),
+            lost["reason"]
+                .as_str()
+                .is_some_and(|why| why.contains("no other copy")),
             "{lost:#}"
         );
         assert_eq!(many(&report, "mended"), 1, "{report:#}");

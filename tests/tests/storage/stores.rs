@@ -16,7 +16,7 @@ fn goes_the_whole_way(store: &Store) {
     let added = store.workspace("ws").json();
     assert_eq!(added["kind"], "store");
     let listed = store.run("ws", &["repo", "list"]).ok().stdout();
-    assert!(listed.contains("store of objects"), "{listed}");
+    assert!(listed.contains("object store"), "{listed}");
     let text = fs::read_to_string(store.studio.path("ws/backlot.toml")).expect("written");
     assert!(!text.contains("secret"), "{text}");
     for name in ["Table", "Chair"] {
@@ -312,7 +312,7 @@ fn a_webdav_folder_is_a_repo() {
         error["message"]
             .as_str()
             .expect("a message")
-            .contains("other credentials"),
+            .contains("rejected the credentials"),
         "{error:#}"
     );
     let ftp = store

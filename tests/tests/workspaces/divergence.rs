@@ -83,7 +83,7 @@ fn status_tells_what_an_output_is_ahead_of_behind_of_and_diverged_from() {
     );
     let text = at(&studio, "two", &["status"]).ok().stdout();
     assert!(
-        text.contains("behind: edited from 0.1.0, and there is 0.1.1 in review by ben"),
+        text.contains("behind: edited from 0.1.0, but 0.1.1 in review by ben exists"),
         "{text}"
     );
     studio.write(&frame("two", 1), b"another first frame");

@@ -31,7 +31,7 @@ fn a_build_a_status_and_a_publish_see_no_file_behind_a_link_to_a_folder() {
     for (name, reason) in [
         ("alias", "it is a link to a folder"),
         ("tools", "it is a link to a folder"),
-        ("here", "a folder that it is in"),
+        ("here", "a folder that contains it"),
     ] {
         assert!(
             warned

@@ -153,12 +153,12 @@ fn only_files_of_the_asset_are_packaged_and_a_pipe_does_not_hang_the_build() {
     let built = studio.ws(&["build", "Table"]).ok();
     let warned = built.stderr();
     for (name, reason) in [
-        ("leaves.txt", "leaves the asset"),
-        ("folder", "leaves the asset"),
-        ("dangling.txt", "leads nowhere"),
-        ("itself.txt", "leads nowhere"),
-        ("sub/up", "a folder that it is in"),
-        ("pipe.txt", "neither a file nor a folder"),
+        ("leaves.txt", "points outside the asset"),
+        ("folder", "points outside the asset"),
+        ("dangling.txt", "is dangling"),
+        ("itself.txt", "is dangling"),
+        ("sub/up", "a folder that contains it"),
+        ("pipe.txt", "not a file or folder"),
     ] {
         assert!(
             warned

@@ -255,17 +255,20 @@ fn an_answer_without_end_or_sense_ends_in_an_error() {
         wire::READ => Some(data(id, &vec![0; 40_000])),
         _ => Some(good(kind, id)),
     });
-    assert!(!temporary(more.sftp.read("repo.json", 64), "other bytes"));
+    assert!(!temporary(more.sftp.read("repo.json", 64), "different range"));
     let nothing = Scripted::new(|kind, id, _, _| match kind {
         wire::READ => Some(data(id, b"")),
         _ => Some(good(kind, id)),
     });
-    assert!(!temporary(nothing.sftp.read("repo.json", 64), "other bytes"));
+    assert!(!temporary(nothing.sftp.read("repo.json", 64), "different range"));
     let other = Scripted::new(|kind, id, _, _| match kind {
         wire::OPEN => Some(names(id, 1)),
         _ => Some(good(kind, id)),
     });
-    assert!(!temporary(other.sftp.read("repo.json", 64), "something else"));
+    assert!(!temporary(
+        other.sftp.read("repo.json", 64),
+        "unexpected response"
+    ));
     let huge = Scripted::new(|kind, id, _, _| match kind {
         wire::OPEN => Some(vec![0xff; 16]),
         _ => Some(good(kind, id)),

@@ -55,7 +55,7 @@ pub(super) fn auth(session: &Session, command: &Auth) -> Result<Answer, Error> {
     }
 }
 
-/// What a URL or a name means here. A workspace is not needed for a URL, nor one that cannot be read in its way.
+/// Resolve a URL or a name. A URL needs no workspace, and works even if the workspace is unreadable.
 fn target(session: &Session, url: &str, options: &StoreOptions) -> Result<AuthTarget, Error> {
     let config = session
         .open()
@@ -95,7 +95,7 @@ fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<An
     Ok(Answer::new(&report, text))
 }
 
-/// Who one is, from the arguments, standard input or the terminal.
+/// The user, from the arguments, standard input or the terminal.
 fn credential(args: &LoginArgs, target: &AuthTarget) -> Result<Credential, Error> {
     // Of an SSH address the user is a part.
     let in_url = target.url.strip_prefix("sftp://").and_then(|rest| {

@@ -235,7 +235,7 @@ pub(super) fn search(session: &Session, query: &Query, repo: Option<&str>) -> Re
     Ok(Answer::new(&serde_json::json!({ "packages": rows }), text))
 }
 
-/// What is said of a package's newest release, in words.
+/// The status of a package's newest release, in words.
 fn marks(row: &PackageRow) -> String {
     let mut marks = Vec::new();
     if row.yanked.contains(&row.latest) {

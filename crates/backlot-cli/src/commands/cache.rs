@@ -1,4 +1,4 @@
-//! The cache of this machine: what it takes, and making room.
+//! The cache of this machine: its size, and eviction.
 
 use backlot::{CacheUserState, CleanReport, Diagnostic as _, Error, text};
 
@@ -17,7 +17,7 @@ pub(super) fn cache(session: &Session, command: &Cache) -> Result<Answer, Error>
     }
 }
 
-/// The folder, also where there is no workspace.
+/// The folder, even without a workspace.
 fn dir(session: &Session) -> Result<Answer, Error> {
     let folder = match session.open() {
         Ok(workspace) => workspace.settings(&session.context)?.cache.value,

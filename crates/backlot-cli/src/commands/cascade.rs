@@ -1,4 +1,4 @@
-//! Who is built from whom, and what a publish affects.
+//! Dependents of assets, and the effects of a publish.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub(super) fn dirty(session: &Session, args: &DirtyArgs) -> Result<Answer, Error
     Ok(Answer::new(&report, text))
 }
 
-/// That no asset is to be told of.
+/// The message that no asset is affected.
 fn nothing(report: &DirtyReport) -> String {
     let roots: Vec<String> = report
         .roots
@@ -73,7 +73,7 @@ fn nothing(report: &DirtyReport) -> String {
     }
 }
 
-/// What a publish affects, in a few lines: how many assets of each decision, and their names.
+/// The effects of a publish, in a few lines: the number of assets of each decision, and their names.
 pub(super) fn dirtied(report: &DirtyReport) -> String {
     let mut decisions: BTreeMap<&str, Vec<&DirtyNode>> = BTreeMap::new();
     for node in &report.nodes {

@@ -112,7 +112,7 @@ fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
     Ok(Answer::exit(report.exit_code()))
 }
 
-/// A publish, with its inputs updated before and what it affects built after, if that is wanted.
+/// A publish, with inputs updated before and affected assets built after, if requested.
 pub(super) fn publish(
     session: &Session,
     asset: Option<&str>,

@@ -1,4 +1,4 @@
-//! Events of repos: listed, followed, told to hooks, and those of this workspace's inputs.
+//! Events of repos: list, follow, run hooks, and those of this workspace's inputs.
 
 use std::io::Write as _;
 

@@ -19,7 +19,7 @@ pub(super) fn metrics(session: &Session, command: &Metrics) -> Result<Answer, Er
     }
 }
 
-/// What was named, or the asset of the folder one is in.
+/// The given assets, or that of the current folder.
 fn or_here(session: &Session, workspace: &Workspace, named: Option<&str>) -> Result<String, Error> {
     match named {
         Some(named) => Ok(named.to_owned()),

@@ -1,4 +1,4 @@
-//! What needs what, why, and what is behind, drawn as text.
+//! Dependencies, their reasons, and outdated inputs, as text.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ struct Open<'a> {
     name: &'a PackageName,
     requirement: Option<&'a str>,
     depth: usize,
-    /// What stands before it: the bars of the levels above.
+    /// Its prefix: the bars of the levels above.
     before: String,
     /// Whether it is the last of its siblings.
     last: bool,
@@ -148,7 +148,7 @@ fn newest(row: &OutdatedRow) -> String {
     newest.collect::<Vec<_>>().join(", ")
 }
 
-/// What was said of the version in use, and why.
+/// The status of the version in use, and why.
 fn marks(row: &OutdatedRow) -> String {
     let marks = [("yanked", &row.yanked), ("deprecated", &row.deprecated)];
     let marks = marks.iter().filter_map(|(mark, fact)| {

@@ -1,4 +1,4 @@
-//! What changed: the releases of an asset, what differs between two, and local changes in short.
+//! History: the releases of an asset, the differences between two, and short local changes.
 
 use backlot::{
     AssetsLeftOut, BaseState, Change, DiffEnd, DiffReport, Error, LogEntry, LogOptions, NameDiff, OutStatus,

@@ -60,7 +60,7 @@ pub(super) fn import(session: &Session, args: &ImportArgs) -> Result<Answer, Err
     Ok(answer(&report))
 }
 
-/// A rez package as an asset, with what was left out.
+/// A rez package as an asset, with the parts that were not converted.
 pub(super) fn import_rez(session: &Session, args: &ImportRezArgs) -> Result<Answer, Error> {
     let options = ImportRez::new()
         .name(args.name.clone())
@@ -176,7 +176,7 @@ fn line(import: &ImportedPath) -> String {
     lines
 }
 
-/// What the sources of all imports say.
+/// The states of the sources of all imports.
 pub(super) fn states(session: &Session) -> Result<Answer, Error> {
     let imports = session.open()?.import_states(&[], &session.context)?;
     let mut lines = columns(&imports.iter().map(row).collect::<Vec<_>>());

@@ -313,7 +313,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
     }
 }
 
-/// What the last word may become, one candidate a line.
+/// The completions of the last word, one per line.
 fn complete(session: &Session, line: bool, words: &[String]) -> Answer {
     let divided: Vec<String>;
     let words = match words {
@@ -327,7 +327,7 @@ fn complete(session: &Session, line: bool, words: &[String]) -> Answer {
     Answer::new(&serde_json::json!({ "candidates": found }), found.join("\n"))
 }
 
-/// The names that workspaces know, looked for from where the command runs; none where there is no workspace.
+/// The names that the workspace knows, from where the command runs; none without a workspace.
 struct KnownHere<'s>(&'s Session);
 
 impl KnownHere<'_> {

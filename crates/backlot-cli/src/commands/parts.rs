@@ -158,7 +158,7 @@ fn drop_parts(
     Ok(Answer::new(&dropped, lines))
 }
 
-/// What a release was made from, for people.
+/// The parts that a release was created from, for display.
 pub(super) fn describe_used(used: &PartsUsed) -> String {
     let mut lines = format!(
         "from {} of the job {} by {}\n",

@@ -52,7 +52,7 @@ pub(super) type MoveResults = fn(
     &backlot::Context,
 ) -> Result<ResultsReport, Error>;
 
-/// The answer of a push or pull with what was moved of the run cache, if that was asked for.
+/// The report of a push or pull with the transferred run cache entries, if requested.
 pub(super) fn with_results(
     session: &Session,
     mut answer: Answer,

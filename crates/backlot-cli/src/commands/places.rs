@@ -113,7 +113,7 @@ pub(super) fn repo(session: &Session, command: &Repo) -> Result<Answer, Error> {
     }
 }
 
-/// What was found and made, and what could not be used.
+/// The rebuilt files, and unusable ones.
 fn describe_reindex(report: &backlot::ReindexReport) -> String {
     let broken = report.broken.iter();
     let broken = broken.map(|b| format!("\nnot used: `{}`: {}", b.place, b.reason));
@@ -254,7 +254,7 @@ fn describe_repo(status: &RepoStatus) -> String {
     format!("{} at `{}`{marks}", status.name, status.place)
 }
 
-/// What was copied between remotes.
+/// The objects copied between remotes.
 fn describe_copied(report: &backlot::CopyFilesReport) -> String {
     let (bytes, sent) = (
         backlot::text::bytes(report.bytes),

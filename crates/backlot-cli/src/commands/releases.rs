@@ -1,4 +1,4 @@
-//! Published releases: what is said of them, and copying them between repos.
+//! Published releases: their status, and copying them between repos.
 
 use backlot::{
     CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, JudgeOptions, LabelRow, MirrorOptions,
@@ -125,7 +125,7 @@ fn state(verdict: StatusChange) -> &'static str {
     }
 }
 
-/// `yanked    2026-11-21T08:00:00Z by ana on here: why`, without what an index does not tell.
+/// `yanked    2026-11-21T08:00:00Z by ana on here: why`, without data that an index does not provide.
 pub(super) fn said(what: &str, fact: &ReleaseEvent) -> String {
     let mut known = Vec::new();
     if fact.at != Timestamp(0) {

@@ -211,7 +211,7 @@ fn become_command(
     if let Chosen::Releases(cached) = chosen {
         cached.pass_on()?;
     }
-    // What the program prints comes after it.
+    // The output of the program follows.
     session.finish_progress();
     let code = platform::replace_process(&mut child).map_err(|source| WorkspaceError::CannotRun {
         program: child.get_program().to_string_lossy().into_owned(),
@@ -220,7 +220,7 @@ fn become_command(
     Ok(Answer::exit(u8::try_from(code).unwrap_or(1)))
 }
 
-/// What is set for a command.
+/// The variables for a command.
 fn variables(environment: &RunEnvironment) -> Vec<(&'static str, OsString)> {
     let mut variables = Vec::new();
     if let Some(root) = &environment.environment {

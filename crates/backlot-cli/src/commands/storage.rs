@@ -1,4 +1,4 @@
-//! Looking after remotes: collecting, restoring, repairing, telling what is stored.
+//! Maintenance of remotes: collect, restore, repair, and disk usage.
 
 use backlot::{
     ChangeOptions, CollectOptions, CollectReport, Collected, Error, PassedOver, RepairOptions, text,
@@ -73,7 +73,7 @@ pub(super) fn collect(
     Ok(Answer::new(&collected, lines))
 }
 
-/// What was written again so that the old form can go.
+/// Objects rewritten so that their old form can be removed.
 fn describe_rewritten(report: &CollectReport) -> String {
     let mut lines = format!("needed: {} in packs\n", text::bytes(report.needed_bytes));
     if report.rewritten > 0 {
@@ -208,7 +208,7 @@ pub(super) fn repair(
     Ok(answer)
 }
 
-/// What brings back what is lost: from the outputs of this workspace, where they have it, or from elsewhere.
+/// Advice for restoring lost files: from the outputs of this workspace, if they have them, or from elsewhere.
 fn ways_out_of_loss(lost: &[backlot::LostObject]) -> Vec<String> {
     let mut paths: Vec<&str> = lost.iter().filter_map(|one| one.path.as_deref()).collect();
     paths.sort_unstable();

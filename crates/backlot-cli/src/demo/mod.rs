@@ -1,4 +1,4 @@
-//! `backlot demo`: the main job from nothing, with only what is built in.
+//! `backlot demo`: the main workflow from scratch, without other programs.
 //!
 //! It prints each command before running it, so its output is also the tutorial. The commands are run by the same code as
 //! from a shell; only rendering and the comparison at the end are the demo's own.
@@ -186,7 +186,7 @@ impl Demo<'_> {
         Ok(())
     }
 
-    /// What an artist does by saving over a frame in the asset's folder.
+    /// Save over a frame in the asset's folder, like an artist.
     fn copy_frame(&self, number: u32) -> Result<(), Error> {
         let source = self.frame_path(number);
         let target = self

@@ -546,7 +546,7 @@ mod tests {
             (
                 "schema: '2.0'\nstages:\n  a:\n    cmd: x\n  a:\n    cmd: y\n",
                 "pipeline::lock",
-                "line 5: the key `a` comes twice",
+                "line 5: duplicate key `a`",
             ),
             ("- x\n", "pipeline::lock", "holds a list"),
         ] {

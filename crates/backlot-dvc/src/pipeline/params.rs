@@ -119,7 +119,7 @@ mod tests {
         let error = read("p.json", "{\n").expect_err("refused");
         assert_eq!(
             error.to_string(),
-            "`p.json`, line 2: a key in double quotes is expected"
+            "`p.json`, line 2: expected a key in double quotes"
         );
         assert_eq!(error.code(), "pipeline::syntax");
     }

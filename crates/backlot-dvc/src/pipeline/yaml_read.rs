@@ -420,8 +420,8 @@ mod tests {
     #[test]
     fn what_dvc_refuses_is_refused_with_its_line() {
         for (text, line, reason) in [
-            ("a: 1\nb: 2\na: 3\n", 3, "`a` comes twice"),
-            ("a:\n  1: x\n  true: y\n", 3, "comes twice"),
+            ("a: 1\nb: 2\na: 3\n", 3, "duplicate key `a`"),
+            ("a:\n  1: x\n  true: y\n", 3, "duplicate key"),
             ("a: 1\n---\nb: 2\n", 2, "second document"),
             ("a: [1\nb: 2\n", 2, ""),
             ("a: &x [*x]\n", 1, "anchor"),
@@ -430,7 +430,7 @@ mod tests {
             ("a: 1\nb:\n  <<: 3\n", 3, "merges mappings"),
             ("b: *nowhere\n", 1, ""),
             ("a: [p, ${n}]\n", 1, ""),
-            ("a:\n  <<: {b: 1}\n  <<: {c: 1}\n", 3, "comes twice"),
+            ("a:\n  <<: {b: 1}\n  <<: {c: 1}\n", 3, "duplicate `<<`"),
             ("# note\n%YAML 1.1\n---\na: yes\n", 2, "only 1.2"),
         ] {
             let problem = read(text).expect_err(text);

@@ -148,7 +148,7 @@ fn header(source: &mut Source) -> Result<Vec<u8>, Trouble> {
         if size > left {
             let kind = String::from_utf8_lossy(&kind).into_owned();
             return Err(damaged(format!(
-                "it is truncated: its box `{}` declares {size} bytes, but has {left}",
+                "it is truncated: its box `{}` has {size} bytes, {left} are there",
                 kind.escape_debug()
             )));
         }

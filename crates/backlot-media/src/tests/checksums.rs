@@ -104,7 +104,7 @@ fn files_that_are_missing_or_changed_are_found_with_each_kind_of_manifest() {
         let failure = checked.failure().expect("a failure");
         assert_eq!(failure.code(), "media::checksum_mismatch");
         assert!(
-            failure.to_string().starts_with("2 files of 3 not as"),
+            failure.to_string().starts_with("2 files of 3 do not match"),
             "{failure}"
         );
     }

@@ -83,7 +83,7 @@ fn movies_that_are_not_whole_are_damaged_with_the_reason() {
     assert!(damage(movie_of(&whole[..whole.len() - 1])).contains("truncated: its box `mdat`"));
     assert!(damage(movie_of(&movie(48, 9_999))).contains("past its end"));
     assert_eq!(damage(movie_of(b"")), "it is empty");
-    assert!(damage(movie_of(&[0; 64])).contains("does not begin"));
+    assert!(damage(movie_of(&[0; 64])).contains("does not start"));
     let unfinished = [atom("ftyp", &[b"isom"]), atom("mdat", &[&[7; 50]])].concat();
     assert!(damage(movie_of(&unfinished)).contains("did not finish"));
     // No cut, and no byte that is another, is more than damage.
@@ -106,7 +106,7 @@ fn a_movie_header_that_lies_about_counts_is_not_believed() {
         .position(|four| four == b"stts")
         .expect("a table");
     lying[at + 8..at + 12].copy_from_slice(&u32::MAX.to_be_bytes());
-    assert!(damage(movie_of(&lying)).contains("cut short"));
+    assert!(damage(movie_of(&lying)).contains("truncated"));
     let empty = atom("free", &[]).repeat(200_000);
     let many = [atom("ftyp", &[b"isom"]), atom("moov", &[&empty])].concat();
     assert!(matches!(movie_of(&many), Err(FileProblem::TooLarge(_))));
@@ -178,7 +178,7 @@ fn gltf_names_its_files_and_what_is_wrong_inside() {
     assert_eq!(short.problems, ["bufferViews[0]: it is longer than its buffer"]);
     let data = "data:application/octet-stream;base64,AAAA";
     let few = scene_of(triangle(data, 36, "").as_bytes(), "a.gltf").expect("a scene");
-    assert_eq!(few.problems, ["buffers[0]: it says 36 bytes, 3 are there"]);
+    assert_eq!(few.problems, ["buffers[0]: it declares 36 bytes, but has 3"]);
     let more = r#", "scene": 7, "images": [{}]"#;
     let wrong = scene_of(triangle("a.bin", 36, more).as_bytes(), "a.gltf").expect("a scene");
     assert!(
@@ -223,7 +223,7 @@ fn binary_gltf_has_its_buffer_or_is_damaged() {
     let facts = scene_of(&whole, "a.glb").expect("a scene");
     assert_eq!((facts.problems, facts.references.len()), (Vec::new(), 0));
     let few = scene_of(&file(32), "a.glb").expect("a scene");
-    assert_eq!(few.problems, ["buffers[0]: it says 36 bytes, 32 are there"]);
+    assert_eq!(few.problems, ["buffers[0]: it declares 36 bytes, but has 32"]);
     for cut in 0..whole.len() {
         scene_of(&whole[..cut], "a.glb").expect_err("cut");
     }
@@ -302,7 +302,7 @@ fn a_package_has_what_its_layers_name_or_says_what_it_lacks() {
     for cut in 4..PACKAGE.len() {
         scene_of(&PACKAGE[..cut], "a.usdz").expect_err("cut");
     }
-    assert!(damage(scene_of(b"nothing of it", "a.usda")).contains("does not begin"));
+    assert!(damage(scene_of(b"nothing of it", "a.usda")).contains("does not start"));
     assert!(damage(scene_of(b"#usda 1.0\n\xff", "a.usda")).contains("UTF-8"));
 }
 

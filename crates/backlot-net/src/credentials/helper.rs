@@ -547,7 +547,7 @@ mod tests {
         let started = Instant::now();
         let error = ask(&slow, "https://host/", None, None).unwrap_err();
         assert!(
-            error.to_string().contains("did not answer in 0.2 seconds"),
+            error.to_string().contains("no answer within 0.2 seconds"),
             "{error}"
         );
         assert!(started.elapsed() < Duration::from_secs(2));

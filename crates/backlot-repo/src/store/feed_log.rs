@@ -142,7 +142,7 @@ impl ReleaseStore {
             Record { events, .. } = record;
             match self.create_numbered(last + 1, &bytes) {
                 Ok(Put::New) => {
-                    // Whoever reads finds the rest from an older one.
+                    // A reader finds the rest from an older one.
                     self.write_head(last + 1).ok();
                     return Ok(events.len());
                 }
@@ -173,7 +173,7 @@ impl ReleaseStore {
                 .and_then(|()| self.move_staged(id, &staged, &target, number, &mut last));
             match outcome {
                 Ok(RenameOutcome::Done) => return Ok(Put::New),
-                // Removed by somebody who is now before us.
+                // Removed by a publisher that is now first.
                 Ok(RenameOutcome::Gone) => pause(20),
                 Ok(RenameOutcome::Exists) => {
                     objects.delete(&staged).ok();
@@ -204,7 +204,7 @@ impl ReleaseStore {
                     continue;
                 };
                 *last = (*last).max(rival);
-                // Who staged first goes first; one that does not go is taken for dead.
+                // The first to stage goes first; one that does not proceed counts as dead.
                 if rival < id && begun.elapsed() < self.0.patience {
                     waits = true;
                 } else {

@@ -132,7 +132,7 @@ impl ReleaseStore {
             let age = Duration::from_millis(now.abs_diff(id.timestamp_ms()));
             if age > GRACE {
                 context.check()?;
-                // Somebody who may write does it.
+                // A reader with write access does it.
                 self.settle_one(&format!("{}{name}", pending_prefix())).ok();
             }
         }
@@ -227,7 +227,7 @@ impl ReleaseStore {
             };
             let of_version = said.get(&release.version.to_string()).into_iter();
             let facts: Vec<&ReleaseEvent> = of_version.flat_map(Said::facts).collect();
-            // What somebody put in the place of what was published is damage, and no event.
+            // A file in place of the published one is damage, not an event.
             if may_be(&published_digests(facts.iter().copied(), &release.file), sha256) {
                 let published = self.published_of(release, facts.into_iter());
                 events.push(FeedEvent::of_file(release, sha256, published.as_ref()));
@@ -244,7 +244,7 @@ impl ReleaseStore {
         let (mut known, mut number) = (HashSet::new(), 0);
         for there in self.record_numbers()? {
             context.check()?;
-            // What a power cut took out of a disk; a reader stands before it. A wide one is a file that somebody put there.
+            // Lost in a power cut; a reader stops before it. A wide gap is a stray file.
             if there - number > MOST_OF_A_GAP {
                 break;
             }

@@ -47,7 +47,7 @@ impl ReleaseStore {
         };
         for release in files.filter_map(|file| release(file, &folder, name)) {
             let wheel = format!("{prefix}{}", release.file);
-            // A derived file that somebody changed since is looked at again.
+            // A derived file that was changed since is checked again.
             let beside = [format!("{wheel}.metadata"), format!("{wheel}.json")];
             if beside.iter().all(|key| known.is_newer_than(self, key)) {
                 known.releases.insert(release.file.clone(), release);

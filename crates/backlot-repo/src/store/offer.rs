@@ -113,7 +113,7 @@ impl ReleaseStore {
             // Also without a lost answer: what stands between us and the store may have sent the request twice.
             Ok(_) if self.is_ours(offer, &fact)? => {}
             Ok(outcome) => {
-                // Where it is not clear whose it is, the fact harms nobody if it is not about the release.
+                // If its owner is unclear, the fact is harmless if it is not about the release.
                 if outcome == Committed::Lost {
                     self.0.objects.delete(&fact)?;
                     self.withdraw(&announced);

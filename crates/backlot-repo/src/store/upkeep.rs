@@ -245,7 +245,7 @@ impl ReleaseStore {
             report.releases += files;
             report.broken.extend(listing.broken);
             let changed = self.settle_package(&name, &none, context)?;
-            // Of those who died while they said something: its page is made now.
+            // Of writers killed while changing a status: their page is rebuilt now.
             let mut spoken = Vec::new();
             if self.is_local() {
                 spoken = self.0.objects.list(&pages_prefix(&name), false)?;

@@ -156,7 +156,7 @@ impl Opened {
         self.fetch_bundled_files(&tree, options.remote.as_deref(), &cache, &mut report.fetched)?;
         let links: &[LinkMode] = match target {
             Target::Archive(_) => &[LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy],
-            // Nobody's edits may reach the cache.
+            // Edits must never reach the cache.
             Target::Folder(_) => &[LinkMode::Reflink, LinkMode::Copy],
         };
         let stat = StatCache::open(&stage.path().join("state.db"))?.beside(&cache);

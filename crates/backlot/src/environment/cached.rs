@@ -193,7 +193,7 @@ impl Opened {
         for text in requirements {
             let (text, label) = split_label(text).map_or((text.as_str(), None), |(t, l)| (t, Some(l)));
             let requirement = self.parse_requirement(text)?;
-            // By itself: what the file says is what decides where the environment lies.
+            // Separate: the settings of the file determine the path of the environment.
             chosen_with.policies.follow(requirement.name(), label);
             inputs.push(requirement);
         }

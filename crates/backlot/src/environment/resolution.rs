@@ -73,7 +73,7 @@ impl Opened {
         pool.prefetch(&problem)?;
         let mut resolution =
             backlot_resolve::resolve(&*pool, &problem, self.context()).map_err(|e| explained(e, wish))?;
-        // Whoever names a repo or the lowest versions may mean lower ones.
+        // Choosing a repo or the lowest versions may select lower ones on purpose.
         let spare_lower = wish.prefer.is_none() && rules.resolution == backlot_resolve::Preference::Highest;
         while wish.forwards && keep_instead(pool, &resolution, lock, spare_lower, &mut problem)? {
             resolution = backlot_resolve::resolve(&*pool, &problem, self.context())?;

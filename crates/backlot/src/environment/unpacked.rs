@@ -63,7 +63,7 @@ impl Opened {
         let wheels = self.cache_dir().join("wheels");
         let check = |folder: &PathBuf| -> Result<()> {
             self.context().check()?;
-            // One that cannot be read is somebody else's, and no reason to leave the others as they are.
+            // An unreadable one belongs to another user, and must not stop the cleaning of the others.
             if backlot_wheel::is_intact(folder).unwrap_or(true) || !folder.is_dir() {
                 return Ok(());
             }

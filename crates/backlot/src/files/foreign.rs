@@ -37,7 +37,7 @@ impl Recorded {
                 let Ok(path) = RelPath::parse(&entry.path) else {
                     continue;
                 };
-                // A pointer is no file of its own: what it may place is what is asked.
+                // A pointer does not count as a file of the package: its target is what is checked.
                 if let Some((top, _)) = path.as_str().split_once('/')
                     && !path.as_str().ends_with(".dvc")
                 {

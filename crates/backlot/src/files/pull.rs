@@ -63,7 +63,7 @@ impl Opened {
             now.retain(|one| left_out.iter().all(|problem| problem.asset != one.name));
             report.problems = problems;
             if now != tracked {
-                // Somebody added, edited or installed while files were fetched: what they made of it is what is placed.
+                // Another command may have run while files were fetched: place the current state.
                 tracked = now;
                 held.refuse_foreign_outs(&tracked)?;
                 report.assets = tracked.iter().map(MovedFiles::of).collect();

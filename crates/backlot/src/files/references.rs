@@ -527,7 +527,7 @@ fn pointers_of(repo: &Repo, files: &[&ReleaseFile]) -> Result<Vec<Vec<Pointer>>>
 fn read(repo: &Repo, files: &[&ReleaseFile], wanted: &MemberFilter<'_>) -> Result<Vec<Members>> {
     match repo.read_inside(files, wanted) {
         Ok(inside) => Ok(inside),
-        // Which of them it is, is told by reading them one by one.
+        // Reading them one by one shows which.
         Err(error) => one_by_one(repo, files, wanted).and(Err(error.into())),
     }
 }

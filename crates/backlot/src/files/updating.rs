@@ -190,7 +190,7 @@ impl Opened {
                 Some((_, new)) if new == found => continue,
                 Some(_) if is_ours => {}
                 None if is_gone && is_ours => update.removals.push(full.clone()),
-                // Somebody put it there: it is tracked with the rest.
+                // The user put it there: it is tracked with the rest.
                 None if !base.contains_key(inside) || update.keeps_gone => {
                     update.after.insert(inside.clone(), *found);
                     continue;

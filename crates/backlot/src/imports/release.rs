@@ -252,7 +252,7 @@ impl Opened {
             return Ok(self.imported_release(&importing, outcome));
         }
         let files = self.released_files(found, name, &inside, remote)?;
-        // What the release says wins; only where it says nothing, what somebody else said of it stands.
+        // The release takes precedence; the user's value is used only without one.
         importing.notes.license = files.license.or(importing.notes.license);
         let shown = format!("{name} {}", found.version());
         let content = self.store_fetched(&shown, &importing.target, &files.fetched, None)?;

@@ -279,7 +279,7 @@ impl Opened {
         let was = importing.out_before().and_then(Out::id);
         let is_same =
             was == Some(content.id) && before.as_ref().is_some_and(|before| before.state == of.state);
-        // Where the bytes are the same, what is here of them is nobody's business: it may have been edited.
+        // If the content is the same, local files are left alone: they may have been edited.
         let keep = if to_remote || was == Some(content.id) {
             Keep::OnPointer
         } else {

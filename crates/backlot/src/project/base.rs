@@ -43,7 +43,7 @@ impl BaseRelease {
     /// The version that an output of this version was edited from. It stays the same when the output is published and is then its own base, so
     /// that the same version is built with the same bytes again.
     pub(crate) fn before(output: &Output) -> Result<Option<Version>> {
-        // Of one that cannot be read, people are told where it matters.
+        // An unreadable one is reported where it matters.
         let record = read(&output.project.root, &mut |_, _| {})?;
         let version = &output.project.metadata.version;
         let own = |base: &Self| base.package == output.package();

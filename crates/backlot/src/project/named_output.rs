@@ -24,7 +24,7 @@ impl Opened {
             return Ok(None);
         };
         let folder = self.outputs_dir();
-        // What is wrong with it is told by the look at all.
+        // The full scan reports what is wrong with it.
         let Ok(output) = Output::load(&folder.join(asset.module())) else {
             return Ok(None);
         };

@@ -219,7 +219,7 @@ impl Opened {
                 let target = sides.target(name)?;
                 check_way(sides.output, &target)?;
                 if let (None, Some(source)) = (ours, &source) {
-                    // What does not go into the wheel is no less somebody's.
+                    // Files that do not go into the wheel are user files as well.
                     let digests = self.digests_at(source)?;
                     if self.is_something_else(&target, &[digests.md5])? {
                         plan.conflicts.push(untracked(name));

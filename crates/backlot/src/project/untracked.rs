@@ -320,7 +320,7 @@ impl Opened {
             planned: BTreeMap::new(),
             generator: TOOL,
         };
-        // What is left out is told when it is built.
+        // Excluded files are reported by the build.
         let silent = Context::default().with_cancel(self.context().cancel().clone());
         Ok(backlot_wheel::packaged_files(&output.project, &options, &silent)?)
     }

@@ -480,7 +480,7 @@ impl Opened {
         for file in &checked {
             self.context().check()?;
             match ends.target.publish(file, &by, self.context()) {
-                // Somebody else copied the same at the same time.
+                // Another process copied the same at the same time.
                 Ok(()) | Err(backlot_repo::Error::ReleaseExists { identical: true, .. }) => {}
                 Err(error) => return Err(error.into()),
             }

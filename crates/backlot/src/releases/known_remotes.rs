@@ -152,7 +152,7 @@ impl Opened {
             }
             .into(),
             Err(other) if other.class() == Class::Cancelled => other,
-            // That there is no remote is what is to be told.
+            // The missing remote is what has to be reported.
             Ok(None) | Err(_) => error,
         }
     }

@@ -220,7 +220,7 @@ impl Opened {
         self.check_urls(output)?;
         self.check_installable(output, &entry.name, options.force)?;
         if options.parts.is_some() && !options.dry_run {
-            // A pointer to files of parts that are in no release would be taken for work by the next publish.
+            // The next publish would treat a pointer to unreleased parts as a local change.
             let plan = PublishOptions {
                 dry_run: true,
                 ..options.clone()

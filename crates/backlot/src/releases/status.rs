@@ -96,7 +96,7 @@ impl Opened {
             });
             used.push((package, name));
         }
-        // Thousands of packages are as many looks at a folder that may be far away: on all cores, and told in order.
+        // Thousands of packages are as many reads of a folder that may be remote: on all cores, and reported in order.
         let look = |(package, name): &(&LockedPackage, &str)| {
             self.context().check()?;
             let Some(Some(repo)) = repos.get(name) else {

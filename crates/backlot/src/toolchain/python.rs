@@ -100,7 +100,7 @@ pub fn installed_pythons(host: &Host) -> Result<Vec<InstalledPython>> {
 pub(crate) fn find(host: &Host, wanted: Option<&str>, context: &Context) -> Result<Option<Interpreter>> {
     context.check()?;
     for python in installed_pythons(host)? {
-        // One that does not run is passed over, as on the path.
+        // One that does not run is skipped, as on the path.
         if wanted.is_none_or(|w| is_of(&python.version, w))
             && let Ok(interpreter) = backlot_wheel::read_interpreter(&python.executable, context)
         {

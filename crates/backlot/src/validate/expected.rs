@@ -119,7 +119,7 @@ mod tests {
                 "`weight` is 2.5, not 1 to 2",
             ]
         );
-        // A bound that nobody knows admits nothing.
+        // An unknown bound allows nothing.
         let unknown: toml::Table = toml::from_str("a = { most = 3 }").expect("a table");
         let value = serde_json::from_str("{\"a\": 1}").expect("values");
         assert_eq!(compare(&unknown, &value).len(), 1);

@@ -50,7 +50,7 @@ impl Opened {
             match self.current(false) {
                 Ok(Some(current)) => *self = current,
                 Ok(None) => {}
-                // The first error is the one to be told.
+                // Report the first error.
                 Err(error) => return done.and(Err(error)),
             }
         }

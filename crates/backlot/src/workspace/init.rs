@@ -134,7 +134,7 @@ impl Absent {
     pub(crate) fn undo(self, root: &Path) {
         let mut outputs = fs::read_dir(root.join("outputs")).into_iter().flatten();
         if outputs.next().is_none() {
-            // Without it, the rest is no workspace.
+            // Without it, the rest is not a workspace.
             file::remove(&root.join(FILE_NAME)).ok();
             self.remove();
         }
@@ -142,7 +142,7 @@ impl Absent {
 
     fn remove(self) {
         for path in self.0 {
-            // The error that is told is the one before.
+            // The earlier error is reported.
             file::remove(&path).ok();
         }
     }

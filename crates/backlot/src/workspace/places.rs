@@ -237,7 +237,7 @@ impl Opened {
     /// Whether a new repo becomes the preferred source, the publish target, and the preferred source in place of another.
     fn roles(&self, name: &str, options: &AddRepo) -> (bool, bool, bool) {
         let (blessed, publish) = (&self.config.blessed, &self.config.publish_to);
-        // What is outside the studio is neither, unless somebody says so.
+        // A repo outside the studio is neither, unless configured.
         if options.public.is_some() {
             return (options.blessed, options.publish_to, false);
         }

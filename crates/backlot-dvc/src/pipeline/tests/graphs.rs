@@ -71,7 +71,7 @@ fn what_dvc_refuses_before_anything_runs_is_refused() {
         (
             "  a: {cmd: x, deps: [o2], outs: [o1]}\n  b: {cmd: x, deps: [o1], outs: [o3]}\n  c: {cmd: x, deps: [o3], outs: [o2]}\n",
             "pipeline::cycle",
-            "stages depend on each other in a circle: `a` -> `c` -> `b` -> `a`",
+            "circular dependency between stages: `a` -> `c` -> `b` -> `a`",
         ),
         (
             "  a: {cmd: x, outs: [o]}\n  b: {cmd: x, metrics: [./o]}\n",
@@ -86,7 +86,7 @@ fn what_dvc_refuses_before_anything_runs_is_refused() {
         (
             "  a: {cmd: x, outs: [o/b/c]}\n  o-: {cmd: x, outs: [o-]}\n  b: {cmd: x, outs: [o]}\n",
             "pipeline::overlapping_outputs",
-            "the output `o/b/c` of `a` is inside of `o`, an output of `b`",
+            "the output `o/b/c` of `a` is inside `o`, an output of `b`",
         ),
         (
             "  a: {cmd: x, deps: [i, ./o], outs: [o]}\n",
@@ -96,12 +96,12 @@ fn what_dvc_refuses_before_anything_runs_is_refused() {
         (
             "  a: {cmd: x, deps: [d], outs: [d/o]}\n",
             "pipeline::cycle",
-            "in a circle: `a` -> `a`",
+            "circular dependency between stages: `a` -> `a`",
         ),
         (
             "  a: {cmd: x, outs: [sub]}\n",
             "pipeline::definition_in_output",
-            "`sub/dvc.yaml` is inside of `sub`, an output of `a`",
+            "`sub/dvc.yaml` is inside `sub`, an output of `a`",
         ),
     ] {
         let error = refused(&[("dvc.yaml", &format!("stages:\n{stages}")), ("sub/dvc.yaml", "")]);

@@ -176,19 +176,19 @@ fn errors_have_file_line_key_and_a_way_out() {
             "stages:\n  a:\n    cmd: x\n    outs: ['${frame}', ../o]\n",
             "pipeline::hostile_output",
             "`dvc.yaml`, line 4: the output `../o` of `a` is outside the project",
-            "inside of the project",
+            "inside the project",
         ),
         (
             "stages:\n  a:\n    cmd: x\n    outs: [.git/hooks]\n",
             "pipeline::hostile_output",
             "is in a folder of a version control system or of DVC",
-            "inside of the project",
+            "inside the project",
         ),
         (
             "stages:\n  a:\n    cmd: x\n    wdir: sub\n    outs: ['..']\n",
             "pipeline::hostile_output",
             "is the folder of the project itself",
-            "inside of the project",
+            "inside the project",
         ),
         (
             "stages:\n  a:\n    cmd: x\n    deps: ['a\\b']\n",
@@ -205,7 +205,7 @@ fn errors_have_file_line_key_and_a_way_out() {
         (
             "stages:\n  a:\n    cmd: x\n    cmd: y\n",
             "pipeline::syntax",
-            "`dvc.yaml`, line 4: the key `cmd` comes twice",
+            "`dvc.yaml`, line 4: duplicate key `cmd`",
             "correct the line",
         ),
         (

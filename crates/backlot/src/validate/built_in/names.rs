@@ -37,7 +37,7 @@ pub(super) fn frames(params: Params<'_>, files: &[&CheckedFile]) -> Result<Vec<C
         let (Some(low), Some(high)) = (numbers.keys().next(), numbers.keys().next_back()) else {
             continue;
         };
-        // Without a last number nobody knows how long it is to be, and a lone one is no sequence.
+        // Without a last number the expected length is unknown, and a single file is not a sequence.
         let wanted = first.unwrap_or(*low)..=last.unwrap_or(*high);
         for number in wanted
             .filter(|number| !numbers.contains_key(number))

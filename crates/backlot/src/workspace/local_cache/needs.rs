@@ -41,7 +41,7 @@ impl CacheNeeds {
                     let members = manifest.entries().iter().map(|e| ObjectId::file(e.md5));
                     self.objects.extend(members);
                 } else if !tracked.installed {
-                    // Of an output it may be the only copy that lies in the cache under names which only this manifest has.
+                    // For an output, the cache may have the only copy, under names that only this manifest has.
                     return Err(CacheError::UnknownManifest {
                         workspace: workspace.root().to_path_buf(),
                         asset: tracked.name.clone(),

@@ -19,7 +19,7 @@ pub(crate) fn hold(cache: &Path, context: &Context) -> Result<Option<FileLock>> 
 /// Remember that a workspace uses a cache.
 pub(crate) fn register_workspace(cache: &Path, root: &Path) -> Result<()> {
     let (path, text) = (record(cache, root), root.display().to_string());
-    // One that is damaged is made anew, too.
+    // A damaged one is recreated, too.
     if file::read_if_exists(&path)?.as_deref() != Some(text.as_bytes()) {
         shared::write(&path, text.as_bytes())?;
     }
