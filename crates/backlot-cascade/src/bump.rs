@@ -113,7 +113,7 @@ fn first_steps(request: &BumpRequest<'_>) -> Vec<BumpStep> {
 }
 
 /// The step that makes the next pre-release of the same kind; `None` for a final version.
-fn prerelease_step(version: &Version) -> Option<BumpStep> {
+pub(crate) fn prerelease_step(version: &Version) -> Option<BumpStep> {
     if !version.is_prerelease() {
         return None;
     }

@@ -10,6 +10,7 @@ use backlot_pep::{BumpStep, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::{Asset, Release};
+use crate::bump::prerelease_step;
 use crate::catalog::Catalog;
 use crate::error::{Error, Result};
 use crate::node::{CascadeId, NodeId};
@@ -125,16 +126,23 @@ pub fn plan_revert(
             version: version.clone(),
         })
     });
-    let steps: Vec<RevertStep> = steps.collect();
+    let mut steps: Vec<RevertStep> = steps.collect();
+    let forward = if forward {
+        republish(catalog, &steps, &gone)?
+    } else {
+        Vec::new()
+    };
+    for step in &mut steps {
+        let higher = forward.iter().find(|higher| higher.node == step.node);
+        if let Some(higher) = higher {
+            step.falls_back_to = Some(higher.version.clone());
+        }
+    }
     Ok(RevertPlan {
         cascade: cascade.clone(),
         pinned: pinned(catalog, &gone),
         on_top: on_top(catalog, &gone),
-        forward: if forward {
-            republish(catalog, &steps, &gone)?
-        } else {
-            Vec::new()
-        },
+        forward,
         steps,
     })
 }
@@ -265,7 +273,8 @@ fn on_top(catalog: &Catalog, gone: &BTreeSet<(NodeId, Version)>) -> Vec<OnTop> {
     found
 }
 
-/// Old content with higher versions, inputs before their users. An asset on which somebody published since is left alone.
+/// Old content with higher versions, inputs before their users. An asset that has a higher release than those that are undone is left alone: its users
+/// have that. What is above a pre-release is a pre-release of the same kind, which leaves the final version to whoever works on it.
 fn republish(
     catalog: &Catalog,
     steps: &[RevertStep],
@@ -280,10 +289,11 @@ fn republish(
         let highest = asset.releases.keys().next_back();
         let is_ours = highest.is_some_and(|version| gone.contains(&(step.node.clone(), version.clone())));
         if let (Some(highest), Some(old), true) = (highest, fallback(asset, gone), is_ours) {
+            let bump = prerelease_step(highest).unwrap_or(BumpStep::Micro);
             forward.push(Republish {
                 node: step.node.clone(),
                 content_of: old.version.clone(),
-                version: highest.bump(&[BumpStep::Micro]).map_err(Error::Bump)?,
+                version: highest.bump(&[bump]).map_err(Error::Bump)?,
             });
         }
     }

@@ -40,7 +40,7 @@ pub(crate) use imports::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
-pub(crate) use releases::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
+pub(crate) use releases::{CopyArgs, DeprecateArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 pub(crate) use rules::RuleArgs;
 pub(crate) use run::{EnvArgs, RunArgs, ShellArgs, ShellSyntax, WithArgs};
 pub(crate) use steps::{
@@ -235,12 +235,12 @@ pub(crate) enum Command {
     },
     /// Run the checks that an asset and policies declare
     #[command(
-        after_help = "Checks are declared in the asset.toml of an asset, and of a policy that backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+        after_help = "Checks are declared in the asset.toml of an asset, and of a policy that backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n  backlot validate Table --repair         correct what checks with a `repair` refuse, after a look at the changes\n  backlot validate Table --repair --yes\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
     )]
     Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then rebuild and publish the assets built from it\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then rebuild and publish the assets built from it\n  backlot publish Table --push --background   the same, in a process that outlives this terminal\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
     )]
     Publish {
         /// The asset
@@ -340,9 +340,9 @@ pub(crate) enum Command {
     Approve(VerdictArgs),
     /// Mark a release deprecated
     #[command(
-        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\""
+        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nUnused is a release that is not the newest of its asset, has no label, is older than the age, and that nothing was built with since;\nnor was the newest release of any asset, in whatever repo of the workspace, or does one admit nothing newer. --json has what stays,\nand why.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\"\n  backlot deprecate Table --below 2.0 -m \"the old rig\"    all releases below it\n  backlot deprecate Table --below 2.0 -m \"the old rig\" --dry-run\n  backlot deprecate --unused-for 90d                     list what nobody uses\n  backlot deprecate --unused-for 90d --yes               and deprecate it"
     )]
-    Deprecate(VerdictArgs),
+    Deprecate(DeprecateArgs),
     /// Mark a release yanked, so that it is no longer chosen; the release itself is kept
     #[command(
         after_help = "A yanked release is still installed by a pin (Table==1.0.0) or from a lock, and by nothing else: neither by Backlot nor by\npip or uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""

@@ -34,6 +34,13 @@ pub fn is_executable(found: &Metadata) -> bool {
     mode(found).is_some_and(|mode| mode & 0o100 != 0)
 }
 
+/// Leave the session of the terminal that this process was started from, so that it outlives that; nothing where there are no sessions, or if it leads one
+/// already.
+pub fn leave_session() {
+    #[cfg(unix)]
+    rustix::process::setsid().ok();
+}
+
 /// Set the permission bits of a file or folder; nothing where files have none.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     #[cfg(unix)]

@@ -64,6 +64,7 @@ codes! {
     CASCADE_BAD_NODE = "cascade::bad_node", "An error, user: not the name of an asset in a repo.";
     CASCADE_CANCELLED = "cascade::cancelled", "An error, conflict: a cascade was cancelled; its releases remain.";
     CASCADE_FAILED = "cascade::failed", "An error, conflict: assets of a cascade could not be built; all assets that do not depend on them are done.";
+    CASCADE_IN_BACKGROUND = "cascade::in_background", "An error, conflict: another process of this machine runs the cascade in the background.";
     CASCADE_MISSING_EVENTS = "cascade::missing_events", "An error, conflict: the events of a repo have a gap.";
     CASCADE_NEEDS_CONFIRMATION = "cascade::needs_confirmation", "An error, conflict: a cascade would build more assets than the limit.";
     CASCADE_NO_FILES = "cascade::no_files", "An error, environment: files that a build needs cannot be pulled.";
@@ -72,10 +73,12 @@ codes! {
     CASCADE_NO_RECORDS = "cascade::no_records", "An error, config: a package index or a public repo keeps no records of cascades.";
     CASCADE_NO_SPACE = "cascade::no_space", "An error, environment: the disk of the cache has too little space for a build; a scheduler tries elsewhere.";
     CASCADE_NOT_EXPORTED = "cascade::not_exported", "An error, user: a format of jobs cannot hold a cascade: a step would depend on too many, or nothing can be built by workers.";
+    CASCADE_NOT_IN_BACKGROUND = "cascade::not_in_background", "An error, environment: a process that was to run a cascade in the background ended before it began; the message says why.";
     CASCADE_NOT_PUBLISHED = "cascade::not_published", "An error, not-found: a cascade is to begin with a release that does not exist.";
     CASCADE_NOT_STARTED = "cascade::not_started", "An error, config: the command that builds assets in processes of their own cannot be started.";
     CASCADE_NOT_WHOLE = "cascade::not_whole", "An error, conflict: a release lacks what it was made from, such as a `dvc.yaml` beside its package.";
     CASCADE_NOTHING_TO_REVERT = "cascade::nothing_to_revert", "An error, not-found: no release was made by the cascade.";
+    CASCADE_OTHER_CONTENT = "cascade::other_content", "An error, conflict: a release does not give the content that it records, so `cascade revert --forward` cannot publish it again.";
     CASCADE_OTHER_INPUT = "cascade::other_input", "An error, environment: an input that was installed for a build is not the planned one.";
     CASCADE_OTHER_JOURNAL = "cascade::other_journal", "An error, conflict: a journal belongs to another cascade.";
     CASCADE_REPO_PASSED_OVER = "cascade::repo_passed_over", "A warning: a package index has more than 20,000 packages, so `dirty` and `dependents` do not read it; or the cascades of a repo cannot be read.";
@@ -125,6 +128,9 @@ codes! {
     CORE_HOSTILE_PATH = "core::hostile_path", "An error, integrity: a path leads outside its folder.";
     CORE_LOCKED = "core::locked", "An error, conflict: another command holds the workspace for a minute.";
     CORE_TIME_OVER = "core::time_over", "An error, cancelled: the time limit set by the program was reached.";
+    DEPRECATE_NO_ASSET = "deprecate::no_asset", "An error, user: versions below another one are to be deprecated, and no asset is named.";
+    DEPRECATE_NO_CONDITION = "deprecate::no_condition", "An error, user: nothing says which releases are to be deprecated.";
+    DEPRECATE_NOTHING_LEFT = "deprecate::nothing_left", "An error, conflict: all releases of an asset would be deprecated.";
     DOCTOR_PROBLEMS_FOUND = "doctor::problems_found", "An error, environment: `backlot doctor` found problems; its report lists them.";
     DVC_BAD_CONFIG = "dvc::bad_config", "An error, config: `.dvc/config` cannot be read.";
     DVC_BAD_IGNORE = "dvc::bad_ignore", "An error, config: a pattern in `.dvcignore` is wrong.";
@@ -461,10 +467,13 @@ codes! {
     STORE_WOULD_OVERWRITE = "store::would_overwrite", "An error, conflict: a file that is not stored anywhere would be overwritten.";
     TIME_INVALID = "time::invalid", "An error, user: not a date or time.";
     VALIDATE_BAD_CHECK = "validate::bad_check", "An error, config: a check in `asset.toml` is declared wrongly.";
+    VALIDATE_BAD_REPAIR = "validate::bad_repair", "An error, conflict: a repair made something that cannot be taken over: no plain file, a file that its check is not about, or one that somebody changed meanwhile.";
     VALIDATE_CRASHED = "validate::crashed", "An error, environment: a check of an asset crashed or timed out.";
     VALIDATE_FAILED = "validate::failed", "An error, conflict: a check of an asset refused it.";
     VALIDATE_NO_POLICY = "validate::no_policy", "An error, config: a policy that `backlot.toml` names is not installed.";
+    VALIDATE_NO_PYTHON = "validate::no_python", "An error, config: a check of a package is a function, and the workspace has no Python.";
     VALIDATE_NOT_PASSED = "validate::not_passed", "A warning: a check of an asset that only warns found something.";
+    VALIDATE_NOT_REPAIRED = "validate::not_repaired", "An error, conflict: a repair did not end well, changed nothing, or left checks that do not pass; nothing was taken over.";
     VALIDATE_UNUSED_WAIVER = "validate::unused_waiver", "A warning: an asset waives a check that is not run.";
     VALIDATE_WAIVED = "validate::waived", "A warning: a check of an asset found a problem that the asset waives: by whom, until when and why.";
     VERIFY_DAMAGE_FOUND = "verify::damage_found", "An error, integrity: `verify` found damage, or `repair` could not repair all of it; the report lists it.";

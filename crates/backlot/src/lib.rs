@@ -110,6 +110,8 @@ pub use bundle::{
     BundleFile, BundleManifest, BundleOptions, BundlePlatform, BundleReport, BundledPackage, UnbundleOptions,
     UnbundleReport, UnbundledFiles, UnbundledPackage, UnbundledState,
 };
+pub use cascade::background::BackgroundRunner;
+pub use cascade::clean::{CleanCascadesOptions, CleanCascadesReport, CleanedCascade};
 pub use cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 pub use cascade::dependents::{Dependent, DependentsReport};
 pub use cascade::executors::kind::{ExecutorKind, ExecutorOptions};
@@ -195,6 +197,7 @@ pub use releases::browse::{
     InputStatus, OutStatus, OutputStatus, PackageRow, ReleaseDetail, RequirementRow, StatusReport,
 };
 pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, CopyState};
+pub use releases::deprecate::{DeprecateOptions, DeprecateReport, DeprecatedRelease, KeptRelease};
 pub use releases::diff::{DiffEnd, DiffReport, NameDiff, OutDiff, TextDiff};
 pub use releases::from_parts::{FromParts, PartsUsed};
 pub use releases::labels::{LabelOptions, LabelReport, LabelRow};
@@ -212,8 +215,9 @@ pub use toolchain::python::{
     InstalledPython, PythonReport, RemovedPythons, installed_pythons, remove_python,
 };
 pub use validate::found::{CheckItem, Outcome as CheckOutcome, Waiver, WaiverState};
+pub use validate::repair::{RepairPlan, RepairRun};
 pub use validate::report::{CheckResult, ValidateOptions, ValidateReport};
-pub use validate::{CheckLevel, Occasion as CheckOccasion};
+pub use validate::{CheckLevel, Occasion as CheckOccasion, RepairChange, RepairKind};
 pub use workspace::auth::{Auth, AuthList, AuthTarget, AuthTest, LoginOptions, LoginReport, LogoutReport};
 pub use workspace::cascade_section::parse_time;
 pub use workspace::config::{Config, Localize, PublishLimits, RemoteEntry, RepoEntry, RepoPlace};

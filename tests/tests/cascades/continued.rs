@@ -109,6 +109,41 @@ fn scenario_14_a_root_that_is_published_again_meanwhile_is_what_the_rest_is_buil
 }
 
 #[test]
+fn scenario_07_a_root_that_is_deprecated_meanwhile_is_no_input_of_what_waits_and_what_has_it_is_rebuilt() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    let wait = studio.path("wait");
+    let before = format!("while test -e {}; do sleep 0.05; done; ", wait.display());
+    first_that(&studio, "b", &before, &["a"], &["a/code.py"]);
+    first(&studio, "early", &["a"], &["a/code.py"]);
+    first(&studio, "late", &["a", "b"], &["a/code.py", "b/made.txt"]);
+    release(&studio, "a", "1.1");
+    fs::write(&wait, "").expect("written");
+    let mut runner = start(&studio, &["-w", "a", "cascade", "run", "a==1.1"]);
+    let lease = studio.path("repos/review/cascades/leases/b/00000001.json");
+    until("one is done and one is being built", || {
+        lease.is_file() && versions(&studio, "early").len() == 2
+    });
+    at(&studio, "a", &["deprecate", "a==1.1", "-m", "wrong scale"]).ok();
+    // A runner knows of it after half a second; only of a yank does it ask once more right before a release.
+    std::thread::sleep(Duration::from_secs(1));
+    fs::remove_file(&wait).expect("removed");
+    assert!(runner.wait().expect("it ends").success());
+    let report = cascade(&studio, "a", &["status"]).ok().json();
+    assert_eq!(
+        statuses(&report),
+        ["b unchanged 1.0", "early released 1.0.1", "late unchanged 1.0"]
+    );
+    assert_eq!(versions(&studio, "b"), ["1.0"]);
+    // What was done before has a deprecated input: it is built again.
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), ["1 review/early build"]);
+    cascade(&studio, "a", &["run"]).ok();
+    assert_eq!(versions(&studio, "early"), ["1.0", "1.0.1", "1.0.2"]);
+    assert_eq!(inputs(&studio, "a", "early"), ["a 1.0"]);
+    assert_eq!(decisions(&dirty(&studio, "a", &[])), NONE);
+}
+
+#[test]
 fn scenario_08_no_release_is_made_with_an_input_that_was_yanked_meanwhile() {
     let studio = Studio::empty();
     source(&studio, "a");
@@ -238,6 +273,48 @@ fn a_cascade_is_paused_skipped_cancelled_and_begun_anew_through_its_repo() {
     fs::remove_file(&stop).expect("removed");
     let renewed = cascade(&studio, "a", &["retry", &id]).ok().json();
     assert_eq!(renewed["cancelled"], "never mind");
+}
+
+#[test]
+fn journals_of_cascades_that_ended_long_ago_are_removed_and_others_stay() {
+    let studio = Studio::empty();
+    source(&studio, "model");
+    let stop = studio.path("stop");
+    let guard = format!("test ! -e {} && ", stop.display());
+    first_that(&studio, "rig", &guard, &["model"], &["model/code.py"]);
+    release(&studio, "model", "1.1");
+    let done = run(&studio, "model", "model==1.1");
+    let done = done["cascade"].as_str().expect("an id");
+    release(&studio, "model", "1.2");
+    fs::write(&stop, "").expect("written");
+    let open = cascade(&studio, "model", &["run"]).json();
+    let open = open["cascade"].as_str().expect("an id");
+    fs::remove_file(&stop).expect("removed");
+    let clean = |more: &[&str]| {
+        let all = [&["clean"], more].concat();
+        cascade(&studio, "rig", &all).ok().json()
+    };
+    let removed = |report: &Value| -> Vec<String> {
+        let removed = report["removed"].as_array().expect("a list").iter();
+        removed
+            .map(|one| one["cascade"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    assert_eq!(removed(&clean(&[])), [""; 0], "they are young");
+    let before = studio.snapshot("repos");
+    let planned = clean(&["--older-than", "0", "--dry-run"]);
+    assert!(before == studio.snapshot("repos"), "a dry run changes nothing");
+    assert_eq!(removed(&planned), [done], "what can be continued stays");
+    let cleaned = clean(&["--older-than", "0"]);
+    assert_eq!(cleaned["removed"], planned["removed"]);
+    assert_eq!(cleaned["kept"], 1);
+    cascade(&studio, "model", &["status", done]).fails(4, "cascade::unknown");
+    let listed = cascade(&studio, "rig", &["list"]).ok().json();
+    let listed = listed["cascades"].as_array().expect("a list");
+    assert_eq!((listed.len(), &listed[0]["cascade"]), (1, &open.into()));
+    cascade(&studio, "rig", &["resume", open]).ok();
+    assert_eq!(versions(&studio, "rig"), ["1.0", "1.0.1", "1.0.2"]);
+    assert_eq!(removed(&clean(&["--older-than", "0"])), [open]);
 }
 
 #[test]
@@ -373,6 +450,141 @@ fn runs_in_a_store(store: &Store) {
         3,
         "{reverted:#}"
     );
+}
+
+/// Assets in a store of objects.
+struct Afar<'a>(&'a Store);
+
+impl Afar<'_> {
+    fn run(&self, workspace: &str, arguments: &[&str]) -> backlot_tests::Run {
+        self.0.run(workspace, &[arguments, &["--json"]].concat())
+    }
+
+    /// An asset that is its code, or has a stage that reads its inputs, and its first release.
+    fn first(&self, name: &str, before: &str, requires: &[&str], reads: &[&str]) {
+        self.0.workspace(name);
+        self.0.add_remote(name, "files", "chunked").ok();
+        self.run(name, &["new", name]).ok();
+        for requirement in requires {
+            self.run(name, &["input", "add", name, requirement]).ok();
+        }
+        if !reads.is_empty() {
+            self.run(name, &["install"]).ok();
+            stage(&self.0.studio, name, before, reads);
+        }
+        self.publish(name, "1.0");
+    }
+
+    fn publish(&self, name: &str, version: &str) {
+        let write = |file: &str, text: String| {
+            let path = format!("{}/{file}", module(name));
+            self.0.studio.write(&path, text.as_bytes());
+        };
+        write("__version__.py", format!("__version__ = \"{version}\""));
+        write("code.py", format!("MADE = {version:?}\n"));
+        self.run(name, &["install", "-U"]).ok();
+        self.run(name, &["pull"]).ok();
+        // Also over a release that a cascade made since.
+        self.run(name, &["publish", name, "--repro", "--force", "-m", "over it"])
+            .ok();
+    }
+
+    fn newest(&self, name: &str) -> Value {
+        let shown = self.run("a", &["show", name]).ok().json();
+        shown["releases"][0].clone()
+    }
+}
+
+/// Scenarios by their numbers, in a store of objects: 2 to 6, 9, 10, 20 forward and 21.
+fn scenarios_in_a_store(store: &Store) {
+    let afar = Afar(store);
+    let stop = store.studio.path("stop");
+    afar.first("a", "", &[], &[]);
+    afar.first("b", "", &["a"], &["a/code.py"]);
+    let guard = format!("test ! -e {} && ", stop.display());
+    afar.first("bad", &guard, &["a"], &["a/code.py"]);
+    afar.first("bound", "", &["a<2"], &["a/code.py"]);
+    afar.first("pinned", "", &["a==1.0"], &["a/code.py"]);
+    afar.first("d", "", &["b", "bad"], &["b/made.txt", "bad/made.txt"]);
+    // 6: who is pinned is listed and not built. 9: a failure blocks what follows it, and nothing else.
+    afar.publish("a", "1.1");
+    fs::write(&stop, "").expect("written");
+    let failed = afar.run("a", &["cascade", "run", "a==1.1"]);
+    assert_eq!(failed.output.status.code(), Some(5), "{}", failed.stderr());
+    let failed = failed.json();
+    assert_eq!(
+        statuses(&failed["summary"]),
+        [
+            "b released 1.0.1",
+            "bad failed",
+            "bound released 1.0.1",
+            "d blocked"
+        ]
+    );
+    let pinned = afar.run("b", &["dirty", "a==1.1"]).ok().json();
+    let mut nodes = pinned["nodes"].as_array().expect("nodes").iter();
+    let pinned_node = nodes.find(|node| node["node"] == "far/pinned");
+    assert_eq!(pinned_node.expect("it is listed")["hold"], "pin", "{pinned:#}");
+    // 10: after a correction it is continued, by another machine; 2: the end of the diamond is built once.
+    fs::remove_file(&stop).expect("removed");
+    let id = failed["cascade"].as_str().expect("an id");
+    let resumed = afar.run("d", &["cascade", "resume", id]).ok().json();
+    assert_eq!(
+        statuses(&resumed["summary"]),
+        [
+            "b released 1.0.1",
+            "bad released 1.0.1",
+            "bound released 1.0.1",
+            "d released 1.0.1"
+        ]
+    );
+    let built_with = afar.newest("d")["provenance"]["inputs"].clone();
+    assert_eq!(
+        built_with,
+        serde_json::json!({ "a": "1.1", "b": "1.0.1", "bad": "1.0.1" })
+    );
+    // 3 and 4: a bound holds, the rest is built; 5: a hotfix reaches who is bound to it.
+    afar.publish("a", "2.0");
+    let major = afar
+        .run("b", &["cascade", "run", "a==2.0", "--dry-run"])
+        .ok()
+        .json();
+    let others = major["plan"]["others"].as_array().expect("others").iter();
+    let held = others.filter(|other| other["hold"] == "bound");
+    assert_eq!(
+        held.map(|other| other["node"].clone()).collect::<Vec<_>>(),
+        ["far/bound"]
+    );
+    afar.publish("a", "1.2");
+    let hotfix = afar.run("b", &["cascade", "run", "a==1.2"]).ok().json();
+    assert_eq!(
+        statuses(&hotfix["summary"]),
+        ["bound released 1.0.2"],
+        "{hotfix:#}"
+    );
+    // 20: undone by higher versions; 21: what somebody published on top stays and is told.
+    afar.publish("d", "1.1");
+    let reverted = afar.run("d", &["cascade", "revert", id, "--forward"]).ok().json();
+    let forward = reverted["forward"].as_array().expect("steps").iter();
+    let forward: Vec<String> = forward
+        .map(|step| format!("{} {}", step["node"], step["version"]).replace('"', ""))
+        .collect();
+    assert_eq!(forward, ["far/bad 1.0.2", "far/b 1.0.2"], "{reverted:#}");
+    assert_eq!(reverted["on_top"][0]["node"], "far/d", "{reverted:#}");
+    assert_eq!(afar.newest("b")["version"], "1.0.2");
+    let again = afar.run("b", &["cascade", "revert", id, "--forward"]).ok().json();
+    assert_eq!(again["forward"], serde_json::json!([]), "once");
+}
+
+#[test]
+fn scenarios_hold_in_a_bucket() {
+    scenarios_in_a_store(&Store::s3());
+}
+
+#[test]
+fn scenarios_hold_behind_sftp() {
+    let (store, _server) = Store::sftp();
+    scenarios_in_a_store(&store);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Cascades, the checks they ask, the events they leave, and the machines of a farm.
 
+mod background;
 mod continued;
+mod deprecations;
 mod executors;
 mod farm_parts;
 mod farm_refusals;
 mod feed;
 mod reports;
+mod reverts;
 mod runs;
 mod slurm;
 mod validators;

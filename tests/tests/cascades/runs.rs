@@ -468,6 +468,87 @@ fn scenario_25_more_assets_than_the_cap_are_built_only_when_that_is_confirmed() 
 }
 
 #[test]
+fn scenario_13_many_assets_with_one_common_user_build_it_once() {
+    let studio = Studio::empty();
+    let names: Vec<String> = (0..5).map(|at| format!("s{at}")).collect();
+    for name in &names {
+        source(&studio, name);
+    }
+    let requires: Vec<&str> = names.iter().map(String::as_str).collect();
+    let reads: Vec<String> = names.iter().map(|name| format!("{name}/code.py")).collect();
+    let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+    first(&studio, "d", &requires, &reads);
+    for name in &names {
+        release(&studio, name, "1.1");
+    }
+    let report = cascade(&studio, "d", &["run"]).ok().json();
+    assert_eq!(statuses(&report["summary"]), ["d released 1.0.1"]);
+    let built_with = inputs(&studio, "d", "d");
+    assert_eq!(
+        built_with,
+        names.iter().map(|name| format!("{name} 1.1")).collect::<Vec<_>>()
+    );
+    // All at once, each with a cascade of its own: built as often as it has to be, one after the other, and current then.
+    for name in &names {
+        backlot_tests::chain::version(&studio, name, "1.2");
+    }
+    let shared = &studio;
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(move || at(shared, name, &["publish", name, "--push"]).ok());
+        }
+    });
+    assert_eq!(decisions(&dirty(&studio, "d", &[])), NONE);
+    let built_with = inputs(&studio, "d", "d");
+    assert_eq!(
+        built_with,
+        names.iter().map(|name| format!("{name} 1.2")).collect::<Vec<_>>()
+    );
+    let releases = versions(&studio, "d").len() - 2;
+    assert!((1..=names.len()).contains(&releases), "{releases} releases");
+}
+
+#[test]
+fn scenario_25_what_there_is_of_a_licence_limits_what_is_built_at_once() {
+    let studio = Studio::empty();
+    source(&studio, "a");
+    let log = studio.path("log");
+    fs::create_dir_all(log.join("running")).expect("made");
+    let names = ["b0", "b1", "b2", "b3"];
+    for name in names {
+        asset(&studio, name, &["a"]);
+        treat(&studio, name, "resources = { \"licence.houdini\" = 1 }");
+        let log = log.display();
+        let busy = format!(
+            "touch {log}/running/{name} && ls {log}/running | wc -l >> {log}/counts && sleep 0.7 && rm {log}/running/{name} && "
+        );
+        stage(&studio, name, &busy, &["a/code.py"]);
+        publish(&studio, name, "1.0");
+    }
+    let most = |arguments: &[&str]| {
+        fs::write(log.join("counts"), "").expect("emptied");
+        let report = cascade(&studio, "a", arguments).ok().json();
+        let released = statuses(&report["summary"]);
+        assert!(
+            released.len() == 4 && released.iter().all(|status| status.contains(" released ")),
+            "{released:?}"
+        );
+        let counts = fs::read_to_string(log.join("counts")).expect("counts");
+        let counts = counts
+            .lines()
+            .map(|line| line.trim().parse::<u32>().expect("a number"));
+        counts.max().expect("a count")
+    };
+    release(&studio, "a", "1.1");
+    let limited = most(&["run", "a==1.1", "--jobs", "4", "--limit", "licence.houdini=2"]);
+    assert!(limited <= 2, "{limited} at once");
+    release(&studio, "a", "1.2");
+    let one = most(&["run", "a==1.2", "--jobs", "4", "--limit", "licence.houdini=1"]);
+    assert_eq!(one, 1);
+    cascade(&studio, "a", &["run", "--limit", "licence.houdini=0"]).fails(2, "command::usage");
+}
+
+#[test]
 fn a_publish_takes_its_inputs_newest_releases_first_if_that_is_wanted() {
     let studio = chain();
     release(&studio, "model", "1.1");

@@ -108,6 +108,39 @@ fn scenario_20_forward_republishes_old_content_as_higher_versions() {
         forward,
         ["model 1.0 as 1.1.1", "rig 1.0 as 1.0.2", "anim 1.0 as 1.0.2"]
     );
+    let after: Vec<String> = revert
+        .steps
+        .iter()
+        .map(|step| {
+            let back = step.falls_back_to.as_ref().expect("a release");
+            format!("{} {} then {back}", step.node.package, step.version)
+        })
+        .collect();
+    assert_eq!(
+        after,
+        [
+            "anim 1.0.1 then 1.0.2",
+            "rig 1.0.1 then 1.0.2",
+            "model 1.1 then 1.1.1"
+        ]
+    );
+}
+
+#[test]
+fn scenario_20_forward_of_a_pre_release_is_a_pre_release() {
+    let studio = studio();
+    studio.publish("model", "1.2rc1", &[]);
+    let root = (node("model"), version("1.2rc1"));
+    let revert = plan_revert(
+        &studio.inner().catalog,
+        &crate::CascadeId("none".into()),
+        &[root],
+        true,
+    )
+    .expect("a plan");
+    assert_eq!(revert.forward.len(), 1);
+    assert_eq!(revert.forward[0].version, version("1.2rc2"));
+    assert_eq!(revert.forward[0].content_of, version("1.1"));
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! Random studios, random publishes, random faults, a virtual clock: whatever happens, it ends clean.
+//! Random studios, random publishes, random faults, a virtual clock: whatever happens, it ends clean. Processes die at any effect, stores refuse requests or lose
+//! answers, builds fail, releases are withdrawn, cascades undone. A thousand small studios and a large one; built with `BACKLOT_HEAVY=1` in the environment
+//! many more, and one of ten thousand assets.
 //!
 //! All is decided by a seed, so a failing one can be run again alone. Invariants: no release of a cascade twice in a row with
 //! the same key, no asset is lost (each is current, or the report says why not), and every journal folds. Deliberately
@@ -18,9 +20,10 @@ use crate::{
     NodeTask, Resolution, ResolveRequest, RunState, Step, plan_revert, schedule,
 };
 
-const ASSETS: usize = 50;
-const SEEDS: u64 = 200;
-const TICKS: usize = 250;
+const HEAVY: bool = option_env!("BACKLOT_HEAVY").is_some();
+const SEEDS: u64 = if HEAVY { 10_000 } else { 1_000 };
+/// How many assets and publishes the large studio has.
+const LARGE: (usize, usize) = if HEAVY { (10_000, 1_000) } else { (1_000, 100) };
 
 /// A process that runs a cascade.
 struct SimulatedRunner {
@@ -32,6 +35,7 @@ struct SimulatedRunner {
 }
 
 struct Simulation {
+    assets: usize,
     studio: Arc<Studio>,
     random: Rng,
     journals: Vec<Arc<MemoryJournal>>,
@@ -45,9 +49,9 @@ fn name(at: usize) -> String {
 }
 
 impl Simulation {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, assets: usize) -> Self {
         let (studio, mut random) = (Studio::new(), Rng::with_seed(seed));
-        for at in 0..ASSETS {
+        for at in 0..assets {
             studio.behave(&name(at), |behaviour| {
                 behaviour.constant = random.u8(..) < 25;
                 behaviour.forces = random.u8(..) < 25;
@@ -63,14 +67,15 @@ impl Simulation {
             });
         }
         let mut simulation = Self {
+            assets,
             studio,
             random,
             journals: Vec::new(),
             runners: Vec::new(),
-            versions: vec![(1, 0); ASSETS],
+            versions: vec![(1, 0); assets],
             names: 0,
         };
-        for at in 0..ASSETS {
+        for at in 0..assets {
             simulation.publish(at);
         }
         simulation
@@ -105,7 +110,7 @@ impl Simulation {
 
     /// Somebody withdraws a release that is not the first of its asset.
     fn withdraw(&mut self) {
-        let name = name(self.random.usize(0..ASSETS));
+        let name = name(self.random.usize(0..self.assets));
         let asset = self.studio.asset(&name).expect("published");
         let versions: Vec<String> = asset.releases.keys().skip(1).map(ToString::to_string).collect();
         if let Some(version) = self.random.choice(versions) {
@@ -138,7 +143,8 @@ impl Simulation {
     fn fault(&mut self) {
         let kinds = [FailureKind::Environment, FailureKind::Build, FailureKind::Invalid];
         let (kind, times) = (kinds[self.random.usize(0..3)], self.random.usize(1..4));
-        self.studio.fail(&name(self.random.usize(0..ASSETS)), kind, times);
+        self.studio
+            .fail(&name(self.random.usize(0..self.assets)), kind, times);
     }
 
     /// A new cascade for all that is dirty.
@@ -162,8 +168,12 @@ impl Simulation {
             u64::MAX
         };
         self.names += 1;
+        let mut life = Life::of(&self.studio, &journal, effects);
+        if self.random.bool() {
+            life = life.with_faults(self.random.u64(..));
+        }
         self.runners.push(SimulatedRunner {
-            life: Life::of(&self.studio, &journal, effects),
+            life,
             owner: format!("runner {}", self.names),
             state: state(&journal),
             next: 0,
@@ -179,6 +189,7 @@ impl Simulation {
         }
         let at = self.random.usize(0..self.runners.len());
         let runner = &mut self.runners[at];
+        let mut ended = false;
         if runner.tasks.is_empty() || self.random.u8(..) < 60 {
             runner.look(context.now());
         }
@@ -193,10 +204,11 @@ impl Simulation {
                     drop(runner.tasks.swap_remove(chosen));
                     runner.state.delay(node, until);
                 }
-                Err(_) => assert!(runner.life.is_dead(), "only the dead cannot write"),
+                // A process that cannot write its journal ends.
+                Err(_) => ended = true,
             }
         }
-        if self.runners[at].life.is_dead() {
+        if ended || self.runners[at].life.is_dead() {
             self.runners.swap_remove(at);
         }
     }
@@ -204,7 +216,7 @@ impl Simulation {
     fn tick(&mut self) {
         match self.random.u8(..) {
             0..3 => {
-                let at = self.random.usize(0..ASSETS);
+                let at = self.random.usize(0..self.assets);
                 self.publish(at);
             }
             3 if self.random.bool() => self.revert(),
@@ -289,49 +301,83 @@ fn check_nothing_is_lost(studio: &Studio, named: &BTreeSet<crate::NodeId>, seed:
     }
 }
 
+/// A small studio, of a size of its own.
 fn simulate(seed: u64) -> usize {
-    let mut simulation = Simulation::new(seed);
-    for _ in 0..TICKS {
+    let mut simulation = Simulation::new(seed, 8 + usize::try_from(seed % 53).expect("small"));
+    for _ in 0..250 {
         simulation.tick();
     }
-    for journal in &simulation.journals {
-        state(journal);
+    simulation.end(seed)
+}
+
+impl Simulation {
+    /// All processes die; whoever comes then finds everything from what is published.
+    fn end(&mut self, seed: u64) -> usize {
+        for journal in &self.journals {
+            state(journal);
+        }
+        self.runners.clear();
+        let studio = &self.studio;
+        let now = studio.context().now();
+        studio.clock.advance_to(Timestamp(now.0 + 120_000));
+        let (report, summary) = settle_with_summary(studio);
+        check_releases(studio, seed);
+        for dirty in report.steps() {
+            let status = summary
+                .nodes
+                .iter()
+                .find(|node| node.node == dirty.node)
+                .map(|node| &node.status);
+            let explained = match dirty.decision {
+                Decision::Manual | Decision::Outside => true,
+                _ => matches!(
+                    status,
+                    Some(NodeStatus::Failed { .. } | NodeStatus::Blocked { .. } | NodeStatus::Held { .. })
+                ),
+            };
+            assert!(
+                explained,
+                "seed {seed}: {} is dirty without a reason: {status:?}",
+                dirty.node
+            );
+        }
+        let named = report.nodes.iter().map(|dirty| dirty.node.clone()).collect();
+        check_nothing_is_lost(studio, &named, seed);
+        studio.inner().commits.len()
     }
-    // All processes die; whoever comes then finds everything from what is published.
-    simulation.runners.clear();
-    let studio = &simulation.studio;
-    let now = studio.context().now();
-    studio.clock.advance_to(Timestamp(now.0 + 120_000));
-    let (report, summary) = settle_with_summary(studio);
-    check_releases(studio, seed);
-    for dirty in report.steps() {
-        let status = summary
-            .nodes
-            .iter()
-            .find(|node| node.node == dirty.node)
-            .map(|node| &node.status);
-        let explained = match dirty.decision {
-            Decision::Manual | Decision::Outside => true,
-            _ => matches!(
-                status,
-                Some(NodeStatus::Failed { .. } | NodeStatus::Blocked { .. } | NodeStatus::Held { .. })
-            ),
-        };
-        assert!(
-            explained,
-            "seed {seed}: {} is dirty without a reason: {status:?}",
-            dirty.node
-        );
-    }
-    let named = report.nodes.iter().map(|dirty| dirty.node.clone()).collect();
-    check_nothing_is_lost(studio, &named, seed);
-    studio.inner().commits.len()
 }
 
 #[test]
 fn whatever_happens_it_ends_clean() {
     let releases: usize = (0..SEEDS).map(simulate).sum();
     assert!(releases > 1_000, "{releases} releases");
+}
+
+#[test]
+fn a_large_studio_ends_clean() {
+    const ROUNDS: usize = 5;
+    let (assets, publishes) = LARGE;
+    let mut simulation = Simulation::new(1, assets);
+    for _ in 0..ROUNDS {
+        for _ in 0..publishes / ROUNDS {
+            let at = simulation.random.usize(0..assets);
+            simulation.publish(at);
+        }
+        simulation.withdraw();
+        simulation.fault();
+        simulation.begin();
+        for _ in 0..4 {
+            simulation.start_runner();
+        }
+        for _ in 0..assets {
+            simulation.advance();
+        }
+        let now = simulation.studio.context().now();
+        simulation.studio.clock.advance_to(Timestamp(now.0 + 90_000));
+    }
+    simulation.revert();
+    let releases = simulation.end(1);
+    assert!(releases > publishes, "{releases} releases");
 }
 
 #[test]

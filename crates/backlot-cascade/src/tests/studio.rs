@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backlot_core::{Class, Clock, Context, Diagnostic, Sha256, Timestamp};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
@@ -350,6 +350,8 @@ pub(super) struct Life {
     journal: Arc<MemoryJournal>,
     /// Effects until it ends.
     left: Arc<AtomicU64>,
+    /// Decides which requests fail, and of which only the answer is lost; `None` of a store that always answers.
+    store: Option<Arc<Mutex<fastrand::Rng>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -365,6 +367,23 @@ impl Diagnostic for Killed {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer")]
+struct Away;
+
+impl Diagnostic for Away {
+    fn code(&self) -> &'static str {
+        "cascade_tests"
+    }
+    fn class(&self) -> Class {
+        Class::Environment
+    }
+}
+
+/// Of 256 requests to a store that fails, how many are refused, and of how many others the answer is lost.
+const REFUSED: u8 = 4;
+const ANSWER_LOST: u8 = 8;
+
 impl Life {
     pub(super) fn new(studio: &Arc<Studio>, journal: &Arc<MemoryJournal>) -> Self {
         Self::of(studio, journal, u64::MAX)
@@ -375,6 +394,16 @@ impl Life {
             studio: studio.clone(),
             journal: journal.clone(),
             left: Arc::new(AtomicU64::new(effects)),
+            store: None,
+        }
+    }
+
+    /// The same over a store that fails now and then, as a seed decides.
+    pub(super) fn with_faults(self, seed: u64) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        Self {
+            store: Some(Arc::new(Mutex::new(random))),
+            ..self
         }
     }
 
@@ -400,12 +429,22 @@ impl Life {
         }
     }
 
-    /// Have an effect; the life may end before its result is known.
+    /// Have an effect; the life may end before its result is known, and the store may fail before or after it.
     fn effect<T>(&self, effect: impl FnOnce() -> T) -> Result<T, Cause> {
         self.alive()?;
+        let fault = self.store.as_ref().map_or(u8::MAX, |store| {
+            let mut random = store.lock().unwrap_or_else(PoisonError::into_inner);
+            random.u8(..)
+        });
+        if fault < REFUSED {
+            return Err(Cause::new(Away));
+        }
         let result = effect();
         self.left.fetch_sub(1, Ordering::SeqCst);
         self.alive()?;
+        if fault < ANSWER_LOST {
+            return Err(Cause::new(Away));
+        }
         Ok(result)
     }
 }

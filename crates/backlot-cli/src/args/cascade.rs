@@ -1,5 +1,6 @@
 //! The arguments of commands about who is built from whom, and of cascades.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::time::Duration;
 
@@ -39,6 +40,18 @@ pub(crate) struct DirtyArgs {
     pub(crate) svg: bool,
 }
 
+/// A class of resources and how many units there are of it: `licence.houdini=4`.
+fn parse_limit(text: &str) -> Result<(String, u32), String> {
+    let wrong = || format!("invalid limit `{text}`; write licence.houdini=4");
+    let (class, units) = text
+        .split_once('=')
+        .filter(|(class, _)| !class.is_empty())
+        .ok_or_else(wrong)?;
+    // None at all would hold its assets back for ever.
+    let units = units.parse().ok().filter(|units| *units > 0).ok_or_else(wrong)?;
+    Ok((class.to_owned(), units))
+}
+
 /// Before and after a publish.
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
@@ -57,6 +70,15 @@ pub(crate) struct PushArgs {
     /// With --push: build however many there are
     #[arg(long, short, requires = "push")]
     pub(crate) yes: bool,
+    /// With --push: at most this many at once of what assets declare as `resources`
+    #[arg(long, value_name = "CLASS=N", requires = "push", value_parser = parse_limit)]
+    pub(crate) limit: Vec<(String, u32)>,
+    /// With --push: repair what checks refuse, where they declare `auto_repair`
+    #[arg(long, requires = "push")]
+    pub(crate) auto_repair: bool,
+    /// With --push: leave the building to a process of its own, which `cascade status -f` follows
+    #[arg(long, requires = "push", conflicts_with = "dry_run")]
+    pub(crate) background: bool,
 }
 
 impl PushArgs {
@@ -66,6 +88,9 @@ impl PushArgs {
             .jobs(self.jobs.map(NonZero::get))
             .most(self.max)
             .confirmed(self.yes)
+            .resources(self.limit.iter().cloned().collect::<BTreeMap<_, _>>())
+            .auto_repair(self.auto_repair)
+            .begin_only(self.background)
             .dry_run(dry_run)
     }
 }
@@ -85,9 +110,15 @@ pub(crate) struct RunLimits {
     /// Build this many first, and the others only if those end well
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) canary: usize,
+    /// At most this many at once of what assets declare as `resources`, as licence.houdini=4
+    #[arg(long, value_name = "CLASS=N", value_parser = parse_limit)]
+    pub(crate) limit: Vec<(String, u32)>,
     /// Leave the workspaces of failed builds in the cache, for a look
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Repair what checks refuse, where they declare `auto_repair`
+    #[arg(long)]
+    pub(crate) auto_repair: bool,
     /// After how many seconds of silence of a machine others take over what it builds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) lease: Option<u64>,
@@ -107,6 +138,8 @@ impl RunLimits {
             .lease(self.lease.map(Duration::from_secs))
             .keep_failed(self.keep)
             .executor(self.executor.options())
+            .auto_repair(self.auto_repair)
+            .resources(self.limit.iter().cloned().collect::<BTreeMap<_, _>>())
             .dry_run(dry_run)
     }
 }
@@ -116,7 +149,7 @@ impl RunLimits {
 pub(crate) enum CascadeCommand {
     /// Build again what a release affects, or all that is not current
     #[command(
-        after_help = "Each asset is built in a workspace of its own: its newest release with new inputs, its stages run, and published if that\ngave other content. Nobody's outputs are touched. What does not follow a failed asset is built all the same. Run again,\nit continues. The plan is kept in the repo, so `status`, `cancel`, `resume` and the rest work from any machine.\n\nExit codes: 0 done, or the rest is for people (manual); 5 an asset failed, it was cancelled, or there are more than --max.\n\nExamples:\n  backlot cascade run Table==1.5.0 --dry-run     the plan\n  backlot cascade run Table==1.5.0               what Table 1.5.0 affects\n  backlot cascade run --jobs 8 --yes             all that is not current, however many"
+        after_help = "Each asset is built in a workspace of its own: its newest release with new inputs, its stages run, and published if that\ngave other content. Nobody's outputs are touched. What does not follow a failed asset is built all the same. Run again,\nit continues. The plan is kept in the repo, so `status`, `cancel`, `resume` and the rest work from any machine.\n\nExit codes: 0 done, or the rest is for people (manual); 5 an asset failed, it was cancelled, or there are more than --max.\n\nExamples:\n  backlot cascade run Table==1.5.0 --dry-run     the plan\n  backlot cascade run Table==1.5.0               what Table 1.5.0 affects\n  backlot cascade run --jobs 8 --yes             all that is not current, however many\n  backlot cascade run Table==1.5.0 --background  in a process of its own; follow it with `backlot cascade status -f`"
     )]
     Run {
         /// A published release: Table==1.5.0, or Table for the newest [default: all that is not current]
@@ -126,12 +159,15 @@ pub(crate) enum CascadeCommand {
         repo: Option<String>,
         #[command(flatten)]
         limits: RunLimits,
+        /// Leave the building to a process of its own, which outlives this terminal
+        #[arg(long, conflicts_with = "dry_run")]
+        background: bool,
         #[command(flatten)]
         dry: super::DryRun,
     },
     /// Show where a cascade stands
     #[command(
-        after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end\n  backlot cascade status -f --json   one line a step, then the status"
+        after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end, or until the process that runs it in the background is killed\n  backlot cascade status -f --json   one line a step, then the status"
     )]
     Status {
         /// The beginning of its id [default: the last one]
@@ -148,7 +184,7 @@ pub(crate) enum CascadeCommand {
     },
     /// Continue a cascade: what failed is tried again, and what that blocked follows
     #[command(
-        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done."
+        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done. What a process\nthat was killed was building is begun again when it has been silent for a minute (`run --lease`).\n\nExamples:\n  backlot cascade resume 3f9c\n  backlot cascade resume 3f9c --background"
     )]
     Resume {
         /// The beginning of its id
@@ -161,6 +197,15 @@ pub(crate) enum CascadeCommand {
         keep: bool,
         #[command(flatten)]
         executor: ExecutorArgs,
+        /// Repair what checks refuse, where they declare `auto_repair`
+        #[arg(long)]
+        auto_repair: bool,
+        /// Leave the building to a process of its own, which outlives this terminal
+        #[arg(long)]
+        background: bool,
+        /// Be that process
+        #[arg(long, hide = true, conflicts_with = "background")]
+        detached: bool,
     },
     /// Start nothing new of a cascade, and stop what is being built before it is published
     Cancel(AskArgs),
@@ -195,7 +240,7 @@ pub(crate) enum CascadeCommand {
     },
     /// Undo a cascade: yank its releases, and what it began with last
     #[command(
-        after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots    only what was built again"
+        after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nWith --forward, the content of before is published again with higher versions first, inputs before their users, for repos where\npeople are on the new versions already. An asset that has a higher release by now is left as it is. If it is stopped, run it again.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots           only what was built again\n  backlot cascade revert 3f9c --forward              1.5.1 has the content of 1.4.0, then 1.5.0 is yanked\n  backlot cascade revert 3f9c --forward --no-yank    nothing is yanked"
     )]
     Revert {
         /// The beginning of its id
@@ -206,6 +251,26 @@ pub(crate) enum CascadeCommand {
         /// Leave the releases that it began with
         #[arg(long)]
         keep_roots: bool,
+        /// Publish the content of before again with higher versions first
+        #[arg(long)]
+        forward: bool,
+        /// With --forward: yank nothing
+        #[arg(long, requires = "forward")]
+        no_yank: bool,
+        #[command(flatten)]
+        dry: super::DryRun,
+    },
+    /// Remove the journals of cascades that ended long ago
+    #[command(
+        after_help = "Of those that are done or were cancelled; what can be continued stays. The releases stay, too, but such a cascade is not listed\nany more, and cannot be reverted by its id.\n\nExamples:\n  backlot cascade clean --dry-run\n  backlot cascade clean --older-than 30d --repo review"
+    )]
+    Clean {
+        /// Only those that ended before this time ago
+        #[arg(long, value_name = "AGE", default_value = "90d", value_parser = super::parse_age)]
+        older_than: Duration,
+        /// Only those in this repo
+        #[arg(long, value_name = "REPO")]
+        repo: Option<String>,
         #[command(flatten)]
         dry: super::DryRun,
     },
@@ -268,4 +333,13 @@ pub(crate) struct ValidateArgs {
     /// Read files again, though what is in them is known from before
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Run the repairs of checks that do not pass in a copy, show what they changed, and take that over if you agree
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// With --repair: take it over without a question
+    #[arg(long, short, requires = "repair")]
+    pub(crate) yes: bool,
+    /// With --repair: show what would be changed, change nothing
+    #[arg(long, requires = "repair", conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
 }

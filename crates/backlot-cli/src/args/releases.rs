@@ -1,9 +1,12 @@
 //! The arguments of commands about published releases.
 
+use std::time::Duration;
+
 use backlot::{LabelOptions, PolicyChange, PrereleasePolicy, RequiredStatus};
 use clap::{Args, Subcommand};
 
 use super::DryRun;
+use super::values::parse_age;
 
 /// What to say of a release, and why.
 #[derive(Debug, Args)]
@@ -16,6 +19,31 @@ pub(crate) struct VerdictArgs {
     /// The reason, recorded with author and time
     #[arg(long, short, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) message: String,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
+/// Which releases to deprecate, and why.
+#[derive(Debug, Args)]
+pub(crate) struct DeprecateArgs {
+    /// The release, as Table==1.0.0; with --below or --unused-for an asset, as Table
+    #[arg(required_unless_present = "unused_for")]
+    pub(crate) release: Option<String>,
+    /// All releases of the asset below this version, as `<2.0` means it in a requirement
+    #[arg(long, value_name = "VERSION", requires = "release")]
+    pub(crate) below: Option<String>,
+    /// All releases that are older than this and that nothing was built with since; only lists them, without --yes
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub(crate) unused_for: Option<Duration>,
+    /// With --unused-for: deprecate what it lists
+    #[arg(long, short, requires = "unused_for")]
+    pub(crate) yes: bool,
+    /// The repo [default: the one that has it; with --below or --unused-for, all]
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+    /// The reason, recorded with author and time
+    #[arg(long, short, required_unless_present = "unused_for", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) dry: DryRun,
 }

@@ -4,9 +4,9 @@ use std::io::Write as _;
 
 use backlot::{
     AttemptOptions, CascadeEntry, CascadeOptions, CascadePlan, CascadeReport, CascadeRequest, CascadeRow,
-    CascadeStatus, CascadeSummary, ChangeOptions, Class, Diagnostic as _, DirtyNode, Ending, Error,
-    InstallReport, JournalEvent, NodeEvent, NodeExplained, NodeStatus, PublishOptions, RevertOptions,
-    RevertReport, Unchanged, text,
+    CascadeStatus, CascadeSummary, ChangeOptions, Class, CleanCascadesOptions, CleanCascadesReport,
+    Diagnostic as _, DirtyNode, Ending, Error, InstallReport, JournalEvent, NodeEvent, NodeExplained,
+    NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, Workspace, text,
 };
 
 use crate::args::{CascadeCommand, PushArgs, RunNodeArgs};
@@ -19,30 +19,40 @@ const TRY_AGAIN: u8 = 75;
 
 pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Answer, Error> {
     let (workspace, context) = (session.open()?, &session.context);
+    let ask = |id: &str, what: CascadeRequest| -> Result<Answer, Error> {
+        Ok(status(&workspace.ask_cascade(id, what, context)?))
+    };
     let answer = match command {
         CascadeCommand::Run {
             release,
             repo,
             limits,
+            background,
             dry,
         } => {
             let options = limits.options(repo.as_deref(), dry.dry_run);
-            let tell = |entry: &CascadeEntry| tell(session, entry);
-            let report = workspace.run_cascade(release.as_deref(), &options, Some(&tell), context)?;
-            ran(&report)
+            let options = options.begin_only(*background);
+            run(session, &workspace, release.as_deref(), &options)?
         }
         CascadeCommand::Resume {
             id,
             yes,
             keep,
             executor,
+            auto_repair,
+            background,
+            detached,
         } => {
             let options = CascadeOptions::new()
                 .confirmed(*yes)
                 .keep_failed(*keep)
-                .executor(executor.options());
-            let tell = |entry: &CascadeEntry| tell(session, entry);
-            ran(&workspace.resume_cascade(id, &options, Some(&tell), context)?)
+                .executor(executor.options())
+                .auto_repair(*auto_repair)
+                .begin_only(*background);
+            if *detached {
+                return super::background::run(session, &workspace, id, &options);
+            }
+            resume(session, &workspace, id, &options)?
         }
         CascadeCommand::Status { id, follow: true } => {
             let mut tell = |entry: &CascadeEntry| follow(session, entry);
@@ -52,38 +62,82 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             status(&workspace.cascade_status(id.as_deref(), context)?)
         }
         CascadeCommand::List { most } => list(&workspace.cascades(*most, context)?),
-        CascadeCommand::Cancel(args) => {
-            let ask = CascadeRequest::Cancel(args.message.clone());
-            status(&workspace.ask_cascade(&args.id, ask, context)?)
-        }
-        CascadeCommand::Pause(args) => {
-            let ask = CascadeRequest::Pause(args.message.clone());
-            status(&workspace.ask_cascade(&args.id, ask, context)?)
-        }
-        CascadeCommand::Retry { id, node } => {
-            status(&workspace.ask_cascade(id, CascadeRequest::Retry(node.clone()), context)?)
-        }
+        CascadeCommand::Cancel(args) => ask(&args.id, CascadeRequest::Cancel(args.message.clone()))?,
+        CascadeCommand::Pause(args) => ask(&args.id, CascadeRequest::Pause(args.message.clone()))?,
+        CascadeCommand::Retry { id, node } => ask(id, CascadeRequest::Retry(node.clone()))?,
         CascadeCommand::Skip { id, node, message } => {
-            let ask = CascadeRequest::Skip(node.clone(), message.clone());
-            status(&workspace.ask_cascade(id, ask, context)?)
+            ask(id, CascadeRequest::Skip(node.clone(), message.clone()))?
         }
         CascadeCommand::Explain { id, node } => explain(&workspace.explain_cascade(id, node, context)?),
         CascadeCommand::Revert {
             id,
             message,
             keep_roots,
+            forward,
+            no_yank,
             dry,
         } => {
             let options = RevertOptions::new()
                 .message(message.clone())
                 .keep_roots(*keep_roots)
+                .forward(*forward)
+                .no_yank(*no_yank)
                 .dry_run(dry.dry_run);
             revert(&workspace.revert_cascade(id, &options, context)?)
+        }
+        CascadeCommand::Clean {
+            older_than,
+            repo,
+            dry,
+        } => {
+            let options = CleanCascadesOptions::new()
+                .older_than(*older_than)
+                .repo(repo.clone())
+                .dry_run(dry.dry_run);
+            cleaned(&workspace.clean_cascades(&options, context)?)
         }
         CascadeCommand::RunNode(args) => run_node(session, args)?,
         CascadeCommand::Export(args) => super::jobs::export(session, &workspace, args)?,
     };
     Ok(answer)
+}
+
+/// Run what a release affects, or all that is not current.
+fn run(
+    session: &Session,
+    workspace: &Workspace,
+    release: Option<&str>,
+    options: &CascadeOptions,
+) -> Result<Answer, Error> {
+    let tell = |entry: &CascadeEntry| tell(session, entry);
+    let report = workspace.run_cascade(release, options, Some(&tell), &session.context)?;
+    ran_or_begun(session, workspace, &report, options)
+}
+
+/// Continue one.
+fn resume(
+    session: &Session,
+    workspace: &Workspace,
+    id: &str,
+    options: &CascadeOptions,
+) -> Result<Answer, Error> {
+    let tell = |entry: &CascadeEntry| tell(session, entry);
+    let report = workspace.resume_cascade(id, options, Some(&tell), &session.context)?;
+    ran_or_begun(session, workspace, &report, options)
+}
+
+/// What ran here, or what a process of its own is to run now.
+fn ran_or_begun(
+    session: &Session,
+    workspace: &Workspace,
+    report: &CascadeReport,
+    options: &CascadeOptions,
+) -> Result<Answer, Error> {
+    if options.begin_only {
+        super::background::start(session, workspace, report, options)
+    } else {
+        Ok(ran(report))
+    }
 }
 
 /// One attempt at one asset, with the exit codes that schedulers understand.
@@ -141,15 +195,12 @@ pub(super) fn publish(
     }
     let tell = |entry: &CascadeEntry| tell(session, entry);
     let root = (report.repo.as_str(), &report.package, &report.version);
-    let pushed = workspace.push_release(
-        root,
-        &around.options(options.dry_run),
-        Some(&tell),
-        &session.context,
-    );
+    let how = around.options(options.dry_run);
+    let pushed = workspace
+        .push_release(root, &how, Some(&tell), &session.context)
+        .and_then(|pushed| ran_or_begun(session, &workspace, &pushed, &how));
     match pushed {
-        Ok(pushed) => {
-            let ran = ran(&pushed);
+        Ok(ran) => {
             answer.text.push_str(&ran.text);
             answer.json["cascade"] = ran.json;
             answer.failure = ran.failure;
@@ -208,7 +259,7 @@ fn follow(session: &Session, entry: &CascadeEntry) -> bool {
 }
 
 /// A step in a line; `None` of one that says nothing to people.
-fn line_of(entry: &CascadeEntry) -> Option<String> {
+pub(super) fn line_of(entry: &CascadeEntry) -> Option<String> {
     Some(match &entry.event {
         JournalEvent::Planned { plan, .. } => format!(
             "cascade {}: {}",
@@ -292,7 +343,7 @@ const fn ending_words(ending: Option<Ending>) -> &'static str {
 }
 
 /// The report of a run, or of its plan.
-fn ran(report: &CascadeReport) -> Answer {
+pub(super) fn ran(report: &CascadeReport) -> Answer {
     let text = match &report.summary {
         None => plan_text(&report.plan),
         Some(_) if report.plan.nodes.is_empty() => "nothing to build\n".to_owned(),
@@ -379,6 +430,21 @@ fn status(report: &CascadeStatus) -> Answer {
         }
     }
     text.push_str(&super::jobs::logs_text(report));
+    if let Some(runner) = report
+        .background
+        .as_ref()
+        .filter(|_| report.summary.ending.is_none())
+    {
+        let (process, log) = (runner.process, runner.log.display());
+        text.push_str(&if runner.alive {
+            format!("process {process} runs it in the background since {}, log: {log}\n", runner.since)
+        } else {
+            format!(
+                "process {process}, which ran it in the background, was killed; its log: {log}\n`backlot cascade resume {}` continues it\n",
+                report.summary.cascade
+            )
+        });
+    }
     for cause in &report.summary.causes {
         if let NodeStatus::Failed { failure } = &cause.status {
             let blocks = match cause.blocks {
@@ -427,6 +493,22 @@ fn list(rows: &[CascadeRow]) -> Answer {
     Answer::new(&report, columns(&table))
 }
 
+fn cleaned(report: &CleanCascadesReport) -> Answer {
+    let rows = report.removed.iter().map(|one| {
+        let (about, ended) = (roots_text(&one.roots), format!("ended {}", one.ended));
+        vec![format!("  {}", one.cascade), one.repo.clone(), about, ended]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let text = format!(
+        "{}removed {}, {} kept\n{}",
+        would(report.dry_run),
+        text::count(report.removed.len() as u64, "journal"),
+        report.kept,
+        columns(&rows)
+    );
+    Answer::new(report, text)
+}
+
 fn explain(report: &NodeExplained) -> Answer {
     let chain: Vec<String> = report.chain.iter().map(ToString::to_string).collect();
     let planned = plan_row(&report.planned);
@@ -460,7 +542,27 @@ fn explain(report: &NodeExplained) -> Answer {
     Answer::new(report, text)
 }
 
+/// What was published with a higher version.
+fn forward_text(report: &RevertReport) -> String {
+    let forward = &report.plan.forward;
+    if forward.is_empty() {
+        return String::new();
+    }
+    let rows = forward.iter().map(|higher| {
+        let of = format!("has the content of {}", higher.content_of);
+        vec![format!("  {} {}", higher.node, higher.version), of]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    format!(
+        "{}published {}:\n{}",
+        would(report.dry_run),
+        text::count(forward.len() as u64, "release"),
+        columns(&rows)
+    )
+}
+
 fn revert(report: &RevertReport) -> Answer {
+    let mut text = forward_text(report);
     let mut table = Vec::new();
     for step in &report.plan.steps {
         let back = step.falls_back_to.as_ref().map_or_else(
@@ -469,13 +571,17 @@ fn revert(report: &RevertReport) -> Answer {
         );
         table.push(vec![format!("  {} {}", step.node, step.version), back]);
     }
-    let mut text = format!(
-        "{}yanked {} of cascade {}:\n{}",
-        would(report.dry_run),
-        text::count(report.plan.steps.len() as u64, "release"),
+    let releases = text::count(report.plan.steps.len() as u64, "release");
+    let what = if report.no_yank {
+        format!("left {releases}")
+    } else {
+        format!("{}yanked {releases}", would(report.dry_run))
+    };
+    text.push_str(&format!(
+        "{what} of cascade {}:\n{}",
         report.plan.cascade,
         columns(&table)
-    );
+    ));
     if report.cancelled {
         text.push_str(&format!(
             "it was not finished, and is {}cancelled\n",

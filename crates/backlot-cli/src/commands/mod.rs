@@ -2,6 +2,7 @@
 
 mod assets;
 mod auth;
+mod background;
 mod browse;
 mod bundles;
 mod cache;
@@ -142,7 +143,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Bundle(args) => bundles::bundle(session, args),
         Command::Unbundle(args) => bundles::unbundle(session, args),
         Command::Approve(args) => releases::set_status(session, StatusChange::Approve, args),
-        Command::Deprecate(args) => releases::set_status(session, StatusChange::Deprecate, args),
+        Command::Deprecate(args) => releases::deprecate(session, args),
         Command::Yank(args) => releases::set_status(session, StatusChange::Yank, args),
         Command::Unyank(args) => releases::set_status(session, StatusChange::Unyank, args),
         Command::Label(label) => releases::label(session, label),

@@ -1,12 +1,12 @@
 //! Published releases: their status, and copying them between repos.
 
 use backlot::{
-    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, Error, JudgeOptions, LabelRow, MirrorOptions,
-    PolicyRow, PolicyScope, PrereleasePolicy, RecordedCheck, ReleaseEvent, ReposDiffer, StatusChange,
-    Timestamp, text,
+    CopiedRelease, CopyFilesReport, CopyOptions, CopyState, DeprecateOptions, Error, JudgeOptions, LabelRow,
+    MirrorOptions, PolicyRow, PolicyScope, PrereleasePolicy, RecordedCheck, ReleaseEvent, ReposDiffer,
+    StatusChange, Timestamp, Version, text,
 };
 
-use crate::args::{CopyArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
+use crate::args::{CopyArgs, DeprecateArgs, Label, MirrorArgs, PolicyArgs, VerdictArgs};
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
 
@@ -38,6 +38,58 @@ pub(super) fn set_status(
         let reason = text::printable(&report.report.fact.reason);
         format!("{}{verb} {release}: {reason}", would(report.dry_run))
     };
+    Ok(Answer::new(&report, text))
+}
+
+/// One release, or all that conditions admit.
+pub(super) fn deprecate(session: &Session, args: &DeprecateArgs) -> Result<Answer, Error> {
+    if let (Some(release), None, None) = (&args.release, &args.below, args.unused_for) {
+        let one = VerdictArgs {
+            release: release.clone(),
+            repo: args.repo.clone(),
+            message: args.message.clone().unwrap_or_default(),
+            dry: args.dry.clone(),
+        };
+        return set_status(session, StatusChange::Deprecate, &one);
+    }
+    let below = args.below.as_deref().map(Version::parse).transpose()?;
+    let listed_only = args.unused_for.is_some() && !args.yes;
+    let options = DeprecateOptions::new()
+        .asset(args.release.clone())
+        .repo(args.repo.clone())
+        .below(below)
+        .unused_for(args.unused_for)
+        .dry_run(args.dry.dry_run || listed_only);
+    let report = session
+        .open()?
+        .deprecate(&options, args.message.as_deref(), &session.context)?;
+    let mut text = format!(
+        "{}deprecated {}\n",
+        would(report.dry_run),
+        text::count(report.releases.len() as u64, "release")
+    );
+    let date = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    if !report.releases.is_empty() {
+        let head = ["release", "repo", "published", "last used", "used by"];
+        let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
+        table.extend(report.releases.iter().map(|one| {
+            vec![
+                format!("{} {}", one.package, one.version),
+                one.repo.clone(),
+                date(one.published),
+                date(one.last_used),
+                one.users.join(", "),
+            ]
+        }));
+        text.push_str(&columns(&table));
+    }
+    if !report.kept.is_empty() {
+        let kept = text::count(report.kept.len() as u64, "release");
+        text.push_str(&format!("{kept} of that age stay; --json has the reasons\n"));
+    }
+    if listed_only && !args.dry.dry_run && !report.releases.is_empty() {
+        text.push_str("nothing was changed: `--yes` deprecates them\n");
+    }
     Ok(Answer::new(&report, text))
 }
 

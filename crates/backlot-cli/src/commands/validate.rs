@@ -1,6 +1,11 @@
 //! Running the checks of an asset.
 
-use backlot::{CheckItem, CheckResult, Error, ValidateOptions, ValidateReport, WaiverState};
+use std::io::{IsTerminal as _, Write as _};
+
+use backlot::{
+    CheckItem, CheckResult, Error, RepairKind, RepairPlan, ValidateError, ValidateOptions, ValidateReport,
+    WaiverState, Workspace, text,
+};
 
 use crate::args::ValidateArgs;
 use crate::output::{Answer, columns};
@@ -16,10 +21,101 @@ pub(super) fn validate(session: &Session, args: &ValidateArgs) -> Result<Answer,
         .automatic(args.auto)
         .to(args.to.clone())
         .fresh(args.fresh);
+    if args.repair {
+        return repair(session, &workspace, args, &asset, &options);
+    }
     let report = workspace.validate(&asset, &options, &session.context)?;
     let mut answer = Answer::new(&report, told(&report));
     answer.failure = report.failure().map(|failure| Box::new(failure) as _);
     Ok(answer)
+}
+
+/// Run repairs in a copy, show what they did, and take it over if that is wanted.
+fn repair(
+    session: &Session,
+    workspace: &Workspace,
+    args: &ValidateArgs,
+    asset: &str,
+    options: &ValidateOptions,
+) -> Result<Answer, Error> {
+    let mut plan = workspace.plan_repairs(asset, options, &session.context)?;
+    let mut text = told(&plan.before);
+    let shown = changes_text(&plan);
+    if plan.can_be_applied() && !args.dry_run {
+        let ask = !args.yes && !session.json && !session.quiet && std::io::stdin().is_terminal();
+        if args.yes || (ask && agrees(&format!("{text}{shown}"))) {
+            plan = workspace.apply_repairs(plan, &session.context)?;
+        }
+        if ask {
+            // It was shown with the question.
+            text.clear();
+        } else {
+            text.push_str(&shown);
+        }
+    } else {
+        text.push_str(&shown);
+    }
+    if plan.applied {
+        if let Some(kept) = &plan.kept {
+            text.push_str(&format!("what was there before is in {kept}\n"));
+        }
+        text.push_str(&plan.after.as_ref().map(told).unwrap_or_default());
+    } else if plan.can_be_applied() {
+        text.push_str("nothing was changed: `--yes` takes it over\n");
+    }
+    let mut answer = Answer::new(&plan, text);
+    answer.failure = match &plan.refused {
+        Some(reason) => Some(Box::new(ValidateError::NotRepaired {
+            asset: asset.to_owned(),
+            reason: reason.clone(),
+        })),
+        None => plan.failure().map(|failure| Box::new(failure) as _),
+    };
+    Ok(answer)
+}
+
+/// Ask, with what it is about.
+fn agrees(about: &str) -> bool {
+    let mut answer = String::new();
+    let asked = write!(
+        std::io::stderr(),
+        "{}take this over? [y/N] ",
+        text::sanitize(about)
+    );
+    asked.is_ok()
+        && std::io::stdin().read_line(&mut answer).is_ok()
+        && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
+/// What repairs said, and the files that they changed.
+fn changes_text(plan: &RepairPlan) -> String {
+    if plan.repairs.is_empty() {
+        return "no check that does not pass has a repair\n".to_owned();
+    }
+    let mut text = String::new();
+    for repair in &plan.repairs {
+        text.push_str(&format!(
+            "repair of {}: {}\n",
+            repair.check,
+            repair.outcome.as_str()
+        ));
+        let rows = repair.items.iter().take(FEW).map(row);
+        text.push_str(&columns(&rows.collect::<Vec<_>>()));
+    }
+    for change in &plan.changes {
+        let what = match change.kind {
+            RepairKind::Added => "add",
+            RepairKind::Removed => "remove",
+            _ => "change",
+        };
+        let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".to_owned(), text::bytes);
+        let sizes = format!("{} -> {}", bytes(change.before), bytes(change.after));
+        text.push_str(&format!("{what} {} ({sizes})\n", change.path));
+        for line in &change.lines {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
 }
 
 fn told(report: &ValidateReport) -> String {

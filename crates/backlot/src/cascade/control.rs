@@ -14,6 +14,7 @@ use backlot_core::Timestamp;
 use backlot_pep::Version;
 use serde::{Deserialize, Serialize};
 
+use crate::cascade::background::BackgroundRunner;
 use crate::cascade::executors::launch::{AttemptRow, attempts};
 use crate::cascade::known::ending_of;
 use crate::cascade::ledger::RepoJournal;
@@ -61,12 +62,23 @@ pub struct CascadeStatus {
     /// Why it was cancelled, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<String>,
+    /// The process of this machine that runs it in the background, or that was killed while it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<BackgroundRunner>,
     /// Its assets.
     #[serde(flatten)]
     pub summary: Summary,
     /// The attempts at them in processes of their own, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRow>,
+}
+
+impl CascadeStatus {
+    /// Whether the process that ran it in the background was killed before its end.
+    pub fn was_killed(&self) -> bool {
+        let runner = self.background.as_ref();
+        self.summary.ending.is_none() && runner.is_some_and(|runner| !runner.alive)
+    }
 }
 
 /// All that is known of one asset of a cascade.
@@ -127,10 +139,17 @@ impl Opened {
     pub(crate) fn cascade_status(&self, id: Option<&str>) -> Result<CascadeStatus> {
         let (repo, id) = self.find_cascade(id)?;
         let entries = RepoJournal::new(self.ledger(&repo)?, &id).load(0)?.entries;
-        status_of(repo, &entries, self.context().now())
+        self.cascade_status_of(repo, &id, &entries)
     }
 
-    /// Tell of each entry of a cascade, those of before, too, until nothing runs and nothing can be started, or nobody wants more.
+    fn cascade_status_of(&self, repo: String, id: &CascadeId, entries: &[Entry]) -> Result<CascadeStatus> {
+        let mut status = status_of(repo, entries, self.context().now())?;
+        status.background = self.background_runner(id);
+        Ok(status)
+    }
+
+    /// Tell of each entry of a cascade, those of before, too, until nothing runs and nothing can be started, nobody wants more, or the process of this
+    /// machine that ran it in the background is seen to be no more.
     pub(crate) fn follow_cascade(
         &self,
         id: Option<&str>,
@@ -144,8 +163,8 @@ impl Opened {
             next = loaded.next;
             let wanted = loaded.entries.iter().all(&mut *tell);
             entries.extend(loaded.entries);
-            let status = status_of(repo.clone(), &entries, self.context().now())?;
-            if !wanted || status.summary.ending.is_some() {
+            let status = self.cascade_status_of(repo.clone(), &id, &entries)?;
+            if !wanted || status.summary.ending.is_some() || status.was_killed() {
                 return Ok(status);
             }
             self.context().check()?;
@@ -174,7 +193,7 @@ impl Opened {
         )?;
         let entries = journal.load(0)?.entries;
         self.cancel_jobs(&RunState::from_entries(&entries)?);
-        status_of(repo, &entries, self.context().now())
+        self.cascade_status_of(repo, &id, &entries)
     }
 
     /// All that is known of one asset of a cascade.
@@ -232,6 +251,7 @@ fn status_of(repo: String, entries: &[Entry], now: Timestamp) -> Result<CascadeS
         roots: state.plan().roots.clone(),
         paused: state.paused().map(ToOwned::to_owned),
         cancelled: state.cancelled().map(ToOwned::to_owned),
+        background: None,
         summary: state.summary(ending_of(&state, now)),
         attempts: attempts(&state),
     })

@@ -27,10 +27,13 @@ impl Opened {
         for (repo, store) in self.ledgers() {
             let names = store.record_names("runs/")?;
             let ids = names.iter().filter_map(|name| name.strip_suffix('/'));
-            found.extend(
-                ids.filter(|known| known.starts_with(id))
-                    .map(|known| (repo.clone(), CascadeId(known.to_owned()))),
-            );
+            for known in ids.filter(|known| known.starts_with(id)) {
+                let cascade = CascadeId(known.to_owned());
+                // A folder keeps the place of a journal that was removed.
+                if RepoJournal::new(store.clone(), &cascade).first()?.is_some() {
+                    found.push((repo.clone(), cascade));
+                }
+            }
         }
         // The same id in two repos is the same cascade only by a copy of a repo: the preferred one is meant.
         found.dedup_by(|next, kept| next.1 == kept.1);

@@ -221,6 +221,17 @@ impl<'a> RepoJournal<'a> {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// Remove it, the last entry first, so that what is left of one that was stopped is a journal.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let names = self.store.record_names(&self.prefix)?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().rev() {
+            self.store.remove_record(&self.name(number))?;
+        }
+        Ok(())
+    }
+
     /// The entries that a listing shows, up to the first gap, many at once.
     fn load_listed(&self) -> Result<Vec<Option<Vec<u8>>>, backlot_repo::Error> {
         let names = self.store.record_names(&self.prefix)?;

@@ -1,7 +1,7 @@
 //! Undoing a cascade: its releases are yanked, those first that nothing of it is built from, and what it began with last.
 //!
 //! Invariants: doing it twice changes nothing more; nobody's release is yanked but those of the cascade and its roots; one that is not finished is
-//! cancelled first. Deliberately absent: publishing old content with higher versions.
+//! cancelled first; what takes their place is there before they are yanked. Deliberately absent: how old content gets a higher version (`forward`).
 
 use backlot_cascade::control::{Request, request};
 use backlot_cascade::{Journal as _, RevertPlan, RunState, plan_revert};
@@ -22,6 +22,10 @@ options! {
         pub message: Option<String>,
         /// Leave the releases that it began with.
         pub keep_roots: bool,
+        /// Publish the content of before again with higher versions first, for users that never go back to a lower one.
+        pub forward: bool,
+        /// Yank nothing; of use only with `forward`.
+        pub no_yank: bool,
         /// Change nothing.
         pub dry_run: bool,
     }
@@ -36,6 +40,9 @@ pub struct RevertReport {
     pub plan: RevertPlan,
     /// Whether it had steps left, and was cancelled.
     pub cancelled: bool,
+    /// Whether its releases are left as they are, with higher ones in their place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_yank: bool,
     /// Whether nothing was changed.
     pub dry_run: bool,
 }
@@ -62,12 +69,16 @@ impl Opened {
         } else {
             state.plan().roots.clone()
         };
-        let mut plan = plan_revert(&self.studio()?.catalog, &id, &roots, false)?;
+        let mut plan = plan_revert(&self.studio()?.catalog, &id, &roots, options.forward)?;
         self.name_authors(&mut plan)?;
         if !options.dry_run {
             let why = options.message.as_deref().map(|why| format!(": {why}"));
             let reason = format!("cascade {id} was reverted{}", why.unwrap_or_default());
-            for step in plan.steps.iter_mut().filter(|step| !step.done) {
+            if options.forward {
+                self.publish_forward(&id, &roots, &reason)?;
+            }
+            let left = plan.steps.iter_mut().filter(|step| !step.done);
+            for step in left.filter(|_| !options.no_yank) {
                 self.context().check()?;
                 let release = format!("{}=={}", step.node.package, step.version);
                 let repo = Some(step.node.repo.as_str());
@@ -78,6 +89,7 @@ impl Opened {
         Ok(RevertReport {
             plan,
             cancelled: unfinished,
+            no_yank: options.no_yank,
             dry_run: options.dry_run,
         })
     }

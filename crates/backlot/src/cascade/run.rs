@@ -4,6 +4,7 @@
 //! Invariants: what a dry run prints is the plan that a run follows; a run that is begun again continues, as does one of another machine; what is
 //! published meanwhile is seen. Deliberately absent: building (`worker`), and requests of people (`control`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backlot_cascade::control::{Request, request, supersede};
@@ -46,12 +47,18 @@ options! {
         pub confirmed: bool,
         /// How many assets are built first, before all others.
         pub canary: usize,
+        /// How many units there are of what assets say that a rebuild takes (`licence.houdini`); what is not named has no limit.
+        pub resources: BTreeMap<String, u32>,
         /// How long an asset is left to a machine that says nothing; a minute by default.
         pub lease: Option<Duration>,
         /// Leave the workspaces of failed builds in the cache.
         pub keep_failed: bool,
         /// Where assets are built, where that differs from the configuration.
         pub executor: ExecutorOptions,
+        /// Repair what checks refuse, where they declare that this may be done.
+        pub auto_repair: bool,
+        /// Write the plan down and leave the building to another process, which continues the cascade by its id.
+        pub begin_only: bool,
         /// Plan only.
         pub dry_run: bool,
     }
@@ -88,6 +95,7 @@ impl CascadeOptions {
             jobs: self.jobs.unwrap_or(limits.jobs).max(1),
             cap: self.most.unwrap_or(limits.cap),
             canary: self.canary,
+            resources: self.resources.clone(),
             lease_ms: lease_ms.unwrap_or(limits.lease_ms).max(1),
             ..limits
         }
@@ -253,7 +261,7 @@ impl Opened {
                 event: JournalEvent::Confirmed,
             })?;
         }
-        let summary = self.drive(&ready, &journal, &plan.id, options)?;
+        let summary = self.drive_unless_begun(&ready, &journal, &plan.id, options)?;
         Ok(CascadeReport {
             cascade: plan.id.clone(),
             repo: home,
@@ -270,6 +278,21 @@ impl Opened {
             Some(repo) => Ok(repo),
             None => Ok(self.publish_target(None)?.name.clone()),
         }
+    }
+
+    /// Build, unless another process is to do that; then it says how the cascade stands.
+    fn drive_unless_begun(
+        &self,
+        ready: &Ready,
+        journal: &RepoJournal<'_>,
+        cascade: &CascadeId,
+        options: &CascadeOptions,
+    ) -> Result<Summary> {
+        if !options.begin_only {
+            return self.drive(ready, journal, cascade, options);
+        }
+        let state = RunState::from_entries(&journal.load(0)?.entries)?;
+        Ok(state.summary(ending_of(&state, self.context().now())))
     }
 
     /// The journal of a plan, which has the plan. Where a cascade with the plan's id was cancelled, it is another one.
@@ -336,8 +359,10 @@ impl Opened {
         cascade: &CascadeId,
         options: &CascadeOptions,
     ) -> Result<Summary> {
+        self.forget_killed(cascade);
         let keep = options.keep_failed;
         let worker = StudioWorker::new(self, &ready.live, &ready.leases, keep);
+        let worker = worker.with_auto_repair(options.auto_repair);
         let services = Services {
             index: &ready.live,
             resolver: &ready.live,
@@ -432,6 +457,29 @@ impl Opened {
                 self.context(),
             )?;
         }
+        let summary = self.drive_unless_begun(&ready, &journal, &id, options)?;
+        Ok(CascadeReport {
+            cascade: id,
+            repo: home,
+            plan: state.plan().as_ref().clone(),
+            summary: Some(summary),
+            dry_run: false,
+        })
+    }
+
+    /// Build what a cascade that was begun has left, as the one process of this machine that does so in the background. Nothing is asked of it: what failed
+    /// stays failed.
+    pub(crate) fn run_in_background(
+        &self,
+        id: &str,
+        options: &CascadeOptions,
+        watch: Option<&Watch<'_>>,
+    ) -> Result<CascadeReport> {
+        let (home, id) = self.find_cascade(Some(id))?;
+        let _held = self.hold_background(&id)?;
+        let journal = RepoJournal::new(self.ledger(&home)?, &id).watched(watch);
+        let state = RunState::from_entries(&journal.load(0)?.entries)?;
+        let ready = self.make_ready(&home, None);
         let summary = self.drive(&ready, &journal, &id, options)?;
         Ok(CascadeReport {
             cascade: id,
@@ -527,6 +575,6 @@ impl Opened {
 }
 
 /// Whether nothing of a cascade can be continued.
-const fn is_over(ending: Option<Ending>) -> bool {
+pub(crate) const fn is_over(ending: Option<Ending>) -> bool {
     matches!(ending, Some(Ending::Done | Ending::Cancelled))
 }

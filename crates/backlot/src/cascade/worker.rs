@@ -42,6 +42,8 @@ pub(crate) struct StudioWorker<'a> {
     keep: bool,
     /// Who is told of what it does.
     observer: Option<Arc<dyn Observer>>,
+    /// Repair what checks refuse, where they declare that this may be done.
+    auto_repair: bool,
     private: Mutex<BTreeMap<NodeId, Arc<Shared>>>,
 }
 
@@ -53,6 +55,7 @@ impl<'a> StudioWorker<'a> {
             leases,
             keep,
             observer: None,
+            auto_repair: false,
             private: Mutex::default(),
         }
     }
@@ -70,6 +73,11 @@ impl<'a> StudioWorker<'a> {
             Some(observer) => silent.with_observer(Arc::clone(observer)),
             None => silent,
         }
+    }
+
+    /// The same, which repairs what checks refuse, or does not.
+    pub(crate) fn with_auto_repair(self, auto_repair: bool) -> Self {
+        Self { auto_repair, ..self }
     }
 
     fn folder(&self, job: &Job) -> PathBuf {
@@ -122,7 +130,7 @@ impl<'a> StudioWorker<'a> {
         if Self::copied(job, &studio).is_some() {
             return Ok(());
         }
-        let groups = generative_groups(job, &studio);
+        let groups = generative_groups(&job.node, &job.base, &studio);
         let folder = self.folder(job);
         self.remove_before(job);
         // Of an attempt that ended in the middle of this.
@@ -189,6 +197,13 @@ impl<'a> StudioWorker<'a> {
             .map_err(|stopped| Failure::new(FailureKind::Environment, stopped.to_string()))?;
         if let Some(failed) = failed_stages(&report) {
             return Err(failed);
+        }
+        if self.auto_repair && private.repair_automatically(package).map_err(Failure::from)? {
+            // What a repair changed may be what other stages read.
+            let report = private.reproduce(&options).map_err(Failure::from)?;
+            if let Some(failed) = failed_stages(&report) {
+                return Err(failed);
+            }
         }
         let content = || -> Result<_> {
             let output = private.output(package)?;
@@ -304,11 +319,11 @@ impl Opened {
 }
 
 /// The groups of an asset that its content is made with, of those that its release has.
-fn generative_groups(job: &Job, studio: &Studio) -> Vec<String> {
-    let Some(asset) = studio.catalog.asset(&job.node) else {
+pub(crate) fn generative_groups(node: &NodeId, base: &Version, studio: &Studio) -> Vec<String> {
+    let Some(asset) = studio.catalog.asset(node) else {
         return Vec::new();
     };
-    let release = asset.releases.get(&job.base);
+    let release = asset.releases.get(base);
     let groups = release.iter().flat_map(|release| &release.requirements);
     let mut groups: Vec<String> = groups
         .filter_map(|grouped| grouped.group.as_ref())

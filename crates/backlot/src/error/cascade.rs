@@ -48,6 +48,24 @@ pub enum CascadeError {
         /// The cascade.
         cascade: String,
     },
+    /// Another process of this machine runs it in the background.
+    #[error("process {process} runs cascade {cascade} in the background")]
+    InBackground {
+        /// The cascade.
+        cascade: String,
+        /// The process.
+        process: u32,
+    },
+    /// A process for the background that did not begin.
+    #[error(
+        "the process that was to run cascade {cascade} in the background ended before it began: {reason}"
+    )]
+    NotInBackground {
+        /// The cascade.
+        cascade: String,
+        /// Why, as far as it said.
+        reason: String,
+    },
     /// It was cancelled.
     #[error("cascade {cascade} was cancelled: {reason}")]
     Cancelled {
@@ -59,6 +77,16 @@ pub enum CascadeError {
     /// A release that has not all it was made from.
     #[error("{package} {version} does not contain everything that it was built from")]
     NotWhole {
+        /// The package.
+        package: String,
+        /// The release.
+        version: String,
+    },
+    /// A release that does not give the same content again.
+    #[error(
+        "the content of {package} {version} cannot be published again: what its release has here is not what it records"
+    )]
+    OtherContent {
         /// The package.
         package: String,
         /// The release.
@@ -135,10 +163,16 @@ backlot_core::coded! {
             format!("run `cascade explain {cascade} ASSET` for details, fix the cause, then run `cascade resume {cascade}`");
         Self::Unconfirmed { cascade } => "cascade::unconfirmed", Class::Conflict,
             format!("review it with `cascade status {cascade}`, then run `cascade resume {cascade} --yes`");
+        Self::InBackground { cascade, .. } => "cascade::in_background", Class::Conflict,
+            format!("follow it with `cascade status {cascade}`");
+        Self::NotInBackground { cascade, .. } => "cascade::not_in_background", Class::Environment,
+            format!("run it here with `cascade resume {cascade}`");
         Self::Cancelled { .. } => "cascade::cancelled", Class::Conflict,
             "its releases remain; `cascade run` starts another, `cascade revert` undoes it";
         Self::NotWhole { package, .. } => "cascade::not_whole", Class::Conflict,
             format!("keep dvc.yaml and params.yaml inside the package of {package}, so that releases include them, and publish it again");
+        Self::OtherContent { package, version } => "cascade::other_content", Class::Conflict,
+            format!("compare them with `diff {package}=={version}`; publish it by hand with `edit {package}=={version}`, or leave out `--forward`");
         Self::OtherInput { .. } => "cascade::other_input", Class::Environment,
             "try again; if it stays so, look whether two repos have different releases of one version", retry true;
         Self::NoProgram => "cascade::no_program", Class::Config,

@@ -102,6 +102,18 @@ pub enum EditError {
         /// The label that is spelled most like it.
         nearest: Option<String>,
     },
+    /// Nothing says which releases are to be deprecated.
+    #[error("nothing says which releases are to be deprecated")]
+    NoCondition,
+    /// Versions of different assets have nothing to do with each other.
+    #[error("versions below another one are those of an asset, and none is named")]
+    BelowWhat,
+    /// All releases of an asset would be deprecated.
+    #[error("all releases of {package} would be deprecated, and nothing would take their place")]
+    NothingLeft {
+        /// The package.
+        package: PackageName,
+    },
 }
 
 fn edited_from(base: Option<&Version>) -> String {
@@ -149,6 +161,12 @@ backlot_core::coded! {
             "choose another name, such as `hero`";
         Self::NoLabel { package, .. } => "label::unknown", Class::NotFound,
             format!("`label list {package}` lists the labels; `label set {package}==VERSION LABEL` creates one");
+        Self::NoCondition => "deprecate::no_condition", Class::User,
+            "name a release, or say `--below VERSION` or `--unused-for AGE`";
+        Self::BelowWhat => "deprecate::no_asset", Class::User,
+            "name the asset";
+        Self::NothingLeft { package } => "deprecate::nothing_left", Class::Conflict,
+            format!("publish a release of {package} that is not below it first, or deprecate one release by its version");
         Self::NothingSetAside => "pull::nothing_set_aside", Class::NotFound,
             "nothing was lost: only `pull --force` sets files aside";
     }

@@ -20,6 +20,12 @@ pub enum ValidateError {
         /// The asset that is named.
         policy: String,
     },
+    /// A check that is a function, and an environment without Python.
+    #[error("`{check}` is a function, and this workspace has no Python to call it with")]
+    NoPython {
+        /// The check.
+        check: String,
+    },
     /// Checks that found something.
     #[error("{asset} failed {}: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
     Failed {
@@ -27,6 +33,22 @@ pub enum ValidateError {
         asset: String,
         /// Each with its first finding.
         checks: Vec<String>,
+    },
+    /// A repair that cannot be taken over.
+    #[error("what a repair did to `{path}` cannot be taken over: {reason}")]
+    BadRepair {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Repairs that did not do what they are for.
+    #[error("repairs of {asset} are not taken over: {reason}")]
+    NotRepaired {
+        /// The asset.
+        asset: String,
+        /// Why.
+        reason: String,
     },
     /// Checks that could not be run to their end.
     #[error("{} of {asset} could not be run: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
@@ -44,8 +66,14 @@ backlot_core::coded! {
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
         Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
             format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
+        Self::NoPython { .. } => "validate::no_python", Class::Config,
+            "give the workspace a Python, as `python install 3.12` and `config set python 3.12` do, and run `install`";
         Self::Failed { .. } => "validate::failed", Class::Conflict,
             "`validate` lists all findings; correct them, or waive them in asset.toml (`docs/validators.md`)";
+        Self::BadRepair { .. } => "validate::bad_repair", Class::Conflict,
+            "run `validate --repair` again; a repair may change files of the package that its check is about, and those that are not tracked";
+        Self::NotRepaired { .. } => "validate::not_repaired", Class::Conflict,
+            "nothing was changed; run the command of the repair by hand (`docs/validators.md`)";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,
             "run the command of the check manually; it has to exit with 0 (passed) or 1 (failed) before its timeout";
     }

@@ -2,10 +2,13 @@
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
-use backlot_cascade::{DirtyReport, Entry, NodeId, RepoName};
+use std::path::PathBuf;
+
+use backlot_cascade::{CascadeId, DirtyReport, Entry, NodeId, RepoName};
 use backlot_core::Context;
 use backlot_pep::{PackageName, Version};
 
+use crate::cascade::clean::{CleanCascadesOptions, CleanCascadesReport};
 use crate::cascade::control::{CascadeRequest, CascadeRow, CascadeStatus, NodeExplained};
 use crate::cascade::dependents::DependentsReport;
 use crate::cascade::export::{CascadeExport, JobFormat};
@@ -81,6 +84,27 @@ impl Workspace {
         })
     }
 
+    /// Build what a cascade that was begun ([`CascadeOptions::begin_only`]) has left, as the one process of this machine that does so in the background:
+    /// [`Self::cascade_status`] says that it runs, or was killed.
+    pub fn run_in_background(
+        &self,
+        id: &str,
+        options: &CascadeOptions,
+        watch: Option<&Watch<'_>>,
+        context: &Context,
+    ) -> Result<CascadeReport> {
+        self.call("run_in_background", None, context, |workspace| {
+            workspace.run_in_background(id, options, watch)
+        })
+    }
+
+    /// The file that a process prints to that runs a cascade in the background.
+    pub fn background_log(&self, id: &CascadeId, context: &Context) -> Result<PathBuf> {
+        self.call("background_log", None, context, |workspace| {
+            workspace.background_log(id)
+        })
+    }
+
     /// One attempt at one asset of a cascade in this process alone, for schedulers.
     pub fn run_cascade_node(
         &self,
@@ -146,7 +170,8 @@ impl Workspace {
         })
     }
 
-    /// Yank the releases of a cascade, dependents first, the root last.
+    /// Yank the releases of a cascade, dependents first, the root last; with `forward`, their old content is published again with
+    /// higher versions before that.
     pub fn revert_cascade(
         &self,
         id: &str,
@@ -155,6 +180,18 @@ impl Workspace {
     ) -> Result<RevertReport> {
         self.call("revert_cascade", None, context, |workspace| {
             workspace.revert_cascade(id, options)
+        })
+    }
+
+    /// Remove the journals of cascades that ended long ago, in all repos of the studio or one. Their releases stay; such a cascade cannot be seen or
+    /// reverted any more.
+    pub fn clean_cascades(
+        &self,
+        options: &CleanCascadesOptions,
+        context: &Context,
+    ) -> Result<CleanCascadesReport> {
+        self.call("clean_cascades", None, context, |workspace| {
+            workspace.clean_cascades(options)
         })
     }
 

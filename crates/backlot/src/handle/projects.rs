@@ -17,6 +17,7 @@ use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
 use crate::project::rez::{ImportRez, RezReport};
+use crate::validate::repair::RepairPlan;
 use crate::validate::report::{ValidateOptions, ValidateReport};
 use crate::workspace::call::{of_asset, of_path};
 
@@ -118,6 +119,25 @@ impl Workspace {
     ) -> Result<ValidateReport> {
         self.call("validate", of_asset(asset), context, |workspace| {
             workspace.validate(asset, options)
+        })
+    }
+
+    /// What the repairs would do that checks of an output declare; nothing of it is changed. They work in a copy, which lasts as long as the plan.
+    pub fn plan_repairs(
+        &self,
+        asset: &str,
+        options: &ValidateOptions,
+        context: &Context,
+    ) -> Result<RepairPlan> {
+        self.call("plan_repairs", of_asset(asset), context, |workspace| {
+            workspace.plan_repairs(asset, options)
+        })
+    }
+
+    /// Take over what repairs did in their copy, if it can be: [`RepairPlan::can_be_applied`]. What is replaced is kept for a month: [`RepairPlan::kept`].
+    pub fn apply_repairs(&self, plan: RepairPlan, context: &Context) -> Result<RepairPlan> {
+        self.call("apply_repairs", None, context, |workspace| {
+            workspace.apply_repairs(plan)
         })
     }
 

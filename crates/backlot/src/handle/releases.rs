@@ -11,6 +11,7 @@ use crate::handle::options::{ChangeOptions, JudgeOptions, RepairOptions};
 use crate::releases::allow::AllowReport;
 use crate::releases::browse::{PackageRow, ReleaseDetail, StatusReport};
 use crate::releases::copy::{CopyOptions, CopyReport};
+use crate::releases::deprecate::{DeprecateOptions, DeprecateReport};
 use crate::releases::diff::DiffReport;
 use crate::releases::labels::{LabelOptions, LabelReport, LabelRow};
 use crate::releases::log::{LogEntry, LogOptions};
@@ -146,6 +147,19 @@ impl Workspace {
         self.call("judge", of_asset(what), context, |workspace| {
             let repo = options.repo.as_deref();
             workspace.set_status(what, repo, verdict, reason, options.dry_run)
+        })
+    }
+
+    /// Deprecate all releases of an asset below a version, or those that nothing was built with for some time. A dry run lists the same.
+    pub fn deprecate(
+        &self,
+        options: &DeprecateOptions,
+        reason: Option<&str>,
+        context: &Context,
+    ) -> Result<DeprecateReport> {
+        let asset = options.asset.as_deref().map(of_asset);
+        self.call("deprecate", asset, context, |workspace| {
+            workspace.deprecate(options, reason)
         })
     }
 

@@ -40,6 +40,8 @@ options! {
         pub allow_missing: bool,
         /// How many stages may run at a time; as many as the machine has processors by default.
         pub jobs: Option<usize>,
+        /// Take changed outputs of a stage of which nothing else changed as what it makes, as `dvc commit` does, and do not run it.
+        pub record: bool,
         /// Run nothing, and tell what would be done.
         pub dry_run: bool,
     }
@@ -166,6 +168,7 @@ impl Opened {
             .force(options.force)
             .keep_going(options.keep_going)
             .allow_missing(options.allow_missing)
+            .record(options.record)
             .dry(options.dry_run)
             .variables(environment.variables)
             .path(environment.path)

@@ -4,6 +4,7 @@ pub(crate) mod allow;
 pub(crate) mod approved;
 pub(crate) mod browse;
 pub(crate) mod copy;
+pub(crate) mod deprecate;
 pub(crate) mod diff;
 pub(crate) mod from_parts;
 pub(crate) mod known_remotes;

@@ -15,6 +15,7 @@ use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
 use crate::validate::built_in::{self, BUILT_IN};
 use crate::validate::policy::Policy;
+use crate::validate::provided::{Providers, Target};
 
 /// How long a command may take where nothing is said.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -63,8 +64,12 @@ pub(crate) struct Check {
     pub(crate) id: String,
     /// The policy that asks for it, with the folder of its package; the asset itself otherwise.
     pub(crate) policy: Option<(String, PathBuf)>,
-    /// A program with its arguments; a check that is built in otherwise.
+    /// The check that is built in, where there is no command.
+    pub(crate) built_in: String,
+    /// A program with its arguments.
     pub(crate) command: Option<Vec<String>>,
+    /// The package that provides it, with the folder of its programs.
+    pub(crate) provider: Option<(String, PathBuf)>,
     /// The files that it is about, by their path in the package; all of them otherwise.
     pub(crate) files: Option<String>,
     pub(crate) level: CheckLevel,
@@ -74,6 +79,10 @@ pub(crate) struct Check {
     pub(crate) expect: toml::Table,
     /// The version of a command whose result depends on files and parameters alone.
     pub(crate) revision: Option<String>,
+    /// A program with its arguments that corrects what it finds.
+    pub(crate) repair: Option<Vec<String>>,
+    /// Whether that may be done where nobody looks, if whoever runs it says so as well.
+    pub(crate) auto_repair: bool,
     /// Whether an asset may waive it.
     pub(crate) waivable: bool,
 }
@@ -104,6 +113,10 @@ struct Entry {
     expect: toml::Table,
     #[serde(default)]
     revision: Option<String>,
+    #[serde(default)]
+    repair: Option<Vec<String>>,
+    #[serde(default)]
+    auto_repair: bool,
     /// Only in a policy.
     #[serde(default)]
     applies: Option<Applies>,
@@ -160,7 +173,12 @@ fn bad(path: &Path, reason: String) -> ValidateError {
 impl Check {
     /// The checks of an output: those that it declares, then those of policies that apply to it. One that both ask for in the same words runs once, at the
     /// stricter level.
-    pub(crate) fn of(output: &Output, policies: &[Policy], occasion: Occasion) -> Result<Vec<Self>> {
+    pub(crate) fn of(
+        output: &Output,
+        policies: &[Policy],
+        providers: &Providers<'_>,
+        occasion: Occasion,
+    ) -> Result<Vec<Self>> {
         let mut checks: Vec<Self> = Vec::new();
         for folder in output.module_folders() {
             let path = folder.join("asset.toml");
@@ -173,7 +191,7 @@ impl Check {
                     let reason = format!("`{key}` of the check `{}` is for policies", entry.id);
                     return Err(bad(&path, reason).into());
                 }
-                checks.push(Self::new(entry, occasion).map_err(|reason| bad(&path, reason))?);
+                checks.push(Self::new(entry, providers, occasion).map_err(|reason| bad(&path, reason))?);
             }
         }
         check_ids(&checks, &output.name)?;
@@ -183,7 +201,8 @@ impl Check {
             for entry in entries(&path, "policy")? {
                 let applies = entry.applies.clone().unwrap_or_default();
                 let waivable = entry.waivable.unwrap_or(true);
-                let mut check = Self::new(entry, occasion).map_err(|reason| bad(&path, reason))?;
+                let check = Self::new(entry, providers, occasion);
+                let mut check = check.map_err(|reason| bad(&path, reason))?;
                 check.waivable = waivable;
                 check.policy = Some((policy.label(), policy.folder.clone()));
                 own.push((check, applies.fits(output)));
@@ -196,6 +215,10 @@ impl Check {
                     Some(same) => {
                         same.level = same.level.max(check.level);
                         same.waivable &= check.waivable;
+                        if same.repair.is_none() {
+                            same.repair = check.repair;
+                            same.auto_repair = check.auto_repair;
+                        }
                         same.policy = same.policy.take().or(check.policy);
                     }
                     None => checks.push(check),
@@ -205,26 +228,46 @@ impl Check {
         Ok(checks)
     }
 
-    /// Whether both look at the same in the same way. A command of a policy is another one than that of an asset.
+    /// Whether both look at the same in the same way. A command of a policy is another one than that of an asset, but for one that a package provides.
     fn is_same(&self, other: &Self) -> bool {
         self.id == other.id
-            && self.command.is_none()
-            && other.command.is_none()
+            && self.command == other.command
+            && (self.command.is_none() || (self.provider.is_some() && self.provider == other.provider))
             && self.files == other.files
             && self.params == other.params
+            && (self.repair == other.repair || self.repair.is_none() || other.repair.is_none())
     }
 
-    fn new(entry: Entry, occasion: Occasion) -> Result<Self, String> {
+    fn new(mut entry: Entry, providers: &Providers<'_>, occasion: Occasion) -> Result<Self, String> {
+        let mut built_in = entry.id.clone();
+        let mut provider = None;
+        let is_own = entry.command.is_some() || BUILT_IN.iter().any(|(id, _)| *id == entry.id);
+        if !is_own && let Some(provided) = providers.find(&entry.id)? {
+            provider = Some((provided.label.clone(), provided.folder.clone()));
+            match &provided.target {
+                Target::BuiltIn(id) => built_in.clone_from(id),
+                Target::Command(argv) => entry.command = Some(argv.clone()),
+            }
+        }
         let id = &entry.id;
         if entry.command.as_ref().is_some_and(Vec::is_empty) {
             return Err(format!("the command of `{id}` is empty"));
         }
+        if entry.repair.as_ref().is_some_and(Vec::is_empty) {
+            return Err(format!("the repair of `{id}` is empty"));
+        }
+        if entry.auto_repair && entry.repair.is_none() {
+            return Err(format!("`auto_repair` of `{id}` is for checks with a `repair`"));
+        }
         if entry.command.is_none() {
             let ids = BUILT_IN.iter().map(|(id, _)| *id);
-            if !ids.clone().any(|known| known == id) {
-                let near = text::nearest(id, ids).map(|near| format!("; is it `{near}`?"));
+            if !ids.clone().any(|known| known == built_in) {
+                let near =
+                    text::nearest(id, ids.chain(providers.ids())).map(|near| format!("; is it `{near}`?"));
                 let near = near.unwrap_or_else(|| "; one with a `command` may have any id".to_owned());
-                return Err(format!("no check `{id}` is built in{near}"));
+                return Err(format!(
+                    "no check `{id}` is built in or provided by an installed package{near}"
+                ));
             }
             let only = [
                 ("expect", !entry.expect.is_empty()),
@@ -233,7 +276,7 @@ impl Check {
             if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
                 return Err(format!("`{key}` of `{id}` is for checks with a `command`"));
             }
-            built_in::check_params(id, &entry.params)?;
+            built_in::check_params(&built_in, &entry.params)?;
         }
         let at = match occasion {
             Occasion::Publish => None,
@@ -244,12 +287,16 @@ impl Check {
             level: at.unwrap_or(entry.level).max(entry.level),
             timeout: entry.timeout.map_or(PATIENCE, Duration::from_secs),
             id: entry.id,
+            built_in,
+            provider,
             policy: None,
             command: entry.command,
             files: entry.files,
             params: entry.params,
             expect: entry.expect,
             revision: entry.revision,
+            repair: entry.repair,
+            auto_repair: entry.auto_repair,
             waivable: true,
         })
     }

@@ -39,6 +39,9 @@ pub struct CheckResult {
     /// The policy that asks for it, as `studio-policy 1.2`; the asset itself otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// The package that provides it, as `studio-checks 1.2`, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
     /// Its level in this run.
     pub level: CheckLevel,
     /// What became of it.

@@ -18,6 +18,7 @@ use crate::validate::files::{CheckedFile, chosen};
 use crate::validate::found::{CheckItem, NotRun, Outcome, WaiverState};
 use crate::validate::known::Readings;
 use crate::validate::policy::Policy;
+use crate::validate::provided::{PROVIDER_FOLDER, PYTHON};
 use crate::validate::report::{CheckResult, ValidateOptions, ValidateReport};
 use crate::validate::waivers::{DeclaredWaiver, waive, waivers_of};
 use crate::workspace::Opened;
@@ -63,6 +64,12 @@ struct Run<'a> {
 impl Opened {
     /// Run the checks that an output declares, and those of policies.
     pub(crate) fn validate(&self, asset: &str, options: &ValidateOptions) -> Result<ValidateReport> {
+        let purpose = self.purpose_of(options)?;
+        self.run_checks(&self.output(asset)?, &purpose)
+    }
+
+    /// What somebody who asks for checks has them run for.
+    pub(crate) fn purpose_of(&self, options: &ValidateOptions) -> Result<Purpose> {
         if let Some(to) = &options.to {
             self.repo_entry(to)?;
         }
@@ -71,13 +78,38 @@ impl Opened {
         } else {
             Occasion::Publish
         };
-        let purpose = Purpose {
+        Ok(Purpose {
             occasion,
             target: options.to.clone().or_else(|| self.config().publish_to.clone()),
             fresh: options.fresh,
             ..Purpose::default()
+        })
+    }
+
+    /// Run the repair of a check on a copy of an output.
+    pub(crate) fn run_repair(
+        &self,
+        output: &Output,
+        purpose: &Purpose,
+        check: &Check,
+        items: &[CheckItem],
+    ) -> Result<(Outcome, Vec<CheckItem>)> {
+        let tracked = self.tracked_of_output(output)?;
+        let files = self.files_to_check(output, &tracked)?;
+        let readings = Readings::of(self, output.package().as_str(), false);
+        let run = Run {
+            opened: self,
+            output,
+            purpose,
+            version: &output.project.metadata.version,
+            files: &files,
+            outs: &[],
+            record: None,
+            readings: &readings,
         };
-        self.run_checks(&self.output(asset)?, &purpose)
+        let about = chosen(&files, check.files.as_deref());
+        let argv = check.repair.as_deref().unwrap_or_default();
+        run.start(check, argv, &about, Some(items))
     }
 
     /// Run all checks of an output.
@@ -97,7 +129,7 @@ impl Opened {
             checks: Vec::new(),
             unused_waivers: Vec::new(),
         };
-        let checks = Check::of(output, &policies, purpose.occasion)?;
+        let checks = Check::of(output, &policies, &self.providers(), purpose.occasion)?;
         let waivers = waivers_of(output)?;
         let unused = waivers.iter().map(|waiver| &waiver.check);
         let unused = unused.filter(|id| !checks.iter().any(|check| check.id == **id));
@@ -130,8 +162,8 @@ impl Opened {
     /// Whether checks of an output read files.
     pub(crate) fn has_checks_of_files(&self, output: &Output, purpose: &Purpose) -> Result<bool> {
         let policies = self.check_policies(purpose.target.as_deref())?;
-        let checks = Check::of(output, &policies, purpose.occasion)?;
-        let reads = |check: &Check| check.command.is_some() || built_in::reads_files(&check.id);
+        let checks = Check::of(output, &policies, &self.providers(), purpose.occasion)?;
+        let reads = |check: &Check| check.command.is_some() || built_in::reads_files(&check.built_in);
         Ok(checks.iter().any(reads))
     }
 
@@ -217,6 +249,7 @@ impl Run<'_> {
         Ok(CheckResult {
             check: check.id.clone(),
             policy: check.policy.as_ref().map(|(label, _)| label.clone()),
+            provider: check.provider.as_ref().map(|(label, _)| label.clone()),
             level: check.level,
             outcome,
             items,
@@ -242,7 +275,7 @@ impl Run<'_> {
             version: self.version,
             target: self.purpose.target.as_deref(),
         };
-        match built_in::run(&check.id, &check.params, &subject) {
+        match built_in::run(&check.built_in, &check.params, &subject) {
             Ok(findings) => Ok(findings.outcome()),
             Err(NotRun::Crash(reason)) => Ok((Outcome::Crash, vec![CheckItem::of_all(reason)])),
             Err(NotRun::Stop(error)) => Err(error),
@@ -276,7 +309,7 @@ impl Run<'_> {
         if let Some(KnownResult { outcome, items }) = known {
             return Ok((outcome, items, true));
         }
-        let (outcome, items) = self.start(check, argv, files)?;
+        let (outcome, items) = self.start(check, argv, files, None)?;
         if let Some(key) = key
             && matches!(outcome, Outcome::Pass | Outcome::Fail)
         {
@@ -300,10 +333,10 @@ impl Run<'_> {
                 (&file.path, source.and_then(|path| self.readings.digest(path)))
             })
             .collect();
-        let policy = check.policy.as_ref().map(|(label, _)| label);
+        let label = |of: Option<&(String, PathBuf)>| of.map(|(label, _)| label.clone());
         let all = (
             &check.id,
-            policy,
+            (label(check.policy.as_ref()), label(check.provider.as_ref())),
             argv,
             revision,
             &check.params,
@@ -315,17 +348,19 @@ impl Run<'_> {
         Ok(digest.to_hex())
     }
 
+    /// Start the program of a check, or, with what that found, that of its repair.
     fn start(
         &self,
         check: &Check,
         argv: &[String],
         files: &[&CheckedFile],
+        found: Option<&[CheckItem]>,
     ) -> Result<(Outcome, Vec<CheckItem>)> {
         let (opened, output) = (self.opened, self.output);
         let folders = output.module_folders();
         let folder = folders.first().copied().unwrap_or(output.project.root.as_path());
         let policy = check.policy.as_ref().map(|(_, folder)| folder.as_path());
-        let request = serde_json::json!({
+        let mut request = serde_json::json!({
             "format": 1,
             "check": check.id,
             "asset": output.name,
@@ -340,6 +375,10 @@ impl Run<'_> {
             "files": files,
             "params": check.params,
         });
+        if let Some(found) = found {
+            request["repair"] = true.into();
+            request["items"] = serde_json::json!(found);
+        }
         let own = opened.command_environment()?;
         let mut variables = opened.host().environment.0.clone();
         let before = opened
@@ -356,18 +395,31 @@ impl Run<'_> {
                 .map(|(name, value)| (name.into(), value)),
         );
         let shown = policy.map(|folder| folder.display().to_string());
-        let argv: Vec<String> = argv
+        let provided = check
+            .provider
+            .as_ref()
+            .map(|(_, folder)| folder.display().to_string());
+        let filled = |argument: &str, name: &str, folder: Option<&String>| match folder {
+            Some(folder) => argument.replace(name, folder),
+            None => argument.to_owned(),
+        };
+        let argv = argv
             .iter()
-            .map(|argument| match &shown {
-                Some(folder) => argument.replace(POLICY_FOLDER, folder),
-                None => argument.clone(),
-            })
+            .map(|argument| filled(argument, POLICY_FOLDER, shown.as_ref()));
+        let mut argv: Vec<String> = argv
+            .map(|argument| filled(&argument, PROVIDER_FOLDER, provided.as_ref()))
             .collect();
+        if argv.first().is_some_and(|program| program == PYTHON) {
+            argv[0] = opened.python_of_check(&check.id)?;
+        }
+        // A repair is declared where the check is, and the check's own program may be elsewhere.
+        let provider = check.provider.as_ref().filter(|_| found.is_none());
+        let programs = provider.map(|(_, folder)| folder.as_path()).or(policy);
         let program = Program {
             argv: &argv,
             folder,
-            programs: policy.unwrap_or(folder),
-            expect: Some(&check.expect),
+            programs: programs.unwrap_or(folder),
+            expect: found.is_none().then_some(&check.expect),
             variables,
             request: serde_json::to_vec(&request).expect("a request is plain data"),
             timeout: check.timeout,

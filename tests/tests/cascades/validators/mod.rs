@@ -1,6 +1,8 @@
 //! Checks that assets declare: at a publish, by themselves, and on what a cascade built.
 
 mod contents;
+mod provided;
+mod repairs;
 
 use std::path::{Path, PathBuf};
 

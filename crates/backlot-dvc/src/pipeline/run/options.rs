@@ -51,6 +51,8 @@ pub struct RunOptions {
     pub no_commit: bool,
     /// Run although the result is known.
     pub no_run_cache: bool,
+    /// Take changed outputs of a stage of which nothing else changed as what it makes, as `dvc commit` does, and do not run it.
+    pub record: bool,
     /// Take missing files as unchanged.
     pub allow_missing: bool,
     /// Where missing results are fetched from.
@@ -88,6 +90,7 @@ impl Default for RunOptions {
             dry: false,
             no_commit: false,
             no_run_cache: false,
+            record: false,
             allow_missing: false,
             pull: None,
             jobs: backlot_core::pool::cores(),
@@ -129,6 +132,7 @@ setters! {
     dry: bool, "The same; whether nothing is run.";
     no_commit: bool, "The same; whether nothing is put into the cache.";
     no_run_cache: bool, "The same; whether known results are not asked for.";
+    record: bool, "The same; whether changed outputs of a stage of which nothing else changed are what it makes.";
     allow_missing: bool, "The same; whether missing files are unchanged.";
     pull: Option<Arc<dyn Pull>>, "The same with another source of missing results.";
     jobs: usize, "The same with another number of stages at a time.";

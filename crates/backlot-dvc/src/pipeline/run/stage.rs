@@ -79,6 +79,11 @@ pub(super) fn out_content(entry: &LockEntry, path: &str) -> Option<Content> {
     })
 }
 
+/// Whether an output is there and has other content.
+fn is_changed_out(change: &Change) -> bool {
+    matches!(change, Change::Output(_, how) if *how != PathChange::Missing)
+}
+
 /// Whether a change is only that something is not where it should be, though it is known what.
 pub(super) fn is_lost_only(changes: &[Change]) -> bool {
     changes.iter().all(|change| {
@@ -290,7 +295,7 @@ impl Maker<'_> {
         let overlay = self.overlay();
         let upstream = upstream(self.makers, self.graph, self.locks, self.world);
         let judging = Judging {
-            all: self.options.pull.is_some(),
+            all: self.options.pull.is_some() || self.options.record,
             allow_missing: if self.options.allow_missing {
                 Some(&upstream)
             } else {
@@ -311,6 +316,10 @@ impl Maker<'_> {
             changes = judge(stage, locked.as_ref(), &overlay, judging)?;
         }
         report.see(&changes, force);
+        let only_outs = !changes.is_empty() && changes.iter().all(is_changed_out);
+        if self.options.record && only_outs && !force {
+            return self.record(stage);
+        }
         match action(stage, locked.as_ref(), &changes, &overlay, force)? {
             Action::Skip => Ok(Outcome::Skipped),
             Action::Blocked(missing) => Err(PipelineError::MissingInputs {
@@ -318,14 +327,7 @@ impl Maker<'_> {
                 missing: missing.iter().map(ToString::to_string).collect(),
             }
             .into()),
-            Action::Record => {
-                // What is there is taken as what it makes, and is in the cache from now on. It is not remembered as the result of
-                // its inputs, since it need not be made of them.
-                let (overlay, _) = self.take_outs(stage, false)?;
-                let entry = entry_of(stage, &overlay)?;
-                self.locks.set(stage, entry)?;
-                Ok(Outcome::Recorded)
-            }
+            Action::Record => self.record(stage),
             Action::Restore => {
                 let entry = locked.as_ref();
                 let outs = stage.outs.iter().filter_map(|out| out_content(entry?, &out.path));
@@ -344,6 +346,15 @@ impl Maker<'_> {
                 self.run(stage, locked.as_ref(), report)
             }
         }
+    }
+
+    /// What is there is taken as what it makes, and is in the cache from now on. It is not remembered as the result of its inputs, since it need not be
+    /// made of them.
+    fn record(&self, stage: &Stage) -> Result<Outcome> {
+        let (overlay, _) = self.take_outs(stage, false)?;
+        let entry = entry_of(stage, &overlay)?;
+        self.locks.set(stage, entry)?;
+        Ok(Outcome::Recorded)
     }
 
     fn fetch(&self, out: &Output, id: ObjectId) -> Result<()> {
