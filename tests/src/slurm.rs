@@ -203,3 +203,9 @@ PartitionName=farm Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 "
     )
 }
+
+/// Have a command find the programs of a folder before others of their names.
+pub fn before_others(command: &mut Command, folder: &Path) {
+    let rest = std::env::var("PATH").expect("a path");
+    command.env("PATH", format!("{}:{rest}", folder.display()));
+}

@@ -34,8 +34,8 @@ fn disguise(studio: &Studio, command: &mut Command, script: &str) {
     studio.write("bin/sbatch", script.replace("{real}", real.trim()).as_bytes());
     let path = studio.path("bin/sbatch");
     fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
-    let rest = std::env::var("PATH").expect("a path");
-    command.env("PATH", format!("{}:{rest}", studio.path("bin").display()));
+    let first = studio.path("bin");
+    backlot_tests::slurm::before_others(command, &first);
 }
 
 fn id_of(status: &Value) -> String {

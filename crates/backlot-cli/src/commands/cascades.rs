@@ -90,10 +90,8 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             repo,
             dry,
         } => {
-            let options = CleanCascadesOptions::new()
-                .older_than(*older_than)
-                .repo(repo.clone())
-                .dry_run(dry.dry_run);
+            let options = CleanCascadesOptions::new().older_than(*older_than);
+            let options = options.repo(repo.clone()).dry_run(dry.dry_run);
             cleaned(&workspace.clean_cascades(&options, context)?)
         }
         CascadeCommand::RunNode(args) => run_node(session, args)?,

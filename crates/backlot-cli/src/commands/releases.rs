@@ -48,7 +48,7 @@ pub(super) fn deprecate(session: &Session, args: &DeprecateArgs) -> Result<Answe
             release: release.clone(),
             repo: args.repo.clone(),
             message: args.message.clone().unwrap_or_default(),
-            dry: args.dry.clone(),
+            dry: args.dry,
         };
         return set_status(session, StatusChange::Deprecate, &one);
     }

@@ -173,7 +173,8 @@ fn files_below(root: &Path, all_links: bool) -> Result<Vec<PathBuf>> {
             let is_one = |names: &[&str]| names.iter().any(|one| name == *one);
             if kind.is_dir() {
                 let is_top = folder.as_os_str().is_empty();
-                if !is_one(&NOWHERE) && !(is_top && is_one(&NOT_AT_THE_TOP)) {
+                let left_out = is_one(&NOWHERE) || is_top && is_one(&NOT_AT_THE_TOP);
+                if !left_out {
                     folders.push(path);
                 }
             } else if kind.is_file() || (kind.is_symlink() && (all_links || entry.path().is_file())) {

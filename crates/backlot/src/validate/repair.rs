@@ -220,7 +220,7 @@ impl Opened {
                 .into());
             }
         }
-        let aside = held.repaired_folder(&copy.asset)?;
+        let aside = held.repaired_folder(&copy.asset);
         for (path, change) in &copy.changes {
             let target = root.join(path);
             if change.before.is_some() {
@@ -250,7 +250,7 @@ impl Opened {
     }
 
     /// A new folder for files that repairs replace. Those of long ago are removed.
-    fn repaired_folder(&self, asset: &str) -> Result<PathBuf> {
+    fn repaired_folder(&self, asset: &str) -> PathBuf {
         let all = self.state_dir().join("repaired");
         let now = self.context().now();
         let age = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
@@ -263,7 +263,7 @@ impl Opened {
                 file::remove(&entry.path()).ok();
             }
         }
-        Ok(all.join(format!("{:013}-{asset}", now.0)))
+        all.join(format!("{:013}-{asset}", now.0))
     }
 
     /// The stages that make some files of a project, as targets name them.
