@@ -365,7 +365,9 @@ impl RunState {
             }),
             JournalEvent::Submitted { batch, job } => {
                 let known = self.batches.iter_mut().find(|known| known.batch.id == *batch);
-                known.into_iter().for_each(|known| known.job = Some(job.clone()));
+                if let Some(known) = known {
+                    known.job = Some(job.clone());
+                }
             }
             JournalEvent::Node { node, token, what } => {
                 let at = self.find(node).ok_or_else(|| Error::UnknownNode {

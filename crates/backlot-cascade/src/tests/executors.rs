@@ -73,7 +73,9 @@ impl<'a> Farm<'a> {
                 assert!(matches!(taken, Acquired::Held(_)), "{taken:?}");
             }
             Some(Loss::NotBegun(left)) if *left > 0 => *left -= 1,
-            _ => drop(task.run(&self.services, &context)?),
+            _ => {
+                task.run(&self.services, &context)?;
+            }
         }
         Ok(())
     }
