@@ -23,6 +23,9 @@ use crate::state::{NodeStatus, RunState};
 use crate::summary::Summary;
 use crate::task::{Services, look_at_manual};
 
+/// How long ago a lease may have ended that an attempt found held.
+const JUST_ENDED_MS: u64 = 5_000;
+
 /// Runs cascades.
 #[derive(Clone, Debug)]
 pub struct Runner<'a> {
@@ -166,7 +169,8 @@ impl<'a> Runner<'a> {
             lease.token
         } else {
             match newest {
-                Some(newest) if newest.until > now => {
+                // It may have ended since the attempt found the node taken.
+                Some(newest) if newest.until.0.saturating_add(JUST_ENDED_MS) > now.0 => {
                     following.busy(at, newest.until, now);
                     return Ok(());
                 }
@@ -174,7 +178,12 @@ impl<'a> Runner<'a> {
             }
         };
         let state = &following.state;
-        let is_open = matches!(state.status(at), NodeStatus::Ready | NodeStatus::Running { .. });
+        let is_open = match state.status(at) {
+            NodeStatus::Ready | NodeStatus::Running { .. } => true,
+            // It was due, and an attempt that does not begin leaves it so.
+            NodeStatus::Delayed { until } => until <= now,
+            _ => false,
+        };
         // While it is paused, attempts end without having begun.
         if !is_open || state.paused().is_some() {
             return Ok(());
