@@ -4,6 +4,7 @@ mod continued;
 mod farm_parts;
 mod farm_refusals;
 mod feed;
+mod graphs;
 mod reports;
 mod runs;
 mod validators;

@@ -6,7 +6,6 @@
     dead_code,
     unreachable_pub,
     missing_debug_implementations,
-    missing_docs,
     clippy::unwrap_used,
     reason = "each test uses its part, and fails where it cannot go on"
 )]

@@ -14,11 +14,11 @@ pub enum ValidateError {
         /// What is wrong.
         reason: String,
     },
-    /// A policy that is named and not installed.
-    #[error("the policy `{policy}` is not installed")]
-    NoPolicy {
+    /// An asset with a studio's checks that is named and not installed.
+    #[error("`{asset}`, which has the studio's checks, is not installed")]
+    ChecksNotInstalled {
         /// The asset that is named.
-        policy: String,
+        asset: String,
     },
     /// Checks that found something.
     #[error("{asset} failed {}: {}", text::count(checks.len() as u64, "check"), checks.join("; "))]
@@ -42,8 +42,8 @@ backlot_core::coded! {
     ValidateError {
         Self::BadCheck { .. } => "validate::bad_check", Class::Config,
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
-        Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
-            format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
+        Self::ChecksNotInstalled { asset } => "validate::checks_not_installed", Class::Config,
+            format!("`install {asset}`; `[workspace] checks` or `[repos.NAME] checks` in backlot.toml names it");
         Self::Failed { .. } => "validate::failed", Class::Conflict,
             "`validate` lists all that was found; correct it, or waive it in asset.toml (`docs/validators.md`)";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,

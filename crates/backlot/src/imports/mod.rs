@@ -4,6 +4,7 @@
 //! put into place when all of it is here and is what the source has. Deliberately absent: pointers (`backlot_dvc::import`).
 
 pub(crate) mod fetching;
+pub(crate) mod folder_pattern;
 pub(crate) mod git;
 pub(crate) mod import_url;
 pub(crate) mod inquiry;

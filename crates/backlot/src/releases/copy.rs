@@ -120,7 +120,7 @@ pub struct CopyReport {
     pub releases: Vec<CopiedRelease>,
     /// The files, if there are any and it is known where.
     pub files: Option<CopyFilesReport>,
-    /// What the checks of the target's policy said of them, if it has one.
+    /// What the checks of the target said of them, if it has some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<ValidateReport>,
     /// Whether nothing was changed.

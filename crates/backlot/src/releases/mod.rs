@@ -6,6 +6,7 @@ pub(crate) mod browse;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod from_parts;
+pub(crate) mod import_folder;
 pub(crate) mod known_remotes;
 pub(crate) mod labels;
 pub(crate) mod log;

@@ -17,15 +17,15 @@ use crate::validate::declared::{Check, CheckLevel, Occasion};
 use crate::validate::files::{CheckedFile, chosen};
 use crate::validate::found::{CheckItem, NotRun, Outcome, WaiverState};
 use crate::validate::known::Readings;
-use crate::validate::policy::Policy;
 use crate::validate::report::{CheckResult, ValidateOptions, ValidateReport};
+use crate::validate::studio_checks::StudioChecks;
 use crate::validate::waivers::{DeclaredWaiver, waive, waivers_of};
 use crate::workspace::Opened;
 
 /// The reader of results of commands.
 const COMMANDS: &str = "commands";
-/// Stands for the folder of the package of a policy in arguments of its commands.
-const POLICY_FOLDER: &str = "{policy}";
+/// Stands for the folder of the package with a studio's checks in arguments of its commands.
+const CHECKS_FOLDER: &str = "{checks}";
 
 /// What checks are run for.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ struct Run<'a> {
 }
 
 impl Opened {
-    /// Run the checks that an output declares, and those of policies.
+    /// Run the checks that an output declares, and the studio's.
     pub(crate) fn validate(&self, asset: &str, options: &ValidateOptions) -> Result<ValidateReport> {
         if let Some(to) = &options.to {
             self.repo_entry(to)?;
@@ -86,18 +86,18 @@ impl Opened {
             .version
             .as_ref()
             .unwrap_or(&output.project.metadata.version);
-        let policies = self.check_policies(purpose.target.as_deref())?;
+        let studio = self.studio_checks(purpose.target.as_deref())?;
         let mut report = ValidateReport {
             asset: output.name.clone(),
             version: version.clone(),
             automatic: purpose.occasion != Occasion::Publish,
             occasion: purpose.occasion,
             to: purpose.target.clone(),
-            policies: policies.iter().map(Policy::label).collect(),
+            studio_checks: studio.iter().map(StudioChecks::label).collect(),
             checks: Vec::new(),
             unused_waivers: Vec::new(),
         };
-        let checks = Check::of(output, &policies, purpose.occasion)?;
+        let checks = Check::of(output, &studio, purpose.occasion)?;
         let waivers = waivers_of(output)?;
         let unused = waivers.iter().map(|waiver| &waiver.check);
         let unused = unused.filter(|id| !checks.iter().any(|check| check.id == **id));
@@ -129,8 +129,8 @@ impl Opened {
 
     /// Whether checks of an output read files.
     pub(crate) fn has_checks_of_files(&self, output: &Output, purpose: &Purpose) -> Result<bool> {
-        let policies = self.check_policies(purpose.target.as_deref())?;
-        let checks = Check::of(output, &policies, purpose.occasion)?;
+        let studio = self.studio_checks(purpose.target.as_deref())?;
+        let checks = Check::of(output, &studio, purpose.occasion)?;
         let reads = |check: &Check| check.command.is_some() || built_in::reads_files(&check.id);
         Ok(checks.iter().any(reads))
     }
@@ -216,7 +216,7 @@ impl Run<'_> {
         items.truncate(CheckItem::MOST);
         Ok(CheckResult {
             check: check.id.clone(),
-            policy: check.policy.as_ref().map(|(label, _)| label.clone()),
+            from: check.from.as_ref().map(|(label, _)| label.clone()),
             level: check.level,
             outcome,
             items,
@@ -247,8 +247,8 @@ impl Run<'_> {
             Err(NotRun::Crash(reason)) => Ok((Outcome::Crash, vec![CheckItem::of_all(reason)])),
             Err(NotRun::Stop(error)) => Err(error),
             Err(NotRun::BadParams(reason)) => {
-                let owner = match &check.policy {
-                    Some((policy, _)) => policy.clone(),
+                let owner = match &check.from {
+                    Some((label, _)) => label.clone(),
                     None => self.output.name.clone(),
                 };
                 Err(ValidateError::BadCheck { path: owner, reason }.into())
@@ -300,10 +300,10 @@ impl Run<'_> {
                 (&file.path, source.and_then(|path| self.readings.digest(path)))
             })
             .collect();
-        let policy = check.policy.as_ref().map(|(label, _)| label);
+        let from = check.from.as_ref().map(|(label, _)| label);
         let all = (
             &check.id,
-            policy,
+            from,
             argv,
             revision,
             &check.params,
@@ -324,7 +324,7 @@ impl Run<'_> {
         let (opened, output) = (self.opened, self.output);
         let folders = output.module_folders();
         let folder = folders.first().copied().unwrap_or(output.project.root.as_path());
-        let policy = check.policy.as_ref().map(|(_, folder)| folder.as_path());
+        let checks = check.from.as_ref().map(|(_, folder)| folder.as_path());
         let request = serde_json::json!({
             "format": 1,
             "check": check.id,
@@ -336,7 +336,7 @@ impl Run<'_> {
             "occasion": self.purpose.occasion,
             "to": self.purpose.target,
             "folder": folder,
-            "policy_folder": policy,
+            "checks_folder": checks,
             "files": files,
             "params": check.params,
         });
@@ -355,18 +355,18 @@ impl Run<'_> {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value)),
         );
-        let shown = policy.map(|folder| folder.display().to_string());
+        let shown = checks.map(|folder| folder.display().to_string());
         let argv: Vec<String> = argv
             .iter()
             .map(|argument| match &shown {
-                Some(folder) => argument.replace(POLICY_FOLDER, folder),
+                Some(folder) => argument.replace(CHECKS_FOLDER, folder),
                 None => argument.clone(),
             })
             .collect();
         let program = Program {
             argv: &argv,
             folder,
-            programs: policy.unwrap_or(folder),
+            programs: checks.unwrap_or(folder),
             expect: Some(&check.expect),
             variables,
             request: serde_json::to_vec(&request).expect("a request is plain data"),
