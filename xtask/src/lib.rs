@@ -2,6 +2,7 @@
 
 mod circles;
 pub mod dist;
+pub mod error_texts;
 mod methods;
 mod module;
 mod paths;

@@ -1,4 +1,4 @@
-//! `cargo xtask errors|codes|pages|surface|dist`: chores of the repository.
+//! `cargo xtask errors|codes|texts|pages|surface|dist`: chores of the repository.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -10,6 +10,7 @@ use backlot_xtask::dist;
 const USAGE: &str =
     "usage: cargo xtask errors                        compare the codes in the source with docs/errors.md
        cargo xtask codes                         write the constants of codes from docs/errors.md
+       cargo xtask texts                         write docs/error-texts.txt from the messages and helps in the source
        cargo xtask pages                         write docs/commands from the help of the command
        cargo xtask surface [--check] [FEATURE...] write docs/api from what the libraries offer, or compare
        cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["errors"] => errors(root),
         ["codes"] => backlot_xtask::write_codes(root).map(|()| ExitCode::SUCCESS),
+        ["texts"] => backlot_xtask::error_texts::write(root).map(|()| ExitCode::SUCCESS),
         ["pages"] => backlot_xtask::write_pages(root).map(|()| ExitCode::SUCCESS),
         ["surface", "--check", features @ ..] => surface(root, features, false),
         ["surface", features @ ..] => surface(root, features, true),

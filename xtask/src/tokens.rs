@@ -5,10 +5,15 @@
 
 /// The words and marks of a file.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
-    without_tests(&split(text))
+    without_tests(&split(text, false))
 }
 
-fn split(text: &str) -> Vec<String> {
+/// The same with the texts, in their quotes.
+pub(crate) fn tokens_and_texts(text: &str) -> Vec<String> {
+    without_tests(&split(text, true))
+}
+
+fn split(text: &str, with_texts: bool) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let (mut found, mut at) = (Vec::new(), 0);
     while at < letters.len() {
@@ -19,7 +24,13 @@ fn split(text: &str) -> Vec<String> {
                 .position(|letter| *letter == '\n')
                 .unwrap_or(rest.len()),
             ['r', '"' | '#', ..] if raw(rest).is_some() => raw(rest).unwrap_or(1),
-            ['"', ..] => quoted(rest),
+            ['"', ..] => {
+                let length = quoted(rest).min(rest.len());
+                if with_texts {
+                    found.push(rest[..length].iter().collect());
+                }
+                length
+            }
             ['\'', '\\', ..] => 3 + rest[3..].iter().position(|letter| *letter == '\'').unwrap_or(0) + 1,
             ['\'', _, '\'', ..] => 3,
             ['\'', ..] => 1 + word(&rest[1..]),

@@ -1,6 +1,7 @@
 //! The arguments: every command, its options, and the examples its help teaches with.
 
 mod auth;
+mod browse;
 mod bundles;
 mod cache;
 mod cascade;
@@ -10,6 +11,7 @@ mod executor;
 mod external;
 mod feed;
 mod figures;
+mod graphs;
 mod imports;
 mod parts;
 mod pipelines;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use auth::{Auth, LoginArgs};
+pub(crate) use browse::{DuArgs, SearchArgs};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
 pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs, ValidateArgs};
@@ -36,7 +39,8 @@ pub(crate) use executor::JobArgs;
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use feed::{EventsArgs, HooksCommand, InboxArgs, InputsArgs};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
-pub(crate) use imports::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
+pub(crate) use graphs::GraphForm;
+pub(crate) use imports::{ImportArgs, ImportFolderArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 pub(crate) use parts::{AtRemote, FromPartsArgs, Part};
 pub(crate) use pipelines::{DagArgs, ReproArgs, ResultArgs, RunStageArgs, Stage, StageAddArgs, StageTargets};
 pub(crate) use places::{Input, Remote, Repo};
@@ -187,6 +191,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Make an asset of a rez package
     ImportRez(ImportRezArgs),
+    /// Publish the versions in a folder tree such as `table_v001`, `table_v002`
+    ImportFolder(ImportFolderArgs),
     /// Stop tracking files or folders, which stay where they are
     Untrack(UntrackArgs),
     /// Restore tracked files as they were added, or from a release
@@ -233,9 +239,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Run the checks that an asset and policies declare
+    /// Run the checks that an asset and the studio declare
     #[command(
-        after_help = "Checks are declared in the asset.toml of an asset, and of a policy that backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n  backlot validate Table --repair         correct what checks with a `repair` refuse, after a look at the changes\n  backlot validate Table --repair --yes\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+        after_help = "Checks are declared in the asset.toml of an asset, and of the asset that `checks` in backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
     )]
     Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release
@@ -300,7 +306,7 @@ pub(crate) enum Command {
     Stage(Stage),
     /// Show how pipeline stages depend on each other
     #[command(
-        after_help = "Examples:\n  backlot dag\n  backlot dag Shot010 --dot | dot -Tsvg > shot010.svg\n  backlot dag --mermaid"
+        after_help = "Examples:\n  backlot dag\n  backlot dag Shot010 --svg > shot010.svg\n  backlot dag Shot010 --dot | dot -Tpdf > shot010.pdf\n  backlot dag --mermaid"
     )]
     Dag(DagArgs),
     /// Compare parameters of pipelines
@@ -357,20 +363,7 @@ pub(crate) enum Command {
     /// Show and change which releases may be chosen
     Policy(PolicyArgs),
     /// Search for packages in the repos
-    #[command(after_help = "Examples:\n  backlot search kitchen\n  backlot search --type Shot --tag hero")]
-    Search {
-        /// Part of the name
-        text: Option<String>,
-        /// The asset's type
-        #[arg(long = "type", value_name = "TYPE")]
-        asset_type: Option<String>,
-        /// A tag
-        #[arg(long, value_name = "TAG")]
-        tag: Option<String>,
-        /// Only this repo
-        #[arg(long, value_name = "REPO")]
-        repo: Option<String>,
-    },
+    Search(SearchArgs),
     /// List all packages in the repos
     #[command(after_help = "Examples:\n  backlot list\n  backlot list --repo blessed")]
     List {
@@ -443,7 +436,7 @@ pub(crate) enum Command {
     Outdated,
     /// Show the inputs as a tree of requirements
     #[command(
-        after_help = "Examples:\n  backlot tree\n  backlot tree Shot010 --depth 1\n  backlot tree Table --invert        the packages that require Table"
+        after_help = "Examples:\n  backlot tree\n  backlot tree Shot010 --depth 1\n  backlot tree Table --invert        the packages that require Table\n  backlot tree --svg > inputs.svg"
     )]
     Tree {
         /// The root of the tree [default: the requirements of the workspace]
@@ -454,6 +447,8 @@ pub(crate) enum Command {
         /// The number of levels below the first
         #[arg(long, short, value_name = "N")]
         depth: Option<usize>,
+        #[command(flatten)]
+        form: GraphForm,
     },
     /// Show every chain of requirements that leads to a package
     #[command(after_help = "Examples:\n  backlot why Table")]
@@ -463,7 +458,7 @@ pub(crate) enum Command {
     },
     /// List the assets that require an asset, over whole repos
     #[command(
-        after_help = "The newest release of each asset counts. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and the assets that require those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --json | jq .dependents[].package"
+        after_help = "The newest release of each asset counts. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and the assets that require those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --all --svg > table.svg\n  backlot dependents Table --json | jq .dependents[].package"
     )]
     Dependents(DependentsArgs),
     /// Show assets that are affected by a release, or that are not current
@@ -592,6 +587,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
+    /// Rename an output
+    #[command(
+        after_help = "Its folders, package, module and metadata get the new name, tracked files stay tracked, and requirements of this workspace and its\nother outputs follow. Releases of the old name stay: publish the new one, and deprecate those. Code that imports the module is\nlisted, not changed.\n\nExamples:\n  backlot rename Table Desk --dry-run\n  backlot rename Table Desk\n  backlot publish Desk && backlot deprecate Table==1.2.0 -m \"is Desk now\""
+    )]
+    Rename {
+        /// The asset
+        asset: String,
+        /// Its new name
+        #[arg(value_name = "NEW")]
+        name: String,
+        #[command(flatten)]
+        dry: DryRun,
+    },
     /// Check the cache, the remote and installed files against their checksums
     Verify(VerifyArgs),
     /// Restore damaged or missing objects of a remote, or releases of a repo
@@ -612,16 +620,7 @@ pub(crate) enum Command {
         dry: DryRun,
     },
     /// Show the disk usage of releases on a remote
-    #[command(
-        after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
-    )]
-    Du {
-        /// Packages or releases [default: all in this workspace's repos]
-        names: Vec<String>,
-        /// The remote [default: the default one]
-        #[arg(long, value_name = "NAME")]
-        remote: Option<String>,
-    },
+    Du(DuArgs),
     /// Collect garbage of a remote, or show that of the cache
     #[command(
         after_help = "Objects of a remote that are needed neither by a release in this workspace's repos, nor by one in other repos recorded on the\nremote, nor by a workspace of this cache, are marked first and deleted by a later collection, after the grace period. Others may\npush meanwhile. Of the cache, unneeded files are only listed; `backlot cache clean` removes them.\n\nExamples:\n  backlot gc --dry-run                      list unneeded files of the cache\n  backlot gc --remote --dry-run             show a collection of the default remote\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      ignore the releases of a repo that no longer exists\n  backlot gc --remote --restore             undo a pending collection"

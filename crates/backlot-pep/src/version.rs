@@ -158,6 +158,12 @@ impl Specifiers {
             Bound::Unbounded => None,
         }
     }
+    /// Whether a version may be in both ranges.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let all = self.0.iter().chain(other.0.iter()).cloned();
+        let both: uv_pep440::VersionSpecifiers = all.collect();
+        !uv_pep440::release_specifiers_to_ranges(both).is_empty()
+    }
     /// How many specifiers there are.
     pub fn len(&self) -> usize {
         self.0.len()

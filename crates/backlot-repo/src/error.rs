@@ -17,6 +17,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An invalid search query.
+    #[error(transparent)]
+    Query(#[from] crate::query::QueryError),
     /// The version is already published, or another publisher was first in a race.
     #[error("{package} {version} is already in the repo `{repo}`{}{}", published(author.as_deref(), *at), other(files, *identical))]
     ReleaseExists {
@@ -284,7 +287,7 @@ fn code_of_store(error: &backlot_backend::Error) -> &'static str {
 }
 
 backlot_core::coded! {
-    Error as Index | Network | Wheel | File | Cancelled {
+    Error as Query | Index | Network | Wheel | File | Cancelled {
         Self::ReleaseExists { identical: true, complete: true, .. } => "repo::release_exists", Class::Conflict,
             "already published with identical contents";
         Self::ReleaseExists { identical: true, .. } => "repo::release_exists", Class::Conflict,

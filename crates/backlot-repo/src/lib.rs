@@ -65,6 +65,7 @@ mod members;
 mod page_reader;
 mod pages;
 mod publish;
+mod query;
 mod record;
 mod reindex;
 mod release;
@@ -91,6 +92,7 @@ pub use listing::{BrokenRelease, Failure, Listing, UnsupportedRelease};
 pub use location::Location;
 pub use members::MemberFilter;
 pub use publish::{Checked, ExistingRelease, Publication, PublishPlan, Published};
+pub use query::{Query, QueryError};
 pub use reindex::ReindexReport;
 pub use release::{ReleaseFile, ReleaseKind};
 pub use release_event::{
@@ -98,7 +100,7 @@ pub use release_event::{
 };
 pub use repo::Repo;
 pub use revision::Revision;
-pub use search::{Found, Query};
+pub use search::Found;
 pub use status_change::{ImportedEvent, StatusChange, StatusChangeReport};
 pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions};
 pub use upkeep::Upkeep;

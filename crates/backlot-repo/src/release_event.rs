@@ -40,9 +40,9 @@ pub enum ReleaseEventKind {
 pub struct RecordedCheck {
     /// Its id.
     pub check: String,
-    /// The policy that asked for it, as `studio-policy 1.2`; the asset itself otherwise.
+    /// The asset with the studio's checks that asked for it, as `studio-checks 1.2`; the asset itself otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub from: Option<String>,
     /// Its level: `info`, `warn` or `error`.
     pub level: String,
     /// Its outcome: `pass`, `fail`, `skip`, `crash` or `timeout`.

@@ -1,7 +1,8 @@
-//! Searching packages by name, asset type, tag, keyword.
+//! Searching packages by a query.
 //!
-//! Invariant: all given conditions must hold, and they are asked of the newest release that is not yanked (of the newest where all are). Deliberately
-//! absent: an index of its own; names are matched first, and only those wheels are opened.
+//! Invariant: all terms must hold, and they are asked of the newest release that is not yanked (of the newest where all are). Names are matched first, and only those wheels are
+//! opened. Of a package index, words are looked for in names only, as each other question is one to its server. Deliberately absent: an index of its own, and the
+//! language (`query.rs`).
 
 use backlot_core::Context;
 use backlot_pep::{PackageName, Version};
@@ -9,25 +10,11 @@ use backlot_wheel::AssetInfo;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::query::{Query, Subject};
 use crate::release::ReleaseFile;
 use crate::release_event::ReleaseStatus;
 use crate::repo::Repo;
 use crate::store::ReleaseStore;
-
-backlot_core::options! {
-    /// The query; an empty one matches everything.
-    #[derive(Default)]
-    pub struct Query {
-        /// A part of the package's or asset's name, in any case, `-` and `_` alike.
-        pub name: Option<String>,
-        /// The asset's type, in any case.
-        pub asset_type: Option<String>,
-        /// One of the asset's tags, in any case.
-        pub tag: Option<String>,
-        /// A part of a keyword or of the summary, in any case.
-        pub keyword: Option<String>,
-    }
-}
 
 /// A package that was found.
 #[derive(Clone, Debug, Serialize)]
@@ -68,13 +55,11 @@ impl ReleaseStore {
 
 /// The packages of a repo that a query finds, sorted by name.
 fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
+    let only_names = matches!(repo, Repo::Index(_));
     let mut found = Vec::new();
     for package in repo.packages()? {
         context.check()?;
-        // An asset's name is the package's but for case, `-`, `_` and spaces, so the cheap question comes first.
-        if let Some(name) = &query.name
-            && !fold(package.as_str()).contains(&fold(name))
-        {
+        if !query.admits(&package, only_names) {
             continue;
         }
         let mut releases = repo.offered(&package, context)?;
@@ -82,9 +67,8 @@ fn search(repo: &Repo, query: &Query, context: &Context) -> Result<Vec<Found>> {
         let Some(latest) = newest(&releases) else {
             continue;
         };
-        match look_inside(repo, latest, query) {
+        match look_inside(repo, latest, query, context) {
             Ok(Some(one)) => found.push(Found {
-                status: repo.status(latest)?,
                 versions: releases.iter().map(|r| r.version.clone()).collect(),
                 yanked: releases
                     .iter()
@@ -114,26 +98,24 @@ fn newest(releases: &[ReleaseFile]) -> Option<&ReleaseFile> {
 }
 
 /// Ask a release the questions that need its file.
-fn look_inside(repo: &Repo, latest: &ReleaseFile, query: &Query) -> Result<Option<Found>> {
+fn look_inside(repo: &Repo, latest: &ReleaseFile, query: &Query, context: &Context) -> Result<Option<Found>> {
     let (metadata, asset) = repo.describe(latest)?;
-    let is_type = |wanted: &String| {
-        asset
-            .as_ref()
-            .is_some_and(|a| fold(&a.asset_type) == fold(wanted))
+    let status = repo.status(latest)?;
+    let files = if query.asks_for_files() {
+        files_of(repo, latest)?
+    } else {
+        Vec::new()
     };
-    let has_tag = |wanted: &String| {
-        asset
-            .as_ref()
-            .is_some_and(|a| a.tags.iter().any(|t| fold(t) == fold(wanted)))
+    let subject = Subject {
+        package: &latest.package,
+        metadata: &metadata,
+        asset: asset.as_ref(),
+        status: &status,
+        is_yanked: latest.yanked.is_some(),
+        files: &files,
+        now: context.now(),
     };
-    let has_keyword = |wanted: &String| {
-        let mut texts = metadata.keywords.iter().chain(&metadata.summary);
-        texts.any(|t| fold(t).contains(&fold(wanted)))
-    };
-    if !query.asset_type.as_ref().is_none_or(is_type)
-        || !query.tag.as_ref().is_none_or(has_tag)
-        || !query.keyword.as_ref().is_none_or(has_keyword)
-    {
+    if !query.fits(&subject, matches!(repo, Repo::Index(_))) {
         return Ok(None);
     }
     let (asset_name, asset_type, tags) = asset.map_or((None, None, Vec::new()), |asset: AssetInfo| {
@@ -142,7 +124,7 @@ fn look_inside(repo: &Repo, latest: &ReleaseFile, query: &Query) -> Result<Optio
     Ok(Some(Found {
         package: latest.package.clone(),
         latest: latest.clone(),
-        status: ReleaseStatus::default(),
+        status,
         versions: Vec::new(),
         yanked: Vec::new(),
         summary: metadata.summary.clone(),
@@ -152,19 +134,15 @@ fn look_inside(repo: &Repo, latest: &ReleaseFile, query: &Query) -> Result<Optio
     }))
 }
 
-/// A text for comparing: lower case, separators alike.
-fn fold(text: &str) -> String {
-    text.trim().to_lowercase().replace(['_', ' ', '.'], "-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fold;
-
-    #[test]
-    fn an_assets_name_is_found_however_it_is_spelled() {
-        assert!(fold("main-pack").contains(&fold("Main Pack")));
-        assert!(fold("main-pack").contains(&fold("ain_p")));
-        assert!(!fold("main-pack").contains(&fold("chair")));
+/// The files that a release packages, and the paths of those that it tracks. Of a source distribution nothing is looked up.
+fn files_of(repo: &Repo, release: &ReleaseFile) -> Result<Vec<String>> {
+    if release.is_sdist() {
+        return Ok(Vec::new());
     }
+    let archive = repo.archive(release)?;
+    let entries = archive.entries().iter().map(|entry| entry.path.as_str());
+    let own = entries.filter(|path| !path.starts_with(archive.dist_info()));
+    Ok(own
+        .map(|path| path.strip_suffix(".dvc").unwrap_or(path).to_owned())
+        .collect())
 }

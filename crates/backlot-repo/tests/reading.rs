@@ -250,15 +250,38 @@ fn search_matches_name_type_tag_and_keyword() {
             .map(|f| format!("{} {}", f.package, f.latest.version))
             .collect()
     };
-    let some = |text: &str| Some(text.to_owned());
     assert_eq!(find(Query::default()), ["main-pack 1.0", "table 1.0"]);
-    assert_eq!(find(Query::new().name(some("Main P"))), ["main-pack 1.0"]);
-    assert_eq!(find(Query::new().asset_type(some("casting"))), ["main-pack 1.0"]);
-    assert_eq!(find(Query::new().tag(some("Hero"))), ["main-pack 1.0"]);
-    assert_eq!(find(Query::new().keyword(some("first act"))), ["main-pack 1.0"]);
+    let by_text = |text: &str| find(Query::parse(text).unwrap());
+    for text in [
+        "\"Main P\"",
+        "name:\"Main P\"",
+        "name:main*",
+        "type:casting",
+        "tag:Hero",
+        "tag:villain,hero",
+        "\"first act\"",
+        "summary:act",
+        "casting hero",
+        "-table",
+        "-name:table",
+        "by:ana age:<1h file:main_pack pack",
+    ] {
+        assert_eq!(by_text(text), ["main-pack 1.0"], "{text}");
+    }
+    for text in [
+        "tag:hero name:table",
+        "type:cast",
+        "yanked",
+        "by:an",
+        "age:>1h",
+        "file:*.abc",
+        "needs:table",
+    ] {
+        assert_eq!(by_text(text), Vec::<String>::new(), "{text}");
+    }
     assert_eq!(
-        find(Query::new().tag(some("hero")).name(some("table"))),
-        Vec::<String>::new()
+        find(Query::default().of_type("casting").with_tag("hero")),
+        ["main-pack 1.0"]
     );
 }
 

@@ -81,6 +81,30 @@ impl StatCache {
         };
         write().map_err(|e| self.failed(e))
     }
+
+    /// Follow a folder that was given another name: what is known of the files in it, and of what was placed there, counts for them under the new one.
+    pub fn follow_rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let (Some(from), Some(to)) = (from.to_str(), to.to_str()) else {
+            return Ok(());
+        };
+        let mut connection = self.connection();
+        let mut write = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            for (table, column) in [("states", "folder"), ("placed_in", "place"), ("placed", "place")] {
+                // `0` is the character after `/`: the folder itself, and all below it.
+                let inside = format!("({column} = ?1 OR ({column} > ?1 || '/' AND {column} < ?1 || '0'))");
+                transaction.execute(&format!("DELETE FROM {table} WHERE {inside}"), [to])?;
+                transaction.execute(
+                    &format!(
+                        "UPDATE {table} SET {column} = ?2 || substr({column}, length(?1) + 1) WHERE {inside}"
+                    ),
+                    [from, to],
+                )?;
+            }
+            transaction.commit()
+        };
+        write().map_err(|e| self.failed(e))
+    }
 }
 
 /// What tells the folder that a path lies in from another one of the same name, made later.
@@ -127,5 +151,29 @@ mod tests {
         assert_eq!(stat.placed(&place).expect("read"), members(&[]));
         stat.set_placed(&place, &members(&[("c", 4)])).expect("noted");
         assert_eq!(stat.placed(&place).expect("read"), members(&[("c", 4)]));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a person moves the folder away")]
+    fn the_record_follows_a_folder_that_is_renamed_and_no_other() {
+        let top = tempfile::tempdir().expect("a folder");
+        let stat = StatCache::open(&top.path().join("state.db")).expect("opened");
+        let [table, tables, desk] = ["table", "tables", "desk"].map(|name| top.path().join(name));
+        for folder in [&table, &tables] {
+            fs_err::create_dir_all(folder.join("src")).expect("made");
+            stat.set_placed(&folder.join("src/frames"), &members(&[("a", 1)]))
+                .expect("noted");
+        }
+        fs_err::rename(&table, &desk).expect("moved");
+        assert_eq!(stat.placed(&desk.join("src/frames")).expect("read"), members(&[]));
+        stat.follow_rename(&table, &desk).expect("followed");
+        for folder in [&desk, &tables] {
+            assert_eq!(
+                stat.placed(&folder.join("src/frames")).expect("read"),
+                members(&[("a", 1)]),
+                "{}",
+                folder.display()
+            );
+        }
     }
 }

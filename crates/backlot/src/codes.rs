@@ -220,12 +220,14 @@ codes! {
     HOOKS_REPO_NOT_READ = "hooks::repo_not_read", "A warning: `hooks run` could not read the events of a repo, and retries.";
     HOOKS_UNKNOWN = "hooks::unknown", "An error, not-found: no hook with this name.";
     HOOKS_WAITING = "hooks::waiting", "An error, environment: hooks failed on some events, which are delivered again.";
+    IMPORTS_BAD_PATTERN = "imports::bad_pattern", "An error, user: a pattern for `import-folder` without `{version}` in its last name, or with other words in braces.";
     IMPORTS_BAD_SOURCE = "imports::bad_source", "An error, user: a source that cannot be imported: an unsupported URL, one with credentials or a signature in it, a folder into itself.";
     IMPORTS_BAD_UPDATE = "imports::bad_update", "An error, user: `update` with inputs and imports together, or options of imports without one.";
     IMPORTS_CHANGED_MEANWHILE = "imports::changed_meanwhile", "An error, conflict: a source changed while it was being read.";
     IMPORTS_DAMAGED = "imports::damaged", "An error, integrity: a source sent content with a different MD5 than announced.";
     IMPORTS_EMPTIED = "imports::emptied", "An error, conflict: an imported folder had files, and its source has none.";
     IMPORTS_EXISTS = "imports::exists", "An error, conflict: the target is already tracked.";
+    IMPORTS_FOLDER_INCOMPLETE = "imports::folder_incomplete", "An error, as of its first asset: versions of a folder could not be published; the report says which.";
     IMPORTS_GIT = "imports::git", "An error, environment: a git repository could not be read: unreachable, wrong credentials, or no such branch, tag or commit; the message has git's output.";
     IMPORTS_GONE = "imports::gone", "An error, not-found: the source does not exist; the imported files are unchanged.";
     IMPORTS_NO_RELEASE = "imports::no_release", "An error, not-found: a repo has no matching release.";
@@ -390,6 +392,10 @@ codes! {
     RELEASE_AMBIGUOUS_REPO = "release::ambiguous_repo", "An error, user: several repos have the release that is meant.";
     RELEASE_NOT_ONE = "release::not_one", "An error, user: a range where one release must be named.";
     RELEASE_UNKNOWN = "release::unknown", "An error, not-found: no repo has such a release.";
+    RENAME_FINISHED = "rename::finished", "A warning: a rename of an output that was interrupted was finished by the next change of the workspace.";
+    RENAME_NAME_IN_USE = "rename::name_in_use", "An error, conflict: an output, an input, a release in a repo or a folder has the new name of an output.";
+    RENAME_NO_MODULE = "rename::no_module", "An error, user: an output whose module is not called as its package is to be renamed.";
+    RENAME_STAGES = "rename::stages", "An error, conflict: an output is to be renamed while stages run, or after a run was interrupted.";
     REPO_BAD_ALLOWED_NAME = "repo::bad_allowed_name", "An error, user: an invalid entry on the allowlist of a public repo.";
     REPO_BAD_MARKER = "repo::bad_marker", "An error, config: `repo.json` was not written by Backlot.";
     REPO_BAD_STORE = "repo::bad_store", "An error, config: the URL or options of a store are invalid.";
@@ -439,6 +445,7 @@ codes! {
     RUN_NO_PYTHON = "run::no_python", "An error, environment: running a hook in a plain tree, which has no interpreter.";
     SDIST_UNSOUND = "sdist::unsound", "An error, integrity: not a `.tar.gz` of regular files in one folder, no PKG-INFO, or a decompression bomb.";
     SDIST_UNSUPPORTED = "sdist::unsupported", "An error, user: a source distribution whose wheel cannot be built without running code: a build backend other than hatchling, hooks, computed metadata.";
+    SEARCH_BAD_QUERY = "search::bad_query", "An error, user: a search has an unknown key, a value that is none, or a quote that is not closed.";
     STORE_BAD_JOB_ID = "store::bad_job_id", "An error, user: an invalid job ID.";
     STORE_BAD_REMOTE = "store::bad_remote", "An error, config: an unsupported address or option.";
     STORE_COLLECTS_MOST = "store::collects_most", "An error, conflict: a collection would remove more than half of a remote.";
@@ -468,9 +475,9 @@ codes! {
     TIME_INVALID = "time::invalid", "An error, user: not a date or time.";
     VALIDATE_BAD_CHECK = "validate::bad_check", "An error, config: a check in `asset.toml` is declared wrongly.";
     VALIDATE_BAD_REPAIR = "validate::bad_repair", "An error, conflict: a repair made something that cannot be taken over: no plain file, a file that its check is not about, or one that somebody changed meanwhile.";
+    VALIDATE_CHECKS_NOT_INSTALLED = "validate::checks_not_installed", "An error, config: an asset that `checks` in `backlot.toml` names is not installed.";
     VALIDATE_CRASHED = "validate::crashed", "An error, environment: a check of an asset crashed or timed out.";
     VALIDATE_FAILED = "validate::failed", "An error, conflict: a check of an asset refused it.";
-    VALIDATE_NO_POLICY = "validate::no_policy", "An error, config: a policy that `backlot.toml` names is not installed.";
     VALIDATE_NO_PYTHON = "validate::no_python", "An error, config: a check of a package is a function, and the workspace has no Python.";
     VALIDATE_NOT_PASSED = "validate::not_passed", "A warning: a check of an asset that only warns found something.";
     VALIDATE_NOT_REPAIRED = "validate::not_repaired", "An error, conflict: a repair did not end well, changed nothing, or left checks that do not pass; nothing was taken over.";

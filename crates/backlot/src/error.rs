@@ -189,6 +189,12 @@ impl Error {
     }
 }
 
+impl From<backlot_repo::QueryError> for Error {
+    fn from(error: backlot_repo::QueryError) -> Self {
+        Self::Repo(error.into())
+    }
+}
+
 impl From<backlot_dvc::PartsError> for Error {
     fn from(error: backlot_dvc::PartsError) -> Self {
         Self::Dvc(error.into())

@@ -68,7 +68,7 @@ mod validate;
 mod workspace;
 
 pub use backlot_backend::StoreOptions;
-pub use backlot_cascade::render::Picture;
+pub use backlot_cascade::render::{Picture, PictureNode, Tone as PictureTone};
 pub use backlot_cascade::{
     AttemptBatch, CascadeId, Decision, DirtyNode, DirtyReport, Ending, Entry as CascadeEntry,
     Failure as CascadeFailure, Hold, JournalEvent, NodeEvent, NodeId, NodeStatus, NodeSummary,
@@ -98,7 +98,7 @@ pub use backlot_pep::{
 pub use backlot_repo::AllowedName;
 pub use backlot_repo::{BadFeedPosition, FeedEvent, FeedPosition};
 pub use backlot_repo::{
-    LabelEvent, Location, Query, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent,
+    LabelEvent, Location, Query, QueryError, RecordedCheck, RecordedWaiver, ReindexReport, ReleaseEvent,
     ReleaseEventKind, ReleaseRemote, StatusChange, StatusChangeReport,
 };
 pub use backlot_resolve::{Preference, PrereleasePolicy};
@@ -190,6 +190,7 @@ pub use project::provenance::{
     BuildRecord, ExactInput, ImportRecord, MadeRecord, OutRecord, Provenance, TOOL,
 };
 pub use project::rebase::RebaseReport;
+pub use project::rename::{MovedFolder, RenameReport, RenamedRequirement};
 pub use project::rez::{ImportRez, RezInput, RezReport};
 pub use project::untracked::UntrackedFiles;
 pub use releases::allow::AllowReport;
@@ -200,6 +201,9 @@ pub use releases::copy::{CopiedFile, CopiedRelease, CopyOptions, CopyReport, Cop
 pub use releases::deprecate::{DeprecateOptions, DeprecateReport, DeprecatedRelease, KeptRelease};
 pub use releases::diff::{DiffEnd, DiffReport, NameDiff, OutDiff, TextDiff};
 pub use releases::from_parts::{FromParts, PartsUsed};
+pub use releases::import_folder::{
+    FolderAsset, FolderRelease, FolderReleaseState, FolderReport, ImportFolder, NotImported,
+};
 pub use releases::labels::{LabelOptions, LabelReport, LabelRow};
 pub use releases::log::{LogEntry, LogEvent, LogOptions};
 pub use releases::mirror::{MirrorConflict, MirrorOptions, MirrorReport, ReposDiffer};

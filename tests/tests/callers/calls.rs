@@ -6,12 +6,12 @@ use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
     DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions, ExportFormat, ExportOptions,
-    FigureKind, GetOptions, HookOptions, ImportGit, ImportRelease, ImportRez, ImportUrl, InboxOptions,
-    InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions, LabelOptions, Localize, LogOptions,
-    LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange, PrereleasePolicy,
-    PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions, RestoreOptions,
-    RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions,
-    ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
+    FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease, ImportRez, ImportUrl,
+    InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions, LabelOptions, Localize,
+    LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange,
+    PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions,
+    RestoreOptions, RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions, UpdateImports,
+    UpdateOptions, ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -284,6 +284,19 @@ pub(crate) static CALLS: &[Call] = &[
         fs::write(&file, "name = 'rig'\nversion = '1.2.0'\n").expect("written");
         let options = ImportRez::new().dry_run(true);
         b.maker.import_rez(&file, &options, c).map(drop)
+    }),
+    must("Workspace::import_folder", |b, c| {
+        let folder = b.desk.path("versions");
+        fs::create_dir_all(folder.join("lamp_v001")).expect("made");
+        fs::write(folder.join("lamp_v001/a.txt"), "x").expect("written");
+        let options = ImportFolder::new().dry_run(true);
+        let report = b.maker.import_folder(&folder, "{name}_v{version}", &options, c)?;
+        assert_eq!(report.assets.len(), 1);
+        Ok(())
+    }),
+    must("Workspace::rename", |b, c| {
+        let options = ChangeOptions::new().dry_run(true);
+        b.maker.rename("Table", "Desk", &options, c).map(drop)
     }),
     must("Workspace::asset_hooks", |b, c| {
         assert!(b.user.asset_hooks("Table", c)?.is_empty());

@@ -361,7 +361,7 @@ fn graphs_are_printed_for_other_programs() {
     let dot = at(&studio, "anim", &["dirty", "model==1.1", "--dot"])
         .ok()
         .stdout();
-    assert!(dot.starts_with("digraph cascade {"), "{dot}");
+    assert!(dot.starts_with("digraph backlot {"), "{dot}");
     assert!(dot.contains("review/rig") && dot.contains("n0 -> n1;"), "{dot}");
     let svg = at(&studio, "anim", &["dirty", "model==1.1", "--svg"])
         .ok()

@@ -642,10 +642,15 @@ fn a_scheduler_runs_the_stages_of_a_plan_and_graphs_are_drawn() {
         "{text}"
     );
     let dot = studio.ws(&["dag", "Table", "--dot"]).ok().stdout();
-    assert!(dot.contains(&format!("\"{file}:a\" -> \"{file}:b@y\";")), "{dot}");
+    assert!(
+        dot.contains(&format!("n0 [label=\"{file}:a")) && dot.contains("n0 -> n2;"),
+        "{dot}"
+    );
+    let svg = studio.ws(&["dag", "Table", "--svg"]).ok().stdout();
+    assert!(svg.starts_with("<svg") && svg.contains("b@y"), "{svg}");
     let mermaid = studio.ws(&["dag", "--mermaid"]).ok().stdout();
     assert!(
-        mermaid.starts_with("flowchart TD\n") && mermaid.contains("node0 --> node1"),
+        mermaid.starts_with("flowchart LR\n") && mermaid.contains("n0 --> n1"),
         "{mermaid}"
     );
     let list = studio.ws(&["stage", "list", "--json"]).ok().json();

@@ -104,7 +104,7 @@ fn plain_folders_become_releases() {
     }
     follow(&studio, "folders.md");
     let log = studio
-        .run(&["-w", "here/import", "log", "Table", "--json"])
+        .run(&["-w", "here/import", "log", "table", "--json"])
         .ok()
         .json();
     let versions: Vec<_> = log["releases"]
@@ -114,6 +114,74 @@ fn plain_folders_become_releases() {
         .map(|r| r["version"].clone())
         .collect();
     assert_eq!(versions, ["3.0.0", "2.0.0", "1.0.0"]);
+}
+
+#[test]
+fn the_first_five_minutes_of_an_artist() {
+    let studio = Studio::empty();
+    published(&studio, "maker", "Turntable");
+    frames(&studio, "studio/renders/fixed", 3..=3, 9);
+    follow(&studio, "first-steps.md");
+    let fixed = fs::read(studio.path("studio/renders/fixed/f.0003.exr")).expect("a frame");
+    studio.run(&["init", "other"]).ok();
+    let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat()).ok();
+    other(&["repo", "add", "review", "studio/repos/review"]);
+    other(&["remote", "add", "main", "studio/files"]);
+    other(&["install", "Turntable==0.2.0", "--pull"]);
+    let inputs = studio.snapshot("other/inputs").into_values();
+    assert!(inputs.into_iter().any(|bytes| bytes == fixed));
+}
+
+#[test]
+fn the_things_that_an_artist_does_every_day() {
+    let studio = Studio::empty();
+    frames(&studio, "studio/renders/monday", 1..=8, 1);
+    frames(&studio, "studio/renders/tuesday", 1..=5, 1);
+    frames(&studio, "studio/renders/tuesday", 6..=7, 2);
+    follow(&studio, "daily.md");
+    let monday = studio.snapshot("studio/renders/monday");
+    let tuesday = studio.snapshot("studio/renders/tuesday");
+    let frames_of = |folder: &str| {
+        let all = studio.snapshot(folder).into_iter();
+        let frames = all.filter(|(path, _)| path.contains("/frames/f.") && path.ends_with(".exr"));
+        frames
+            .map(|(path, bytes)| (path.rsplit('/').next().unwrap_or_default().to_owned(), bytes))
+            .collect::<BTreeMap<String, Vec<u8>>>()
+    };
+    let some = frames_of("here/editor/inputs");
+    assert!(
+        some.keys().eq(["f.0003.exr", "f.0004.exr", "f.0005.exr"]),
+        "{:?}",
+        some.keys()
+    );
+    assert!(some.iter().all(|(name, bytes)| tuesday[name] == *bytes));
+    // What was restored and renamed is what was rendered on Monday, and all of it is there after the move.
+    assert_eq!(frames_of("here/moved/outputs/carousel"), monday);
+    studio.workspace("other");
+    let other = |arguments: &[&str]| studio.run(&[&["-w", "other"], arguments].concat());
+    other(&["repo", "add", "daily", "studio/repos/review"]).ok();
+    other(&["remote", "add", "files", "studio/files"]).ok();
+    other(&["install", "Carousel"]).ok();
+    other(&["pull", "--remote", "files"]).ok();
+    assert_eq!(frames_of("other/inputs"), monday);
+    for svg in ["turntable.svg", "turntable-cost.svg"] {
+        let text = fs::read_to_string(studio.path("here/moved").join(svg)).expect("a picture");
+        assert!(text.starts_with("<svg"), "{svg}: {text}");
+    }
+}
+
+#[test]
+fn rez_packages_become_assets() {
+    let studio = Studio::empty();
+    let table = "name = 'table'\nversion = '1.0.0'\n";
+    studio.write("studio/rez/table/1.0.0/package.py", table.as_bytes());
+    let rig = "name = 'table_rig'\nversion = '1.2.0'\nrequires = ['table-1+<2']\n\ndef commands():\n    env.PYTHONPATH.append('{root}/python')\n";
+    studio.write("studio/rez/table_rig/1.2.0/package.py", rig.as_bytes());
+    studio.write("studio/rez/table_rig/1.2.0/python/rig.txt", b"joints");
+    follow(&studio, "from-rez.md");
+    studio
+        .run(&["-w", "here/import", "install", "table_rig==1.2.0"])
+        .ok();
 }
 
 #[test]
@@ -135,7 +203,12 @@ fn dvc_and_backlot_work_on_the_same_files() {
     let studio = Studio::empty();
     frames(&studio, "studio/renders/turntable", 1..=4, 1);
     frames(&studio, "studio/renders/rig", 1..=2, 2);
+    legacy_project(&studio);
     follow(&studio, "dvc.md");
+    assert_eq!(
+        studio.snapshot("here/artist/outputs/legacy/src/legacy/plates"),
+        studio.snapshot("studio/renders/plates")
+    );
     for (folder, source) in [("frames", "turntable"), ("rig", "rig")] {
         assert_eq!(
             studio.snapshot(&format!("here/other/outputs/table/src/table/{folder}")),
@@ -143,6 +216,25 @@ fn dvc_and_backlot_work_on_the_same_files() {
             "{folder}"
         );
     }
+}
+
+/// A project of DVC alone, whose files were pushed.
+fn legacy_project(studio: &Studio) {
+    frames(studio, "studio/renders/plates", 1..=3, 4);
+    frames(studio, "studio/project/plates", 1..=3, 4);
+    let script = "dvc init --no-scm -q && dvc remote add -d main ../project-remote && dvc add -q plates && dvc push -q";
+    let path = format!(
+        "{}:/usr/bin:/bin",
+        tool("dvc").parent().expect("a folder").display()
+    );
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euc", script])
+        .current_dir(studio.path("studio/project"))
+        .env("HOME", studio.path("home"))
+        .env("PATH", path)
+        .env("DVC_NO_ANALYTICS", "1");
+    run_command(&mut shell).ok();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod contract;
 mod dist;
+mod example_assets;
 mod examples;
 mod guide;
 mod pages;

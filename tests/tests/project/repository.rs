@@ -199,6 +199,19 @@ fn the_constants_of_codes_are_those_of_the_documentation() {
 }
 
 #[test]
+fn the_texts_of_errors_are_those_that_were_seen_last() {
+    let root = repository();
+    let kept = fs::read_to_string(root.join(backlot_xtask::error_texts::FILE)).expect("read");
+    let now = backlot_xtask::error_texts::texts(&root).expect("sources");
+    assert!(now.lines().count() > 800, "{now}");
+    let changed = now.lines().find(|line| !kept.lines().any(|kept| kept == *line));
+    assert!(
+        kept == now,
+        "{changed:?} is new: run `cargo xtask texts`, and read what changed"
+    );
+}
+
+#[test]
 fn every_source_file_says_what_it_is_is_short_enough_and_has_no_stub() {
     for path in backlot_xtask::sources(&repository()).expect("sources") {
         let text = fs::read_to_string(&path).expect("readable");

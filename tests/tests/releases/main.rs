@@ -7,4 +7,5 @@ mod races;
 mod release_records;
 mod releases;
 mod repair_repo;
+mod searching;
 mod verify_repo;

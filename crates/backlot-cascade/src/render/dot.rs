@@ -27,7 +27,7 @@ fn fill(tone: Tone) -> &'static str {
 impl Picture {
     /// The DOT text.
     pub fn to_dot(&self) -> String {
-        let mut text = "digraph cascade {\n  rankdir=LR;\n  node [shape=box, style=filled];\n".to_owned();
+        let mut text = "digraph backlot {\n  rankdir=LR;\n  node [shape=box, style=filled];\n".to_owned();
         text.push_str(&format!("  label={};\n", quoted(&self.title)));
         for (at, node) in self.nodes.iter().enumerate() {
             let label = format!("{}\n{}\n{}", node.name, node.versions, node.label);

@@ -1,10 +1,12 @@
-//! Reports and runs for people: a text tree, DOT, SVG.
+//! Reports and runs for people: a text tree, DOT, Mermaid, SVG.
 //!
-//! Invariant: all three show the same [`Picture`], and names that others chose are escaped in each. Deliberately absent:
+//! Invariant: all of them show the same [`Picture`], and names that others chose are escaped in each. Deliberately absent:
 //! colours of a terminal; the command adds them.
 
 mod dot;
+mod graph;
 mod layout;
+mod mermaid;
 mod svg;
 #[cfg(test)]
 mod tests;

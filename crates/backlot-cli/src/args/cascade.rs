@@ -22,6 +22,8 @@ pub(crate) struct DependentsArgs {
     /// Only releases of this repo
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
+    #[command(flatten)]
+    pub(crate) form: super::GraphForm,
 }
 
 /// What to report on, and how.
@@ -32,12 +34,8 @@ pub(crate) struct DirtyArgs {
     /// Only assets of this repo
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
-    /// Print a graph for Graphviz
-    #[arg(long, conflicts_with_all = ["svg", "json"])]
-    pub(crate) dot: bool,
-    /// Print the graph as an SVG picture
-    #[arg(long, conflicts_with = "json")]
-    pub(crate) svg: bool,
+    #[command(flatten)]
+    pub(crate) form: super::GraphForm,
 }
 
 /// A class of resources and how many units there are of it: `licence.houdini=4`.
@@ -327,7 +325,7 @@ pub(crate) struct ValidateArgs {
     /// With the levels of automatic runs
     #[arg(long)]
     pub(crate) auto: bool,
-    /// As for a publish to this repo, with its policy
+    /// As for a publish to this repo, with its checks
     #[arg(long, value_name = "REPO")]
     pub(crate) to: Option<String>,
     /// Read files again, though what is in them is known from before

@@ -29,7 +29,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// Which events.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each repo that is a folder or a store keeps its events, in one order for all readers. To read on, give the cursor that --json prints:\nno event is missed, and none comes twice. Package indexes keep no events.\n\nExamples:\n  backlot events                                the last ones of each repo\n  backlot events review -f                      and new ones as they happen\n  backlot events review --since review:120 --json\n  backlot events --topic release.yanked --topic release.deprecated --since 0\n  backlot events -f --json | jq -r '.package'   one line an event"
+    after_help = "Each repo that is a folder or a store keeps its events, in one order for all readers. To read on, give the cursor that --json prints;\nno event is missed, and none comes twice. Package indexes keep no events.\n\nExamples:\n  backlot events                                the last ones of each repo\n  backlot events review -f                      and new ones as they happen\n  backlot events review --since review:120 --json\n  backlot events --topic release.yanked --topic release.deprecated --since 0\n  backlot events -f --json | jq -r '.package'   one line an event"
 )]
 pub(crate) struct EventsArgs {
     /// Only this repo [default: all that keep events]

@@ -103,6 +103,36 @@ pub(crate) struct ImportRezArgs {
     pub(crate) dry: DryRun,
 }
 
+/// A tree of versions to make releases of.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each version becomes a release, oldest first: table_v003 is 3.0.0. The content of its folder and its files, without the version in\ntheir names, are tracked as one folder. {name} stands for any text, {version} for a number, {minor} and {micro} for more of them,\n* for anything; `/` divides folders. Releases that the repo has are passed over, so it can be run again. The files stay where\nthey are.\n\nExamples:\n  backlot import-folder /studio/assets --dry-run\n  backlot import-folder /studio/assets --type Prop                         table_v001/, table_v002/, lamp_v001.abc\n  backlot import-folder /studio/assets --pattern \"{name}/publish/v{version}\"\n  backlot import-folder /studio/cache --pattern \"{name}_v{version}.*\" --as frames   fire_v001.1001.exr, fire_v001.1002.exr\n  backlot import-folder /studio/assets/table --name Table --pattern \"v{version}\""
+)]
+pub(crate) struct ImportFolderArgs {
+    /// The folder that has the versions
+    pub(crate) path: PathBuf,
+    /// How they are named
+    #[arg(long, value_name = "PATTERN", default_value = "{name}_v{version}")]
+    pub(crate) pattern: String,
+    /// The name of the asset, where the pattern has no {name}
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The type of new assets
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) asset_type: Option<String>,
+    /// The name of the tracked folder [default: files]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) rename: Option<String>,
+    /// The repo to publish to
+    #[arg(long, value_name = "REPO")]
+    pub(crate) to: Option<String>,
+    /// The remote for the files
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remote: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Inputs never move to a deprecated release, and to an older one only if the installed one is no longer allowed, which is\nreported. `backlot outdated` shows which requirement holds a package back.\n\nA name that ends in .dvc is the pointer of an import: its source is asked, and what changed is put into place when all of it\nis here. If the source is gone or away, nothing changes.\n\nExamples:\n  backlot update                   all inputs\n  backlot update Table --dry-run   this one, and others only if they must move; change nothing\n  backlot update Table --only      this one, with all others pinned\n  backlot update outputs/light/src/light/studio.exr.dvc"

@@ -61,12 +61,8 @@ pub(crate) struct RunStageArgs {
 pub(crate) struct DagArgs {
     /// Stages, assets or dvc.yaml files [default: all]
     pub(crate) targets: Vec<String>,
-    /// Print DOT, for Graphviz
-    #[arg(long, conflicts_with = "mermaid")]
-    pub(crate) dot: bool,
-    /// Print a Mermaid flowchart
-    #[arg(long)]
-    pub(crate) mermaid: bool,
+    #[command(flatten)]
+    pub(crate) form: super::GraphForm,
 }
 
 #[derive(Debug, Subcommand)]

@@ -163,6 +163,35 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
     Ok(Answer::new(&report, text))
 }
 
+pub(super) fn rename(session: &Session, asset: &str, name: &str, dry_run: bool) -> Result<Answer, Error> {
+    let options = ChangeOptions::new().dry_run(dry_run);
+    let report = session.open()?.rename(asset, name, &options, &session.context)?;
+    let mut lines = format!(
+        "{}renamed {} to {}, in `{}`\n",
+        would(dry_run),
+        report.from,
+        report.to,
+        report.path
+    );
+    for one in &report.requirements {
+        let who = one.asset.as_deref().unwrap_or("the workspace");
+        let group = one.group.as_ref().map(|group| format!(" in group {group}"));
+        lines.push_str(&format!(
+            "  {who} requires {}{} instead of {}\n",
+            one.change.requirement,
+            group.unwrap_or_default(),
+            one.change.replaced.as_deref().unwrap_or_default()
+        ));
+    }
+    if !report.mentions.is_empty() {
+        lines.push_str("these files still name it; change them where it matters:\n");
+        for path in &report.mentions {
+            lines.push_str(&format!("  {}\n", text::printable(path)));
+        }
+    }
+    Ok(Answer::new(&report, lines))
+}
+
 pub(super) fn build(session: &Session, asset: Option<&str>, dry_run: bool) -> Result<Answer, Error> {
     let workspace = session.open()?;
     let asset = &asset_or_here(session, &workspace, asset)?;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use backlot::{Dependent, DirtyNode, DirtyReport, Error, Picture, text};
+use backlot::{
+    Dependent, DependentsReport, DirtyNode, DirtyReport, Error, PackageName, Picture, PictureNode,
+    PictureTone, text,
+};
 
 use crate::args::{DependentsArgs, DirtyArgs};
 use crate::output::{Answer, columns};
@@ -15,7 +18,9 @@ pub(super) fn dependents(session: &Session, args: &DependentsArgs) -> Result<Ans
     let depth = (!args.all).then_some(args.depth);
     let workspace = session.open()?;
     let report = workspace.dependents(&args.name, depth, args.repo.as_deref(), &session.context)?;
-    let text = if report.dependents.is_empty() {
+    let text = if let Some(drawn) = args.form.draw(|| picture(&report)) {
+        drawn
+    } else if report.dependents.is_empty() {
         format!(
             "no asset in {} requires {}",
             report.repos.join(", "),
@@ -28,6 +33,46 @@ pub(super) fn dependents(session: &Session, args: &DependentsArgs) -> Result<Ans
         columns(&table)
     };
     Ok(Answer::new(&report, text))
+}
+
+/// The asset, and an arrow from it to each that requires it.
+fn picture(report: &DependentsReport) -> Picture {
+    let node = |name: &str, versions: String, tone: PictureTone| PictureNode {
+        name: text::printable(name),
+        versions,
+        label: String::new(),
+        details: Vec::new(),
+        tone,
+        level: 0,
+        parents: Vec::new(),
+    };
+    let mut nodes = vec![node(report.package.as_str(), String::new(), PictureTone::Root)];
+    // One package may be in several repos, and require another for several groups.
+    let mut places: BTreeMap<(&PackageName, &str), usize> = BTreeMap::new();
+    for one in &report.dependents {
+        let key = (&one.package, one.repo.as_str());
+        let at = *places.entry(key).or_insert_with(|| {
+            let versions = format!("{} in {}", one.version, text::printable(&one.repo));
+            nodes.push(node(&one.name, versions, PictureTone::Active));
+            nodes.len() - 1
+        });
+        let requirement = text::printable(&one.requirement);
+        if nodes[at].label.is_empty() {
+            nodes[at].label.clone_from(&requirement);
+        }
+        nodes[at].details.push(requirement);
+        let of_required = places
+            .iter()
+            .filter(|((package, _), _)| **package == one.requires);
+        let parents: Vec<usize> = of_required.map(|(_, at)| *at).collect();
+        nodes[at].parents.extend(if one.requires == report.package {
+            vec![0]
+        } else {
+            parents
+        });
+    }
+    let count = text::count(nodes.len() as u64 - 1, "asset");
+    Picture::of_graph(format!("{count} require {}", report.package), nodes)
 }
 
 fn row(dependent: &Dependent) -> Vec<String> {
@@ -47,10 +92,8 @@ pub(super) fn dirty(session: &Session, args: &DirtyArgs) -> Result<Answer, Error
     let workspace = session.open()?;
     let report = workspace.dirty(args.release.as_deref(), args.repo.as_deref(), &session.context)?;
     let picture = Picture::of_report(&report);
-    let text = if args.dot {
-        picture.to_dot()
-    } else if args.svg {
-        picture.to_svg()
+    let text = if let Some(drawn) = args.form.draw(|| picture.clone()) {
+        drawn
     } else if report.nodes.is_empty() {
         nothing(&report)
     } else {

@@ -1,10 +1,13 @@
 //! Dependencies, their reasons, and outdated inputs, as text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backlot::{
-    Error, InputAction, InputRow, OutdatedRow, PackageName, TreeEdge, TreeNode, TreeOptions, TreeReport,
+    Error, InputAction, InputRow, OutdatedRow, PackageName, Picture, PictureNode, PictureTone, TreeEdge,
+    TreeNode, TreeOptions, TreeReport, text,
 };
+
+use crate::args::GraphForm;
 
 use crate::output::{Answer, columns};
 use crate::session::Session;
@@ -25,17 +28,70 @@ pub(super) fn tree(
     name: Option<&str>,
     invert: bool,
     depth: Option<usize>,
+    form: GraphForm,
 ) -> Result<Answer, Error> {
     let options = TreeOptions::new()
         .package(name.map(ToOwned::to_owned))
         .invert(invert);
     let report = session.open()?.tree(&options, &session.context)?;
-    let text = if report.roots.is_empty() {
+    let text = if let Some(drawn) = form.draw(|| picture(&report, invert, depth.unwrap_or(usize::MAX))) {
+        drawn
+    } else if report.roots.is_empty() {
         "no inputs; install one with `backlot install NAME`".to_owned()
     } else {
         draw(&report, invert, depth.unwrap_or(usize::MAX))
     };
     Ok(Answer::new(&report, text))
+}
+
+/// The packages that the tree shows, with an arrow from each to those that require it.
+fn picture(report: &TreeReport, invert: bool, depth: usize) -> Picture {
+    let mut shown: Vec<&PackageName> = Vec::new();
+    let mut level: Vec<&PackageName> = report.roots.iter().collect();
+    let mut left = depth;
+    while !level.is_empty() {
+        level.retain(|name| report.packages.contains_key(*name));
+        level.sort_unstable();
+        level.dedup();
+        level.retain(|name| !shown.contains(name));
+        shown.extend(&level);
+        if left == 0 {
+            break;
+        }
+        left -= 1;
+        let nodes = level.iter().filter_map(|name| report.packages.get(*name));
+        let edges = nodes.flat_map(|node| if invert { &node.needed_by } else { &node.needs });
+        level = edges.map(|edge| &edge.name).collect();
+    }
+    let places: BTreeMap<&PackageName, usize> =
+        shown.iter().enumerate().map(|(at, name)| (*name, at)).collect();
+    let nodes = shown.iter().filter_map(|name| report.packages.get(*name));
+    let nodes = nodes.map(|node| PictureNode {
+        name: node.name.to_string(),
+        versions: node.version.to_string(),
+        label: match (&node.editable, &node.repo) {
+            (Some(_), _) => "editable".to_owned(),
+            (None, Some(repo)) => text::printable(repo),
+            (None, None) => String::new(),
+        },
+        details: node
+            .needs
+            .iter()
+            .map(|edge| format!("requires {}", text::printable(&edge.requirement)))
+            .collect(),
+        tone: match (node.editable.is_some(), node.requested) {
+            (true, _) => PictureTone::Person,
+            (false, true) => PictureTone::Good,
+            (false, false) => PictureTone::Active,
+        },
+        level: 0,
+        parents: node
+            .needs
+            .iter()
+            .filter_map(|edge| places.get(&edge.name).copied())
+            .collect(),
+    });
+    Picture::of_graph(text::count(shown.len() as u64, "input"), nodes.collect())
 }
 
 /// The tree as lines. A package that was drawn before is drawn without what is below it, and marked.
@@ -152,7 +208,7 @@ fn newest(row: &OutdatedRow) -> String {
 fn marks(row: &OutdatedRow) -> String {
     let marks = [("yanked", &row.yanked), ("deprecated", &row.deprecated)];
     let marks = marks.iter().filter_map(|(mark, fact)| {
-        let reason = backlot::text::printable(&fact.as_ref()?.reason);
+        let reason = text::printable(&fact.as_ref()?.reason);
         Some(format!("{mark}: {reason}"))
     });
     marks.collect::<Vec<_>>().join("; ")

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use backlot::{
-    Error, ImportError, ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportRez, ImportState,
-    ImportStatus, ImportUrl, ImportedPath, StoreOptions, UpdateImports, UpdateOptions, text,
+    Error, FolderAsset, FolderRelease, FolderReleaseState, FolderReport, ImportError, ImportFolder,
+    ImportGit, ImportOutcome, ImportRelease, ImportReport, ImportRez, ImportState, ImportStatus, ImportUrl,
+    ImportedPath, StoreOptions, UpdateImports, UpdateOptions, text,
 };
 
-use crate::args::{ImportArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
+use crate::args::{ImportArgs, ImportFolderArgs, ImportRezArgs, ImportUrlArgs, UpdateArgs};
 use crate::commands::environment;
 use crate::output::{Answer, columns, would};
 use crate::session::Session;
@@ -81,6 +82,78 @@ pub(super) fn import_rez(session: &Session, args: &ImportRezArgs) -> Result<Answ
         lines.push_str(&format!("  left out: {}\n", text::printable(left_out)));
     }
     Ok(Answer::new(&report, lines))
+}
+
+/// The versions in a tree as releases, with what was left out.
+pub(super) fn import_folder(session: &Session, args: &ImportFolderArgs) -> Result<Answer, Error> {
+    let options = ImportFolder::new()
+        .name(args.name.clone())
+        .asset_type(args.asset_type.clone())
+        .folder(args.rename.clone())
+        .to(args.to.clone())
+        .remote(args.remote.clone())
+        .dry_run(args.dry.dry_run);
+    let path = session.here.join(&args.path);
+    let report = session
+        .open()?
+        .import_folder(&path, &args.pattern, &options, &session.context)?;
+    let mut lines = String::new();
+    for asset in &report.assets {
+        for release in &asset.releases {
+            lines.push_str(&describe_version(asset, release, &report));
+        }
+    }
+    for left_out in report.left_out.iter().take(MOST_LEFT_OUT) {
+        let path = text::printable(&left_out.path);
+        lines.push_str(&format!(
+            "left out: {path}: {}\n",
+            text::printable(&left_out.reason)
+        ));
+    }
+    let more = report.left_out.len().saturating_sub(MOST_LEFT_OUT) as u64;
+    if more > 0 {
+        lines.push_str(&format!("and {more} more; `--json` lists all\n"));
+    }
+    let releases = report.assets.iter().flat_map(|asset| &asset.releases);
+    let published = releases.filter(|release| release.state == FolderReleaseState::Published);
+    lines.push_str(&format!(
+        "{}published {} of {} to {}\n",
+        would(report.dry_run),
+        text::count(published.count() as u64, "release"),
+        text::count(report.assets.len() as u64, "asset"),
+        report.repo
+    ));
+    let mut answer = Answer::new(&report, lines);
+    if let Some(failure) = report.failure() {
+        answer.failure = Some(Box::new(failure));
+    }
+    Ok(answer)
+}
+
+/// How many paths that are left out are listed.
+const MOST_LEFT_OUT: usize = 20;
+
+fn describe_version(asset: &FolderAsset, release: &FolderRelease, report: &FolderReport) -> String {
+    let (name, version) = (&asset.name, &release.version);
+    let from = release.from.iter().map(|from| text::printable(from));
+    let from = from.take(3).collect::<Vec<_>>().join(", ");
+    let more = if release.from.len() > 3 { ", ..." } else { "" };
+    let size = format!(
+        "{}, {}",
+        text::count(release.files, "file"),
+        text::bytes(release.bytes)
+    );
+    let state = match release.state {
+        FolderReleaseState::Published => {
+            let would = would(report.dry_run);
+            return format!("{would}published {name} {version} ({size}) from {from}{more}\n");
+        }
+        FolderReleaseState::Already => format!("is in {} already", report.repo),
+        FolderReleaseState::Older => "was left out: that version or a newer one is released".to_owned(),
+        FolderReleaseState::Failed => "could not be published".to_owned(),
+        _ => "was not tried".to_owned(),
+    };
+    format!("{name} {version} {state}: {from}{more}\n")
 }
 
 /// Inputs, or imports by their pointers.

@@ -25,6 +25,7 @@ mod releases;
 mod run;
 mod steps;
 mod storage;
+mod usage;
 mod validate;
 
 use backlot::{Error, StatusChange};
@@ -87,6 +88,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Discard(args) => files::discard(session, args),
         Command::Import(args) => imports::import(session, args),
         Command::ImportRez(args) => imports::import_rez(session, args),
+        Command::ImportFolder(args) => imports::import_folder(session, args),
         Command::ImportUrl(args) => imports::import_url(session, args),
         Command::Status { imports: true, .. } => imports::states(session),
         Command::Status { short: true, .. } => history::short_status(session),
@@ -148,19 +150,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         Command::Unyank(args) => releases::set_status(session, StatusChange::Unyank, args),
         Command::Label(label) => releases::label(session, label),
         Command::Policy(args) => releases::policy(session, args),
-        Command::Search {
-            text,
-            asset_type,
-            tag,
-            repo,
-        } => {
-            let query = backlot::Query::new()
-                .name(text.clone())
-                .asset_type(asset_type.clone())
-                .tag(tag.clone())
-                .keyword(None);
-            browse::search(session, &query, repo.as_deref())
-        }
+        Command::Search(args) => browse::search(session, &args.query()?, args.repo.as_deref()),
         Command::List { repo } => browse::search(session, &backlot::Query::default(), repo.as_deref()),
         Command::Show { release } => browse::show(session, release),
         Command::Get(args) => environment::get(session, args),
@@ -201,7 +191,12 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             environment::localize(session, asset.as_deref(), when, dry.dry_run)
         }
         Command::Outdated => graph::outdated(session),
-        Command::Tree { name, invert, depth } => graph::tree(session, name.as_deref(), *invert, *depth),
+        Command::Tree {
+            name,
+            invert,
+            depth,
+            form,
+        } => graph::tree(session, name.as_deref(), *invert, *depth, *form),
         Command::Why { name } => graph::why(session, name),
         Command::Dependents(args) => cascade::dependents(session, args),
         Command::Dirty(args) => cascade::dirty(session, args),
@@ -268,6 +263,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
         }
         Command::Edit { name, rebase, dry } if *rebase => assets::rebase(session, name, dry.dry_run),
         Command::Edit { name, dry, .. } => assets::edit(session, name, dry.dry_run),
+        Command::Rename { asset, name, dry } => assets::rename(session, asset, name, dry.dry_run),
         Command::Verify(args) => browse::verify(session, args.options()),
         Command::Repair {
             remote,
@@ -278,7 +274,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             Some(repo) => storage::repair_repo(session, repo, from.as_deref(), dry.dry_run),
             None => storage::repair(session, remote.as_deref(), from.as_deref(), dry.dry_run),
         },
-        Command::Du { names, remote } => storage::usage(session, names, remote.as_deref()),
+        Command::Du(args) => usage::usage(session, args),
         Command::Gc {
             remote,
             grace,

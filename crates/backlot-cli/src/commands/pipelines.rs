@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use backlot::{
-    ChangeOptions, Error, NewStage, ReproOptions, ReproReport, ResultsReport, StageEditReport, StageNode,
-    StageOutcome, StageReport, Workspace,
+    ChangeOptions, Error, NewStage, Picture, PictureNode, PictureTone, ReproOptions, ReproReport,
+    ResultsReport, StageEditReport, StageNode, StageOutcome, StageReport, Workspace, text,
 };
 use serde::Serialize;
 
@@ -67,9 +67,9 @@ pub(super) fn with_results(
     answer.text.push_str(&format!(
         "{}moved {} of stages with {} ({})\n",
         would(dry_run),
-        backlot::text::count(report.results, "result"),
-        backlot::text::count(report.objects, "object"),
-        backlot::text::bytes(report.bytes)
+        text::count(report.results, "result"),
+        text::count(report.objects, "object"),
+        text::bytes(report.bytes)
     ));
     answer.json["run_cache"] = serde_json::json!(report);
     Ok(answer)
@@ -162,7 +162,7 @@ fn describe(report: &ReproReport) -> String {
     let counts: Vec<String> = counts.collect();
     text.push_str(&format!(
         "{}: {}\n",
-        backlot::text::count(report.stages.len() as u64, "stage"),
+        text::count(report.stages.len() as u64, "stage"),
         counts.join(", ")
     ));
     text
@@ -249,7 +249,7 @@ fn list(session: &Session, targets: &[String]) -> Result<Answer, Error> {
         let frozen = if stage.frozen { " (frozen)" } else { "" };
         text.push_str(&format!("{}{frozen}\n", stage.name));
         if let Some(desc) = &stage.desc {
-            text.push_str(&format!("  {}\n", backlot::text::printable(desc)));
+            text.push_str(&format!("  {}\n", text::printable(desc)));
         }
         for (label, lines) in [
             ("runs", &stage.commands),
@@ -257,7 +257,7 @@ fn list(session: &Session, targets: &[String]) -> Result<Answer, Error> {
             ("makes", &stage.outs),
         ] {
             for line in lines {
-                text.push_str(&format!("  {label:<5} {}\n", backlot::text::printable(line)));
+                text.push_str(&format!("  {label:<5} {}\n", text::printable(line)));
             }
         }
     }
@@ -274,10 +274,8 @@ fn nodes(session: &Session, targets: &[String]) -> Result<Vec<StageNode>, Error>
 
 pub(super) fn dag(session: &Session, args: &DagArgs) -> Result<Answer, Error> {
     let nodes = nodes(session, &args.targets)?;
-    let text = if args.dot {
-        dot(&nodes)
-    } else if args.mermaid {
-        mermaid(&nodes)
+    let text = if let Some(drawn) = args.form.draw(|| picture(&nodes)) {
+        drawn
     } else if nodes.is_empty() {
         "no stages; a dvc.yaml in the package of an asset defines them".to_owned()
     } else {
@@ -290,41 +288,36 @@ pub(super) fn dag(session: &Session, args: &DagArgs) -> Result<Answer, Error> {
     Ok(Answer::new(&serde_json::json!({ "nodes": nodes }), text))
 }
 
-fn dot(nodes: &[StageNode]) -> String {
-    let quoted = |name: &str| {
-        let name = backlot::text::printable(name);
-        format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
-    };
-    let mut text = "strict digraph {\n".to_owned();
-    for node in nodes {
-        text.push_str(&format!("  {};\n", quoted(&node.name)));
-        for need in &node.needs {
-            text.push_str(&format!("  {} -> {};\n", quoted(need), quoted(&node.name)));
-        }
-    }
-    text.push_str("}\n");
-    text
-}
-
-fn mermaid(nodes: &[StageNode]) -> String {
-    let label = |name: &str| {
-        backlot::text::printable(name)
-            .replace('#', "#35;")
-            .replace('"', "#quot;")
-    };
-    let ids: BTreeMap<&str, usize> = nodes
+/// The stages with an arrow from what is needed to what needs it.
+fn picture(nodes: &[StageNode]) -> Picture {
+    let places: BTreeMap<&str, usize> = nodes
         .iter()
         .enumerate()
         .map(|(at, node)| (node.name.as_str(), at))
         .collect();
-    let mut text = "flowchart TD\n".to_owned();
-    for (at, node) in nodes.iter().enumerate() {
-        text.push_str(&format!("  node{at}[\"{}\"]\n", label(&node.name)));
-    }
-    for (at, node) in nodes.iter().enumerate() {
-        for need in node.needs.iter().filter_map(|need| ids.get(need.as_str())) {
-            text.push_str(&format!("  node{need} --> node{at}\n"));
+    let drawn = nodes.iter().map(|node| {
+        let (label, tone) = match (node.is_stage, node.frozen) {
+            (false, _) => ("tracked", PictureTone::Root),
+            (true, true) => ("frozen", PictureTone::Held),
+            (true, false) => ("", PictureTone::Active),
+        };
+        let parents = node
+            .needs
+            .iter()
+            .filter_map(|need| places.get(need.as_str()).copied());
+        PictureNode {
+            name: text::printable(&node.name),
+            versions: node.desc.as_deref().map(text::printable).unwrap_or_default(),
+            label: label.to_owned(),
+            details: node
+                .commands
+                .iter()
+                .map(|command| text::printable(command))
+                .collect(),
+            tone,
+            level: 0,
+            parents: parents.collect(),
         }
-    }
-    text
+    });
+    Picture::of_graph(text::count(nodes.len() as u64, "stage"), drawn.collect())
 }

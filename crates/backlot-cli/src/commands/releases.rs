@@ -203,8 +203,8 @@ pub(super) fn said(what: &str, fact: &ReleaseEvent) -> String {
 pub(super) fn checked(check: &RecordedCheck) -> String {
     let (id, outcome) = (text::printable(&check.check), text::printable(&check.outcome));
     let mut line = format!("  check     {id} {outcome} ({}", text::printable(&check.level));
-    if let Some(policy) = &check.policy {
-        line.push_str(&format!(", {}", text::printable(policy)));
+    if let Some(from) = &check.from {
+        line.push_str(&format!(", {}", text::printable(from)));
     }
     line.push(')');
     if let Some(waiver) = &check.waived {

@@ -4,7 +4,7 @@ use backlot::{
     ChangeOptions, CollectOptions, CollectReport, Collected, Error, PassedOver, RepairOptions, text,
 };
 
-use crate::output::{Answer, columns, would};
+use crate::output::{Answer, would};
 use crate::session::Session;
 
 /// Objects that are listed one by one.
@@ -270,36 +270,4 @@ pub(super) fn repair_repo(
         }));
     }
     Ok(answer)
-}
-
-pub(super) fn usage(session: &Session, names: &[String], remote: Option<&str>) -> Result<Answer, Error> {
-    let releases = session.open()?.usage(names, remote, &session.context)?;
-    let head = ["release", "files", "logical", "stored", "cost", "exclusive"];
-    let mut rows: Vec<Vec<String>> = vec![head.iter().map(ToString::to_string).collect()];
-    for release in &releases {
-        let usage = &release.usage;
-        let mut missing = Vec::new();
-        if usage.missing > 0 {
-            missing.push(format!("{} not on this remote", usage.missing));
-        }
-        if !release.unknown.is_empty() {
-            let folders = text::count(release.unknown.len() as u64, "folder");
-            missing.push(format!("{folders} not counted: the manifest is missing"));
-        }
-        rows.push(vec![
-            format!("{} {}", release.package, release.version),
-            usage.files.to_string(),
-            text::bytes(usage.logical),
-            text::bytes(usage.stored),
-            text::bytes(usage.added),
-            text::bytes(usage.exclusive),
-            missing.join("; "),
-        ]);
-    }
-    let text = if releases.is_empty() {
-        "no release with tracked files".to_owned()
-    } else {
-        columns(&rows)
-    };
-    Ok(Answer::new(&serde_json::json!({ "releases": releases }), text))
 }

@@ -139,7 +139,7 @@ fn of_check(check: &CheckResult) -> String {
         check.outcome.as_str()
     };
     let mut about = vec![check.level.as_str().to_owned()];
-    about.extend(check.policy.clone());
+    about.extend(check.from.clone());
     about.push(if check.known {
         "known".to_owned()
     } else {
@@ -151,7 +151,7 @@ fn of_check(check: &CheckResult) -> String {
             WaiverState::Active => "until",
             WaiverState::Expired => "expired, it ended on",
             WaiverState::OtherVersion => "not for this version, until",
-            WaiverState::NotAllowed => "not allowed by the policy, until",
+            WaiverState::NotAllowed => "not allowed by the studio, until",
             _ => "without effect, until",
         };
         let said = &waiver.waiver;

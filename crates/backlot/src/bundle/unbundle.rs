@@ -438,7 +438,7 @@ impl Opened {
                 store: backlot_backend::StoreOptions::default(),
                 public: None,
                 id: None,
-                policy: None,
+                checks: None,
             };
             entry.id = workspace.make_repo(&entry, false)?.1;
             workspace.config.add_repo(entry);

@@ -53,13 +53,13 @@ impl Opened {
         let mut private = Self::with_config(Arc::clone(&shared), config, context)?;
         private.make()?;
         let mut wanted = requirements(rebuild);
-        let policies = self.policy_requirements(rebuild.node.repo.as_str())?;
+        let checks = self.studio_checks_requirements(rebuild.node.repo.as_str())?;
         let is_new = |one: &String| {
             let name = one.split("==").next();
             !wanted.iter().any(|known| known.split(['=', '[']).next() == name)
         };
-        let policies: Vec<String> = policies.into_iter().filter(is_new).collect();
-        wanted.extend(policies);
+        let checks: Vec<String> = checks.into_iter().filter(is_new).collect();
+        wanted.extend(checks);
         private.install(&wanted, &InstallRequest::default())?;
         private.check_inputs_are(rebuild)?;
         private.edit(rebuild.node.package.as_str(), false)?;
@@ -89,7 +89,7 @@ impl Opened {
         let mut config = self.config_elsewhere(root, reach)?;
         // The nearest first, as the plan chose.
         config.set_blessed(Some(repo));
-        config.set_policy(self.config().policy.as_deref());
+        config.set_checks(self.config().checks.as_deref());
         config.set_publish_to(Some(repo));
         Ok(config)
     }

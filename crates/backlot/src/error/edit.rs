@@ -57,6 +57,26 @@ pub enum EditError {
         /// The folders, relative to the workspace.
         folders: Vec<String>,
     },
+    /// A name that something else has.
+    #[error("the name `{name}` is in use: {by} has it")]
+    NameInUse {
+        /// The name.
+        name: String,
+        /// What has it.
+        by: String,
+    },
+    /// An output whose module is not called as its package is.
+    #[error("{asset} has no module of its own name, so it cannot be renamed")]
+    NoModuleOfName {
+        /// The asset.
+        asset: String,
+    },
+    /// An output that cannot be moved, since outputs of stages are set aside.
+    #[error("{asset} cannot be renamed while stages run, or after a run of stages was interrupted")]
+    StagesInterrupted {
+        /// The asset.
+        asset: String,
+    },
     /// The record of files that were set aside is damaged.
     #[error("cannot read `{}`, the record of files that `pull --force` set aside: {reason}", path.display())]
     DamagedRecord {
@@ -146,6 +166,12 @@ backlot_core::coded! {
             format!("run `add {}` first", paths.join(" "));
         Self::SamePackage { .. } => "output::same_package", Class::Conflict,
             "rename one in its pyproject.toml, or move one of the folders out of outputs";
+        Self::NameInUse { .. } => "rename::name_in_use", Class::Conflict,
+            "choose another name";
+        Self::NoModuleOfName { .. } => "rename::no_module", Class::User,
+            "name one folder of Python code as the package, in `src`; or change the names in its pyproject.toml by hand";
+        Self::StagesInterrupted { .. } => "rename::stages", Class::Conflict,
+            "wait for the stages, or run `repro` to put the outputs of an interrupted run back";
         Self::DamagedRecord { path, .. } => "pull::damaged_record", Class::Integrity,
             format!(
                 "restore it from a backup; or, if the files set aside are no longer needed, delete `{}`: cleaning the cache may then remove their content",

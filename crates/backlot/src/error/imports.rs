@@ -124,6 +124,22 @@ pub enum ImportError {
         /// Why not.
         reason: &'static str,
     },
+    /// A pattern that says no versions.
+    #[error("`{pattern}` is not a pattern of versions: {reason}")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Assets of a tree of which not all versions were published.
+    #[error("{} of the folder could not be imported to the end: {}", text::count(failed.len() as u64, "asset"), failed.join("; "))]
+    FolderIncomplete {
+        /// Each with the reason.
+        failed: Vec<String>,
+        /// The kind of trouble with the first.
+        class: Class,
+    },
     /// Several imports that could not be updated.
     #[error("{} could not be updated: {}", text::count(failed.len() as u64, "import"), failed.join("; "))]
     Several {
@@ -167,6 +183,10 @@ backlot_core::coded! {
             "ask the administrator of the repo: a release must never change; the files imported before are unchanged";
         Self::BadUpdate { .. } => "imports::bad_update", Class::User,
             "`update NAME` is for inputs, `update PATH.dvc` for imports";
+        Self::BadPattern { .. } => "imports::bad_pattern", Class::User,
+            "as in `{name}_v{version}`, or `{name}/v{version}` where each asset has a folder; without `{name}` give `--name`";
+        Self::FolderIncomplete { class, .. } => "imports::folder_incomplete", *class,
+            "the report says which versions; what was published stands, so correct the rest and run it again";
         Self::Several { .. } => "imports::several", Class::Environment,
             "imports that are not listed were updated; run it again for the others";
     }

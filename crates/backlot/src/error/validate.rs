@@ -14,11 +14,11 @@ pub enum ValidateError {
         /// The reason.
         reason: String,
     },
-    /// A policy that is named and not installed.
-    #[error("the policy `{policy}` is not installed")]
-    NoPolicy {
+    /// An asset with a studio's checks that is named and not installed.
+    #[error("`{asset}`, which has the studio's checks, is not installed")]
+    ChecksNotInstalled {
         /// The asset that is named.
-        policy: String,
+        asset: String,
     },
     /// A check that is a function, and an environment without Python.
     #[error("`{check}` is a function, and this workspace has no Python to call it with")]
@@ -64,8 +64,8 @@ backlot_core::coded! {
     ValidateError {
         Self::BadCheck { .. } => "validate::bad_check", Class::Config,
             "correct [[backlot.validate]] in it; `docs/validators.md` lists keys and checks";
-        Self::NoPolicy { policy } => "validate::no_policy", Class::Config,
-            format!("`install {policy}`; `[workspace] policy` or `[repos.NAME] policy` in backlot.toml names it");
+        Self::ChecksNotInstalled { asset } => "validate::checks_not_installed", Class::Config,
+            format!("`install {asset}`; `[workspace] checks` or `[repos.NAME] checks` in backlot.toml names it");
         Self::NoPython { .. } => "validate::no_python", Class::Config,
             "give the workspace a Python, as `python install 3.12` and `config set python 3.12` do, and run `install`";
         Self::Failed { .. } => "validate::failed", Class::Conflict,

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use backlot_core::Context;
 
@@ -13,7 +13,8 @@ use crate::imports::release::ImportRelease;
 use crate::imports::report::{ImportReport, ImportStatus};
 use crate::imports::repository::ImportGit;
 use crate::imports::update::UpdateImports;
-use crate::workspace::call::{of_address, of_asset, of_one_asset, of_one_path};
+use crate::releases::import_folder::{FolderReport, ImportFolder};
+use crate::workspace::call::{of_address, of_asset, of_one_asset, of_one_path, of_path};
 
 impl Workspace {
     /// Import a path or URL into an output, with a pointer that records its source. Repeating an import updates it.
@@ -53,6 +54,20 @@ impl Workspace {
     ) -> Result<ImportReport> {
         self.call("import_git", of_address(url), context, |workspace| {
             workspace.import_git(url, inside, options)
+        })
+    }
+
+    /// Make releases of the versions in a tree of folders and files such as `table_v003`, in their order, each with its files tracked. Those that the repo has are passed over, so
+    /// that it can be run again. What fits no pattern, and what could not be published, is in the report.
+    pub fn import_folder(
+        &self,
+        path: &Path,
+        pattern: &str,
+        options: &ImportFolder,
+        context: &Context,
+    ) -> Result<FolderReport> {
+        self.call("import_folder", of_path(path), context, |workspace| {
+            workspace.import_folder(path, pattern, options)
         })
     }
 

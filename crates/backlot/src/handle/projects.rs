@@ -16,6 +16,7 @@ use crate::project::inputs::{BumpReport, InputReport};
 use crate::project::new_asset::{NewAsset, NewReport};
 use crate::project::output::Output;
 use crate::project::rebase::RebaseReport;
+use crate::project::rename::RenameReport;
 use crate::project::rez::{ImportRez, RezReport};
 use crate::validate::repair::RepairPlan;
 use crate::validate::report::{ValidateOptions, ValidateReport};
@@ -110,7 +111,7 @@ impl Workspace {
         })
     }
 
-    /// Run the checks that an output declares in its `asset.toml`, and those of the policies of the workspace and of the repo it is for. A failed check is not an error, but in the report.
+    /// Run the checks that an output declares in its `asset.toml`, and the studio's that the workspace and the repo it is for name. A check that does not pass is no error but in the report.
     pub fn validate(
         &self,
         asset: &str,
@@ -138,6 +139,19 @@ impl Workspace {
     pub fn apply_repairs(&self, plan: RepairPlan, context: &Context) -> Result<RepairPlan> {
         self.call("apply_repairs", None, context, |workspace| {
             workspace.apply_repairs(plan)
+        })
+    }
+
+    /// Give an output another name: its folders, its metadata, and the requirements of the workspace and of other outputs. Releases of the old name stay.
+    pub fn rename(
+        &self,
+        asset: &str,
+        name: &str,
+        options: &ChangeOptions,
+        context: &Context,
+    ) -> Result<RenameReport> {
+        self.call("rename", of_asset(asset), context, |workspace| {
+            workspace.rename(asset, name, options.dry_run)
         })
     }
 

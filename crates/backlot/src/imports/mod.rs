@@ -4,6 +4,7 @@
 //! placed when it is complete and still matches the source. Deliberately absent: pointers (`backlot_dvc::import`).
 
 pub(crate) mod fetching;
+pub(crate) mod folder_pattern;
 pub(crate) mod git;
 pub(crate) mod import_url;
 pub(crate) mod inquiry;

@@ -86,7 +86,7 @@ impl Opened {
             store: backlot_backend::StoreOptions::default(),
             public: None,
             id: None,
-            policy: None,
+            checks: None,
         };
         Ok((self.connect_repo(&entry)?, place.to_owned()))
     }

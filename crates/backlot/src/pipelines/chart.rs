@@ -34,6 +34,29 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
+impl Chart {
+    /// A chart; the labels are those of the horizontal and of the vertical axis.
+    pub fn new(name: &str, title: &str, (x_label, y_label): (&str, &str), lines: Vec<Line>) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            x_label: x_label.to_owned(),
+            y_label: y_label.to_owned(),
+            lines,
+        }
+    }
+}
+
+impl Line {
+    /// A line.
+    pub fn new(name: &str, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: name.to_owned(),
+            points,
+        }
+    }
+}
+
 /// The size of a chart without its legend, and the borders of its plot area: left, top, right, bottom.
 const SIZE: (f64, f64) = (720.0, 360.0);
 const BORDERS: [f64; 4] = [72.0, 36.0, 24.0, 48.0];

@@ -40,6 +40,12 @@ pub(crate) struct BaseRelease {
 }
 
 impl BaseRelease {
+    /// The package of the release that an output was edited from or published as, whatever the output is called now.
+    pub(crate) fn package_of(output: &Output) -> Result<Option<PackageName>> {
+        let record = read(&output.project.root, &mut |_, _| {})?;
+        Ok(record.base.map(|base| base.package))
+    }
+
     /// The version that an output of this version was edited from. It stays the same when the output is published and is then its own base, so
     /// that the same version is built with the same bytes again.
     pub(crate) fn before(output: &Output) -> Result<Option<Version>> {

@@ -12,6 +12,8 @@ pub(crate) mod output;
 pub(crate) mod outputs;
 pub(crate) mod provenance;
 pub(crate) mod rebase;
+pub(crate) mod rename;
+mod renamed_text;
 pub(crate) mod rez;
 pub(crate) mod standard_library;
 pub(crate) mod untracked;

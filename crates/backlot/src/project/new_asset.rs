@@ -59,6 +59,9 @@ pub struct NewReport {
     pub dry_run: bool,
 }
 
+/// `__main__.py` of an asset: it pulls its own files, wherever it is installed in a workspace. It names nobody, so that it may be renamed.
+const MAIN: &str = include_str!("pull_files.py");
+
 impl Opened {
     pub(crate) fn new_asset(&self, name: &str, options: &NewAsset) -> Result<NewReport> {
         let name = AssetName::parse(name)?;
@@ -140,6 +143,7 @@ fn project_files(name: &AssetName, options: &NewAsset, workspace: &Opened) -> Ve
             ),
         ),
         (format!("{folder}/__init__.py"), init),
+        (format!("{folder}/__main__.py"), MAIN.to_owned()),
         (
             format!("{folder}/__version__.py"),
             "__version__ = \"0.1.0\"".to_owned(),

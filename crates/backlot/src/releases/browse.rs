@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use backlot_core::Diagnostic as _;
+use backlot_core::{Diagnostic as _, Timestamp};
 use backlot_dvc::Change;
 use backlot_pep::{PackageName, Requirement, RequirementKind, Version};
 use backlot_repo::{Location, Query, ReleaseEvent, ReleaseStatus};
@@ -48,6 +48,10 @@ pub struct PackageRow {
     pub tags: Vec<String>,
     /// One line about it.
     pub summary: Option<String>,
+    /// Who published the newest version, where known.
+    pub author: Option<String>,
+    /// When, where known.
+    pub at: Option<Timestamp>,
 }
 
 /// A requirement as shown.
@@ -196,6 +200,8 @@ impl Opened {
                     asset_type: found.asset_type,
                     tags: found.tags,
                     summary: found.summary,
+                    at: found.status.published.as_ref().map(|fact| fact.at),
+                    author: found.status.published.map(|fact| fact.author),
                 });
             }
         }

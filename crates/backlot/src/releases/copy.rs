@@ -120,7 +120,7 @@ pub struct CopyReport {
     pub releases: Vec<CopiedRelease>,
     /// The files, if there are any and it is known where.
     pub files: Option<CopyFilesReport>,
-    /// The results of the checks of the target's policy, if it has one.
+    /// The results of the checks of the target, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<ValidateReport>,
     /// Whether nothing was changed.

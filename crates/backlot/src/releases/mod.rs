@@ -7,6 +7,7 @@ pub(crate) mod copy;
 pub(crate) mod deprecate;
 pub(crate) mod diff;
 pub(crate) mod from_parts;
+pub(crate) mod import_folder;
 pub(crate) mod known_remotes;
 pub(crate) mod labels;
 pub(crate) mod log;

@@ -41,7 +41,7 @@ struct Line {
 pub(crate) struct Program<'a> {
     pub(crate) argv: &'a [String],
     pub(crate) folder: &'a Path,
-    /// Where a program that is named by a path lies: the package of the asset, or of the policy that asks for it.
+    /// Where a program that is named by a path lies: the package of the asset, or of the studio's checks that ask for it.
     pub(crate) programs: &'a Path,
     /// Values that it has to report, of a check.
     pub(crate) expect: Option<&'a toml::Table>,

@@ -1,4 +1,4 @@
-//! Checks as `asset.toml` declares them: `[[backlot.validate]]` for an asset itself, `[[backlot.policy]]` in a policy for all that it applies to.
+//! Checks as `asset.toml` declares them: `[[backlot.validate]]` for an asset itself, `[[backlot.studio-check]]` in the asset with a studio's checks for all that it applies to.
 //!
 //! Invariant: a key that nobody knows, and a check that is not there, are errors: a check that silently does nothing is worse than none.
 
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Result, ValidateError};
 use crate::project::output::Output;
 use crate::validate::built_in::{self, BUILT_IN};
-use crate::validate::policy::Policy;
 use crate::validate::provided::{Providers, Target};
+use crate::validate::studio_checks::StudioChecks;
 
 /// How long a command may take where nothing is said.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -54,7 +54,7 @@ pub enum Occasion {
     Publish,
     /// A cascade built it.
     Automatic,
-    /// A release is copied into a repo that has a policy.
+    /// A release is copied into a repo that has checks.
     Promotion,
 }
 
@@ -62,8 +62,8 @@ pub enum Occasion {
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) id: String,
-    /// The policy that asks for it, with the folder of its package; the asset itself otherwise.
-    pub(crate) policy: Option<(String, PathBuf)>,
+    /// The asset with the studio's checks that asks for it, with the folder of its package; the asset itself otherwise.
+    pub(crate) from: Option<(String, PathBuf)>,
     /// The check that is built in, where there is no command.
     pub(crate) built_in: String,
     /// A program with its arguments.
@@ -117,15 +117,15 @@ struct Entry {
     repair: Option<Vec<String>>,
     #[serde(default)]
     auto_repair: bool,
-    /// Only in a policy.
+    /// Only of a studio's check.
     #[serde(default)]
     applies: Option<Applies>,
-    /// Only in a policy.
+    /// Only of a studio's check.
     #[serde(default)]
     waivable: Option<bool>,
 }
 
-/// The assets that a check of a policy is for: all conditions hold, of each list one entry.
+/// The assets that a studio's check is for: all conditions hold, of each list one entry.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Applies {
@@ -171,11 +171,11 @@ fn bad(path: &Path, reason: String) -> ValidateError {
 }
 
 impl Check {
-    /// The checks of an output: those that it declares, then those of policies that apply to it. One that both ask for in the same words runs once, at the
+    /// The checks of an output: those that it declares, then the studio's that apply to it. One that both ask for in the same words runs once, at the
     /// stricter level.
     pub(crate) fn of(
         output: &Output,
-        policies: &[Policy],
+        studio: &[StudioChecks],
         providers: &Providers<'_>,
         occasion: Occasion,
     ) -> Result<Vec<Self>> {
@@ -188,27 +188,30 @@ impl Check {
                     ("waivable", entry.waivable.is_some()),
                 ];
                 if let Some((key, _)) = only.iter().find(|(_, given)| *given) {
-                    let reason = format!("`{key}` of the check `{}` is for policies", entry.id);
+                    let reason = format!(
+                        "`{key}` of the check `{}` is for [[backlot.studio-check]]",
+                        entry.id
+                    );
                     return Err(bad(&path, reason).into());
                 }
                 checks.push(Self::new(entry, providers, occasion).map_err(|reason| bad(&path, reason))?);
             }
         }
         check_ids(&checks, &output.name)?;
-        for policy in policies {
-            let path = policy.folder.join("asset.toml");
+        for shared in studio {
+            let path = shared.folder.join("asset.toml");
             let mut own = Vec::new();
-            for entry in entries(&path, "policy")? {
+            for entry in entries(&path, "studio-check")? {
                 let applies = entry.applies.clone().unwrap_or_default();
                 let waivable = entry.waivable.unwrap_or(true);
                 let check = Self::new(entry, providers, occasion);
                 let mut check = check.map_err(|reason| bad(&path, reason))?;
                 check.waivable = waivable;
-                check.policy = Some((policy.label(), policy.folder.clone()));
+                check.from = Some((shared.label(), shared.folder.clone()));
                 own.push((check, applies.fits(output)));
             }
             let (own, applied): (Vec<_>, Vec<bool>) = own.into_iter().unzip();
-            check_ids(&own, policy.package.as_str())?;
+            check_ids(&own, shared.package.as_str())?;
             let own = own.into_iter().zip(applied);
             for check in own.filter_map(|(check, applies)| applies.then_some(check)) {
                 match checks.iter_mut().find(|one| one.is_same(&check)) {
@@ -219,7 +222,7 @@ impl Check {
                             same.repair = check.repair;
                             same.auto_repair = check.auto_repair;
                         }
-                        same.policy = same.policy.take().or(check.policy);
+                        same.from = same.from.take().or(check.from);
                     }
                     None => checks.push(check),
                 }
@@ -228,7 +231,7 @@ impl Check {
         Ok(checks)
     }
 
-    /// Whether both look at the same in the same way. A command of a policy is another one than that of an asset, but for one that a package provides.
+    /// Whether both look at the same in the same way. A command of the studio is another one than that of an asset, but for one that a package provides.
     fn is_same(&self, other: &Self) -> bool {
         self.id == other.id
             && self.command == other.command
@@ -289,7 +292,7 @@ impl Check {
             id: entry.id,
             built_in,
             provider,
-            policy: None,
+            from: None,
             command: entry.command,
             files: entry.files,
             params: entry.params,

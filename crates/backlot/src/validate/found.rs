@@ -65,7 +65,7 @@ pub enum WaiverState {
     Expired,
     /// It is for other versions.
     OtherVersion,
-    /// The policy does not allow waivers of this check.
+    /// The studio does not allow waivers of this check.
     NotAllowed,
 }
 

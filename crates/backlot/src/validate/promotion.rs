@@ -1,4 +1,4 @@
-//! The gate of a promotion: releases that are copied into a repo that has a policy are checked first, as strictly as the policy says for that.
+//! The gate of a promotion: releases that are copied into a repo that has checks are checked first, as strictly as they say for that.
 //!
 //! Each is installed with the inputs that it was built with into a workspace of its own, in the cache, made editable there, and its checks are run on that.
 //! Invariants: nothing of anybody's workspace is touched; what a release says that it was built from counts, not what can be installed now; packages that are not
@@ -34,7 +34,7 @@ pub(crate) struct Promotion<'a> {
 }
 
 impl Opened {
-    /// Check releases that are copied into a repo that has a policy. An error if one refuses.
+    /// Check releases that are copied into a repo that has checks. An error if one refuses.
     pub(crate) fn pass_promotion<'r>(
         &self,
         source: &Repo,
@@ -43,8 +43,8 @@ impl Opened {
     ) -> Result<(PromotionChecks, Vec<ValidateReport>)> {
         let (mut checks, mut reports) = (PromotionChecks::new(), Vec::new());
         let target = self.repo_entry(promotion.to)?;
-        let is_gated = target.policy.is_some() || self.config().blessed.as_deref() == Some(&target.name);
-        if !is_gated || self.policy_names(Some(&target.name))?.is_empty() {
+        let is_gated = target.checks.is_some() || self.config().blessed.as_deref() == Some(&target.name);
+        if !is_gated || self.studio_checks_names(Some(&target.name))?.is_empty() {
             return Ok((checks, reports));
         }
         for release in releases {
@@ -92,7 +92,7 @@ impl Opened {
         let _forgotten = Forgotten(self, folder.path());
         private.make()?;
         let mut wanted = vec![format!("{package}=={version}")];
-        wanted.extend(self.policy_requirements(promotion.to)?);
+        wanted.extend(self.studio_checks_requirements(promotion.to)?);
         let inputs = record.iter().flat_map(|record| &record.inputs);
         let inputs = inputs.filter(|input| !input.editable);
         let inputs = inputs.map(|input| format!("{}=={}", input.package, input.version));

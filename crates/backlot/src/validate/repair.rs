@@ -183,8 +183,8 @@ impl Opened {
         purpose: &Purpose,
         report: &ValidateReport,
     ) -> Result<Vec<(Check, Vec<CheckItem>)>> {
-        let policies = self.check_policies(purpose.target.as_deref())?;
-        let checks = Check::of(output, &policies, &self.providers(), purpose.occasion)?;
+        let studio = self.studio_checks(purpose.target.as_deref())?;
+        let checks = Check::of(output, &studio, &self.providers(), purpose.occasion)?;
         let automatic = purpose.occasion == Occasion::Automatic;
         let wants = |check: &Check, result: &CheckResult| {
             let may = check.repair.is_some() && (check.auto_repair || !automatic);

@@ -36,9 +36,9 @@ options! {
 pub struct CheckResult {
     /// Its id.
     pub check: String,
-    /// The policy that asks for it, as `studio-policy 1.2`; the asset itself otherwise.
+    /// The asset with the studio's checks that asks for it, as `studio-checks 1.2`; the asset itself otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub from: Option<String>,
     /// The package that provides it, as `studio-checks 1.2`, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
@@ -80,10 +80,10 @@ pub struct ValidateReport {
     /// The repo that it was checked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// The policies that were applied, as `studio-policy 1.2`.
+    /// The assets whose checks for all were applied, as `studio-checks 1.2`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<String>,
-    /// The checks: those of the asset in the order in which they are declared, then those of policies.
+    pub studio_checks: Vec<String>,
+    /// The checks: those of the asset in the order in which they are declared, then the studio's.
     pub checks: Vec<CheckResult>,
     /// Checks that the asset waives and that are not run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -166,7 +166,7 @@ impl CheckResult {
         let digest = sha2::Sha256::digest(content.unwrap_or_default());
         RecordedCheck {
             check: short(&self.check),
-            policy: self.policy.as_deref().map(short),
+            from: self.from.as_deref().map(short),
             level: self.level.as_str().to_owned(),
             outcome: self.outcome.as_str().to_owned(),
             findings: self.findings,

@@ -17,16 +17,16 @@ use crate::validate::declared::{Check, CheckLevel, Occasion};
 use crate::validate::files::{CheckedFile, chosen};
 use crate::validate::found::{CheckItem, NotRun, Outcome, WaiverState};
 use crate::validate::known::Readings;
-use crate::validate::policy::Policy;
 use crate::validate::provided::{PROVIDER_FOLDER, PYTHON};
 use crate::validate::report::{CheckResult, ValidateOptions, ValidateReport};
+use crate::validate::studio_checks::StudioChecks;
 use crate::validate::waivers::{DeclaredWaiver, waive, waivers_of};
 use crate::workspace::Opened;
 
 /// The reader of results of commands.
 const COMMANDS: &str = "commands";
-/// Stands for the folder of the package of a policy in arguments of its commands.
-const POLICY_FOLDER: &str = "{policy}";
+/// Stands for the folder of the package with a studio's checks in arguments of its commands.
+const CHECKS_FOLDER: &str = "{checks}";
 
 /// What checks are run for.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ struct Run<'a> {
 }
 
 impl Opened {
-    /// Run the checks that an output declares, and those of policies.
+    /// Run the checks that an output declares, and the studio's.
     pub(crate) fn validate(&self, asset: &str, options: &ValidateOptions) -> Result<ValidateReport> {
         let purpose = self.purpose_of(options)?;
         self.run_checks(&self.output(asset)?, &purpose)
@@ -118,18 +118,18 @@ impl Opened {
             .version
             .as_ref()
             .unwrap_or(&output.project.metadata.version);
-        let policies = self.check_policies(purpose.target.as_deref())?;
+        let studio = self.studio_checks(purpose.target.as_deref())?;
         let mut report = ValidateReport {
             asset: output.name.clone(),
             version: version.clone(),
             automatic: purpose.occasion != Occasion::Publish,
             occasion: purpose.occasion,
             to: purpose.target.clone(),
-            policies: policies.iter().map(Policy::label).collect(),
+            studio_checks: studio.iter().map(StudioChecks::label).collect(),
             checks: Vec::new(),
             unused_waivers: Vec::new(),
         };
-        let checks = Check::of(output, &policies, &self.providers(), purpose.occasion)?;
+        let checks = Check::of(output, &studio, &self.providers(), purpose.occasion)?;
         let waivers = waivers_of(output)?;
         let unused = waivers.iter().map(|waiver| &waiver.check);
         let unused = unused.filter(|id| !checks.iter().any(|check| check.id == **id));
@@ -161,8 +161,8 @@ impl Opened {
 
     /// Whether checks of an output read files.
     pub(crate) fn has_checks_of_files(&self, output: &Output, purpose: &Purpose) -> Result<bool> {
-        let policies = self.check_policies(purpose.target.as_deref())?;
-        let checks = Check::of(output, &policies, &self.providers(), purpose.occasion)?;
+        let studio = self.studio_checks(purpose.target.as_deref())?;
+        let checks = Check::of(output, &studio, &self.providers(), purpose.occasion)?;
         let reads = |check: &Check| check.command.is_some() || built_in::reads_files(&check.built_in);
         Ok(checks.iter().any(reads))
     }
@@ -248,7 +248,7 @@ impl Run<'_> {
         items.truncate(CheckItem::MOST);
         Ok(CheckResult {
             check: check.id.clone(),
-            policy: check.policy.as_ref().map(|(label, _)| label.clone()),
+            from: check.from.as_ref().map(|(label, _)| label.clone()),
             provider: check.provider.as_ref().map(|(label, _)| label.clone()),
             level: check.level,
             outcome,
@@ -280,8 +280,8 @@ impl Run<'_> {
             Err(NotRun::Crash(reason)) => Ok((Outcome::Crash, vec![CheckItem::of_all(reason)])),
             Err(NotRun::Stop(error)) => Err(error),
             Err(NotRun::BadParams(reason)) => {
-                let owner = match &check.policy {
-                    Some((policy, _)) => policy.clone(),
+                let owner = match &check.from {
+                    Some((label, _)) => label.clone(),
                     None => self.output.name.clone(),
                 };
                 Err(ValidateError::BadCheck { path: owner, reason }.into())
@@ -336,7 +336,7 @@ impl Run<'_> {
         let label = |of: Option<&(String, PathBuf)>| of.map(|(label, _)| label.clone());
         let all = (
             &check.id,
-            (label(check.policy.as_ref()), label(check.provider.as_ref())),
+            (label(check.from.as_ref()), label(check.provider.as_ref())),
             argv,
             revision,
             &check.params,
@@ -359,7 +359,7 @@ impl Run<'_> {
         let (opened, output) = (self.opened, self.output);
         let folders = output.module_folders();
         let folder = folders.first().copied().unwrap_or(output.project.root.as_path());
-        let policy = check.policy.as_ref().map(|(_, folder)| folder.as_path());
+        let checks = check.from.as_ref().map(|(_, folder)| folder.as_path());
         let mut request = serde_json::json!({
             "format": 1,
             "check": check.id,
@@ -371,7 +371,7 @@ impl Run<'_> {
             "occasion": self.purpose.occasion,
             "to": self.purpose.target,
             "folder": folder,
-            "policy_folder": policy,
+            "checks_folder": checks,
             "files": files,
             "params": check.params,
         });
@@ -394,7 +394,7 @@ impl Run<'_> {
                 .into_iter()
                 .map(|(name, value)| (name.into(), value)),
         );
-        let shown = policy.map(|folder| folder.display().to_string());
+        let shown = checks.map(|folder| folder.display().to_string());
         let provided = check
             .provider
             .as_ref()
@@ -405,7 +405,7 @@ impl Run<'_> {
         };
         let argv = argv
             .iter()
-            .map(|argument| filled(argument, POLICY_FOLDER, shown.as_ref()));
+            .map(|argument| filled(argument, CHECKS_FOLDER, shown.as_ref()));
         let mut argv: Vec<String> = argv
             .map(|argument| filled(&argument, PROVIDER_FOLDER, provided.as_ref()))
             .collect();
@@ -414,7 +414,7 @@ impl Run<'_> {
         }
         // A repair is declared where the check is, and the check's own program may be elsewhere.
         let provider = check.provider.as_ref().filter(|_| found.is_none());
-        let programs = provider.map(|(_, folder)| folder.as_path()).or(policy);
+        let programs = provider.map(|(_, folder)| folder.as_path()).or(checks);
         let program = Program {
             argv: &argv,
             folder,

@@ -20,6 +20,7 @@ pub(crate) mod movers;
 pub(crate) mod places;
 pub(crate) mod policies;
 pub(crate) mod problems;
+pub(crate) mod rename_journal;
 pub(crate) mod rules;
 pub(crate) mod set_policy;
 pub(crate) mod settings;
@@ -240,6 +241,7 @@ impl Opened {
             _workspace: FileLock::acquire(&self.state_dir().join("lock"), PATIENCE, &self.context)?,
             _cache: local_cache::used::hold(self.cache_dir(), &self.context)?,
         };
+        rename_journal::finish_rename(self.root(), &self.context)?;
         // What killed commands left beside the files they were about to write. Outputs of before a run of stages may have such names, too.
         if !self.has_outputs_aside() && backlot_store::is_sweep_due(&self.state_dir().join("swept")) {
             for folder in ["outputs", "build", "inputs", "status"] {
@@ -253,7 +255,7 @@ impl Opened {
     }
 
     /// Whether outputs are set aside, by stages that run or by a run that was interrupted.
-    fn has_outputs_aside(&self) -> bool {
+    pub(crate) fn has_outputs_aside(&self) -> bool {
         let aside = self.state_dir().join("pipelines/aside");
         fs::read_dir(aside).is_ok_and(|mut entries| entries.next().is_some())
     }

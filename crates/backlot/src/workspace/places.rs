@@ -177,7 +177,7 @@ impl Opened {
             store: options.store.clone(),
             public,
             id: None,
-            policy: None,
+            checks: None,
         };
         let (created, id) = self.make_repo(&entry, options.dry_run)?;
         entry.id = id;

@@ -348,15 +348,15 @@ fn a_waiver_lets_through_what_it_names_until_its_day_and_is_recorded() {
     assert_eq!(again["already"], true);
 }
 
-/// Name a policy in a section of the `backlot.toml` of `ws`.
-fn name_policy(studio: &Studio, section: &str, policy: &str) {
+/// Name the asset with the studio's checks in a section of the `backlot.toml` of `ws`.
+fn name_checks(studio: &Studio, section: &str, asset: &str) {
     let path = studio.path("ws/backlot.toml");
     let text = fs::read_to_string(&path).expect("a workspace");
     let head = format!("{section}\n");
     assert!(text.contains(&head), "{text}");
     fs::write(
         &path,
-        text.replace(&head, &format!("{head}policy = \"{policy}\"\n")),
+        text.replace(&head, &format!("{head}checks = \"{asset}\"\n")),
     )
     .expect("written");
 }
@@ -370,29 +370,33 @@ fn rules(studio: &Studio, text: &str) {
 fn set_rules(studio: &Studio, text: &str) {
     let path = studio.path("ws/outputs/rules/src/rules/asset.toml");
     let before = fs::read_to_string(&path).expect("an asset");
-    let own = before.split("\n[[backlot.policy]]").next().unwrap_or_default();
+    let own = before
+        .split("\n[[backlot.studio-check]]")
+        .next()
+        .unwrap_or_default();
     fs::write(&path, format!("{own}\n{text}")).expect("written");
 }
 
 #[test]
-fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
+fn a_studios_checks_are_added_raise_levels_and_are_lowered_by_no_asset() {
     let studio = Studio::new();
     studio.asset("Table", 5, 100);
     fs::remove_file(frame(&studio, 2)).expect("removed");
     studio.ws(&["add", &format!("{TABLE}/frames")]).ok();
     let complete = "id = \"frames.complete\"\nfiles = \"frames/*.exr\"\n";
-    let policy =
-        |more: &str| format!("[[backlot.policy]]\n{complete}applies = {{ names = [\"table\"] }}\n{more}");
-    rules(&studio, &policy(""));
+    let shared = |more: &str| {
+        format!("[[backlot.studio-check]]\n{complete}applies = {{ names = [\"table\"] }}\n{more}")
+    };
+    rules(&studio, &shared(""));
     studio.ws(&["validate", "Table"]).ok();
-    name_policy(&studio, "[workspace]", "Rules");
+    name_checks(&studio, "[workspace]", "Rules");
     studio
         .ws(&["publish", "Table", "--json"])
         .fails(5, "validate::failed");
     let one = report(&studio, &[]);
-    assert_eq!(one["policies"][0], "rules 0.1.0");
-    assert_eq!(one["checks"][0]["policy"], "rules 0.1.0");
-    // The same check, declared lower, runs once and counts as the policy says.
+    assert_eq!(one["studio_checks"][0], "rules 0.1.0");
+    assert_eq!(one["checks"][0]["from"], "rules 0.1.0");
+    // The same check, declared lower, runs once and counts as the studio says.
     declare(
         &studio,
         TABLE,
@@ -411,7 +415,7 @@ fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
         outcomes(&report(&studio, &[])),
         ["frames.complete pass", "frames.complete fail"]
     );
-    // A waiver lowers it, unless the policy forbids that.
+    // A waiver lowers it, unless the studio forbids that.
     declare(
         &studio,
         TABLE,
@@ -421,7 +425,7 @@ fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
         ),
     );
     studio.ws(&["validate", "Table"]).ok();
-    set_rules(&studio, &policy("waivable = false\n"));
+    set_rules(&studio, &shared("waivable = false\n"));
     let refused = report(&studio, &[]);
     assert_eq!(
         refused["checks"][1]["waivers"][0]["state"], "not-allowed",
@@ -431,7 +435,7 @@ fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
         .ws(&["publish", "Table", "--json"])
         .fails(5, "validate::failed");
     // It is for those that it applies to, and at its own level.
-    set_rules(&studio, &policy("level = \"warn\"\n"));
+    set_rules(&studio, &shared("level = \"warn\"\n"));
     studio.ws(&["validate", "Rules"]).ok();
     assert_eq!(
         outcomes(&studio.ws(&["validate", "Rules", "--json"]).ok().json()),
@@ -440,31 +444,31 @@ fn a_policy_adds_checks_and_raises_levels_and_is_lowered_by_no_asset() {
 }
 
 #[test]
-fn a_policy_has_programs_of_its_own_and_one_that_is_wrong_or_absent_is_an_error() {
+fn a_studios_checks_have_programs_of_their_own_and_wrong_or_absent_ones_are_an_error() {
     let studio = Studio::new();
     studio.asset("Table", 1, 100);
     rules(&studio, "");
-    name_policy(&studio, "[workspace]", "Rules");
+    name_checks(&studio, "[workspace]", "Rules");
     studio.write(
         "ws/outputs/rules/src/rules/look.sh",
         b"test -d \"$1\" || exit 3; echo '{\"message\": \"no\"}'; exit 1\n",
     );
     set_rules(
         &studio,
-        "[[backlot.policy]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{policy}/look.sh\", \"{policy}\"]\nlevel = \"warn\"\n",
+        "[[backlot.studio-check]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{checks}/look.sh\", \"{checks}\"]\nlevel = \"warn\"\n",
     );
     assert_eq!(items(&report(&studio, &[]), "studio.look"), ["no"]);
     set_rules(
         &studio,
-        "[[backlot.policy]]\nid = \"names.portable\"\nlevel = \"loud\"\n",
+        "[[backlot.studio-check]]\nid = \"names.portable\"\nlevel = \"loud\"\n",
     );
     studio
         .ws(&["publish", "Table", "--json"])
         .fails(3, "validate::bad_check");
-    name_policy(&studio, "[repos.review]", "Absent");
+    name_checks(&studio, "[repos.review]", "Absent");
     let missing = studio
         .ws(&["publish", "Table", "--json"])
-        .fails(3, "validate::no_policy");
+        .fails(3, "validate::checks_not_installed");
     assert!(
         missing["message"].as_str().expect("text").contains("absent"),
         "{missing:#}"
@@ -472,14 +476,14 @@ fn a_policy_has_programs_of_its_own_and_one_that_is_wrong_or_absent_is_an_error(
 }
 
 #[test]
-fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
+fn a_copy_into_a_repo_with_checks_is_checked_first_and_recorded() {
     let studio = Studio::new();
     rules(
         &studio,
-        "[[backlot.policy]]\nid = \"frames.finite\"\napplies = { type = [\"Render\"] }\nlevel = \"info\"\npromote = \"error\"\n[[backlot.policy]]\nid = \"release.no-pre-release\"\n",
+        "[[backlot.studio-check]]\nid = \"frames.finite\"\napplies = { type = [\"Render\"] }\nlevel = \"info\"\npromote = \"error\"\n[[backlot.studio-check]]\nid = \"release.no-pre-release\"\n",
     );
     studio.ws(&["publish", "Rules"]).ok();
-    name_policy(&studio, "[repos.blessed]", "Rules");
+    name_checks(&studio, "[repos.blessed]", "Rules");
     render(&studio, &[0.1, f32::NAN]);
     studio.ws(&["publish", "Table", "--bump", "minor,rc"]).ok();
     let to_blessed = |what: &str, more: &[&str]| {
@@ -524,13 +528,13 @@ fn a_copy_into_a_repo_with_a_policy_is_checked_first_and_recorded() {
 }
 
 #[test]
-fn the_policy_of_a_repo_counts_for_what_a_cascade_builds() {
+fn the_studios_checks_count_for_what_a_cascade_builds() {
     let studio = Studio::empty();
     source(&studio, "a");
     asset(&studio, "b", &["a"]);
     stage(&studio, "b", "", &["a/code.py"]);
     publish(&studio, "b", "1.0");
-    // The policy comes from the repo, installed where the cascade is started.
+    // The studio's checks come from the repo, installed where the cascade is started.
     asset(&studio, "rules", &[]);
     studio.write(
         &format!("{}/look.sh", module("rules")),
@@ -538,14 +542,14 @@ fn the_policy_of_a_repo_counts_for_what_a_cascade_builds() {
     );
     let path = studio.path(&format!("{}/asset.toml", module("rules")));
     let own = fs::read_to_string(&path).expect("an asset");
-    let policy = "[[backlot.policy]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{policy}/look.sh\"]\nlevel = \"info\"\nauto = \"error\"\napplies = { names = [\"b\"] }\n";
-    fs::write(&path, format!("{own}\n{policy}")).expect("written");
+    let shared = "[[backlot.studio-check]]\nid = \"studio.look\"\ncommand = [\"sh\", \"{checks}/look.sh\"]\nlevel = \"info\"\nauto = \"error\"\napplies = { names = [\"b\"] }\n";
+    fs::write(&path, format!("{own}\n{shared}")).expect("written");
     publish(&studio, "rules", "1.0");
     let config = studio.path("a/backlot.toml");
     let text = fs::read_to_string(&config).expect("a workspace");
     fs::write(
         &config,
-        text.replace("[workspace]\n", "[workspace]\npolicy = \"rules\"\n"),
+        text.replace("[workspace]\n", "[workspace]\nchecks = \"rules\"\n"),
     )
     .expect("written");
     studio.run(&["-w", "a", "install", "rules"]).ok();
@@ -555,7 +559,7 @@ fn the_policy_of_a_repo_counts_for_what_a_cascade_builds() {
     let shown = studio.run(&["-w", "b", "show", "b==1.0.1", "--json"]).ok().json();
     let recorded = &shown["releases"][0]["published"]["checks"][0];
     assert_eq!(
-        (&recorded["policy"], &recorded["outcome"]),
+        (&recorded["from"], &recorded["outcome"]),
         (&"rules 1.0".into(), &"pass".into()),
         "{shown:#}"
     );

@@ -31,7 +31,7 @@ pub struct RepoEntry {
     pub id: Option<String>,
     /// The asset whose checks count for what goes into it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    pub checks: Option<String>,
 }
 
 /// The kind of a repo.
@@ -102,7 +102,7 @@ pub(super) fn repo_of(name: String, table: &Table) -> Option<RepoEntry> {
         store: store_options(table),
         public: None,
         id: string(table, "id"),
-        policy: string(table, "policy"),
+        checks: string(table, "checks"),
     })
 }
 

@@ -27,17 +27,17 @@ pub use entries::{RemoteEntry, RepoEntry, RepoPlace};
 pub(crate) use entries::{array_of, is_url};
 pub use sections::{Localize, PublishLimits};
 
-/// A policy is a name: one that is written otherwise would not count.
-fn check_policies(document: &DocumentMut) -> Result<(), String> {
-    let is_wrong = |table: &dyn TableLike| table.get("policy").is_some_and(|item| !item.is_str());
+/// `checks` is the name of an asset: one that is written otherwise would not count.
+fn check_names_of_checks(document: &DocumentMut) -> Result<(), String> {
+    let is_wrong = |table: &dyn TableLike| table.get("checks").is_some_and(|item| !item.is_str());
     let workspace = document.get("workspace").and_then(Item::as_table_like);
     if workspace.is_some_and(is_wrong) {
-        return Err("`workspace.policy` is not an asset name".to_owned());
+        return Err("`workspace.checks` is not an asset name".to_owned());
     }
     let repos = document.get("repos").and_then(Item::as_table_like);
     let mut repos = repos.into_iter().flat_map(TableLike::iter);
     match repos.find(|(_, repo)| repo.as_table_like().is_some_and(is_wrong)) {
-        Some((name, _)) => Err(format!("`repos.{name}.policy` is not an asset name")),
+        Some((name, _)) => Err(format!("`repos.{name}.checks` is not an asset name")),
         None => Ok(()),
     }
 }
@@ -62,7 +62,7 @@ pub struct Config {
     /// Name of the repo that publishes go to.
     pub publish_to: Option<String>,
     /// The asset whose checks count for each publish, and for copies into the preferred repo.
-    pub policy: Option<String>,
+    pub checks: Option<String>,
     /// Requirements the workspace was asked to install.
     pub inputs: Vec<Requirement>,
     /// Python version or interpreter.
@@ -103,7 +103,7 @@ const TOP_KEYS: [&str; 11] = [
 const EXTERNAL_KEYS: [&str; 1] = ["conda"];
 const RESOLUTION_KEYS: [&str; 4] = ["constraints", "overrides", "exclude-newer", "resolution"];
 const WORKSPACE_KEYS: [&str; 9] = [
-    "policy",
+    "checks",
     "blessed",
     "publish-to",
     "remote",
@@ -114,7 +114,7 @@ const WORKSPACE_KEYS: [&str; 9] = [
     "channels",
 ];
 /// Beside those of its store, as for remotes.
-const REPO_KEYS: [&str; 7] = ["path", "url", "upload", "public", "allow", "id", "policy"];
+const REPO_KEYS: [&str; 7] = ["path", "url", "upload", "public", "allow", "id", "checks"];
 const REMOTE_KEYS: [&str; 3] = ["url", "layout", "id"];
 const SECRET_WORDS: [&str; 6] = [
     "password",
@@ -226,7 +226,7 @@ impl Config {
             default_remote: string(workspace, "remote"),
             blessed: string(workspace, "blessed"),
             publish_to: string(workspace, "publish-to"),
-            policy: string(workspace, "policy"),
+            checks: string(workspace, "checks"),
             python: string(workspace, "python"),
             cache: string(workspace, "cache"),
             inputs: Vec::new(),
@@ -243,7 +243,7 @@ impl Config {
         let tables = config.document.get("repos").and_then(Item::as_table_like);
         read_lists(&mut config.repos, tables).map_err(bad)?;
         config.check_sources().map_err(bad)?;
-        check_policies(&config.document).map_err(bad)?;
+        check_names_of_checks(&config.document).map_err(bad)?;
         for requirement in strings(workspace, "inputs") {
             config
                 .inputs
@@ -440,8 +440,8 @@ impl Config {
         if let Some(id) = &entry.id {
             table.insert("id", value(id));
         }
-        if let Some(policy) = &entry.policy {
-            table.insert("policy", value(policy));
+        if let Some(checks) = &entry.checks {
+            table.insert("checks", value(checks));
         }
         if let Some(allow) = &entry.public {
             table.insert("public", value(true));
@@ -503,9 +503,9 @@ impl Config {
         self.publish_to = name.map(ToOwned::to_owned);
     }
     /// Choose the asset whose checks count for each publish.
-    pub fn set_policy(&mut self, name: Option<&str>) {
-        self.set("policy", name);
-        self.policy = name.map(ToOwned::to_owned);
+    pub fn set_checks(&mut self, name: Option<&str>) {
+        self.set("checks", name);
+        self.checks = name.map(ToOwned::to_owned);
     }
     /// Choose the Python version or interpreter.
     pub fn set_python(&mut self, python: Option<&str>) {

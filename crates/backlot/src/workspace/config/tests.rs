@@ -17,7 +17,7 @@ fn what_is_added_is_read_back_in_order_and_comments_survive() {
             store: backlot_backend::StoreOptions::default(),
             public: None,
             id: Some(format!("of-{name}")),
-            policy: None,
+            checks: None,
         });
     }
     config.add_remote(RemoteEntry {
@@ -62,7 +62,7 @@ fn every_key_that_is_written_is_a_known_one() {
         store: store.clone(),
         public: Some(Vec::new()),
         id: text("of-far"),
-        policy: text("studio-policy"),
+        checks: text("studio-checks"),
     });
     config.add_remote(RemoteEntry {
         name: "main".into(),

@@ -1,8 +1,9 @@
-//! Policies: checks that a studio asks of all assets, in an installed package.
+//! A studio's checks: those that it asks of all assets, in an installed package.
 //!
-//! A workspace (`[workspace] policy`) or a repo of it (`[repos.NAME] policy`) names an asset; that of a workspace counts for each publish and for copies into
-//! the blessed repo, that of a repo for publishes and copies into it. Its `asset.toml` has `[[backlot.policy]]`. Invariants: a policy adds checks and takes none
-//! away, and no asset lowers one but by a waiver; a policy that is named and not installed is an error, as checks that do not run are no checks.
+//! A workspace (`[workspace] checks`) or a repo of it (`[repos.NAME] checks`) names an asset; that of a workspace counts for each publish and for copies into
+//! the blessed repo, that of a repo for publishes and copies into it. Its `asset.toml` has `[[backlot.studio-check]]`. Invariants: they are added to an
+//! asset's own and take none away, and no asset lowers one but by a waiver; an asset that is named and not installed is an error, as checks that do not run are no
+//! checks.
 
 use std::path::{Path, PathBuf};
 
@@ -13,31 +14,31 @@ use crate::error::{Result, ValidateError};
 use crate::project::output::{Output, module_folder};
 use crate::workspace::Opened;
 
-/// A policy that is installed.
+/// An installed asset with a studio's checks.
 #[derive(Clone, Debug)]
-pub(crate) struct Policy {
+pub(crate) struct StudioChecks {
     pub(crate) package: PackageName,
     pub(crate) version: Version,
     /// The folder of its package, with its `asset.toml`.
     pub(crate) folder: PathBuf,
 }
 
-impl Policy {
-    /// As results name it: `studio-policy 1.2`.
+impl StudioChecks {
+    /// As results name it: `studio-checks 1.2`.
     pub(crate) fn label(&self) -> String {
         format!("{} {}", self.package, self.version)
     }
 }
 
 impl Opened {
-    /// The names of the policies for what goes into a repo: the workspace's, then the repo's.
-    pub(crate) fn policy_names(&self, target: Option<&str>) -> Result<Vec<PackageName>> {
+    /// The assets with the studio's checks for what goes into a repo: the workspace's, then the repo's.
+    pub(crate) fn studio_checks_names(&self, target: Option<&str>) -> Result<Vec<PackageName>> {
         let of_repo = target.and_then(|target| {
             let mut repos = self.config().repos.iter();
-            repos.find(|entry| entry.name == target)?.policy.as_deref()
+            repos.find(|entry| entry.name == target)?.checks.as_deref()
         });
         let mut names = Vec::new();
-        for name in self.config().policy.as_deref().into_iter().chain(of_repo) {
+        for name in self.config().checks.as_deref().into_iter().chain(of_repo) {
             let name = PackageName::of_asset(name)?;
             if !names.contains(&name) {
                 names.push(name);
@@ -46,29 +47,29 @@ impl Opened {
         Ok(names)
     }
 
-    /// The policies for what goes into a repo, all installed.
-    pub(crate) fn check_policies(&self, target: Option<&str>) -> Result<Vec<Policy>> {
-        let names = self.policy_names(target)?;
+    /// The studio's checks for what goes into a repo, all installed.
+    pub(crate) fn studio_checks(&self, target: Option<&str>) -> Result<Vec<StudioChecks>> {
+        let names = self.studio_checks_names(target)?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let lock = Lock::load(self.root())?;
         names
             .iter()
-            .map(|name| self.policy(name, lock.as_ref()))
+            .map(|name| self.installed_checks(name, lock.as_ref()))
             .collect()
     }
 
-    fn policy(&self, name: &PackageName, lock: Option<&Lock>) -> Result<Policy> {
-        let missing = || ValidateError::NoPolicy {
-            policy: name.to_string(),
+    fn installed_checks(&self, name: &PackageName, lock: Option<&Lock>) -> Result<StudioChecks> {
+        let missing = || ValidateError::ChecksNotInstalled {
+            asset: name.to_string(),
         };
         let locked = lock.and_then(|lock| lock.package(name)).ok_or_else(missing)?;
         let folder = match &locked.editable {
             Some(path) => module_folder(&Output::load(&self.root().join(path))?),
             None => self.installed_asset_folder(name)?,
         };
-        Ok(Policy {
+        Ok(StudioChecks {
             package: name.clone(),
             version: locked.version.clone(),
             folder: folder.ok_or_else(missing)?,
@@ -94,9 +95,9 @@ impl Opened {
         Ok(folder.filter(|folder| is_there(folder)))
     }
 
-    /// What a private workspace has to install so that it has the policies of this one.
-    pub(crate) fn policy_requirements(&self, target: &str) -> Result<Vec<String>> {
-        let names = self.policy_names(Some(target))?;
+    /// What a private workspace has to install so that it has the studio's checks of this one.
+    pub(crate) fn studio_checks_requirements(&self, target: &str) -> Result<Vec<String>> {
+        let names = self.studio_checks_names(Some(target))?;
         if names.is_empty() {
             return Ok(Vec::new());
         }

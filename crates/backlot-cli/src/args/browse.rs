@@ -1,0 +1,59 @@
+//! The arguments of looking at what repos and remotes have.
+
+use std::path::PathBuf;
+
+use backlot::{Query, QueryError};
+use clap::Args;
+
+/// What to search for.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "All terms have to hold, for the newest release of an asset. `-` before a term turns it round, a comma is `or` between values, * and ?\nare wildcards, and quotes hold spaces together or make a plain word of anything. A package index is searched for words in names only.\n\nTerms:\n  WORD                part of a name, summary, type, tag, keyword or author\n  name:WORD           part of the name\n  summary:WORD        part of the summary\n  type:Rig, tag:hero  the type, a tag\n  by:ana              who published it\n  needs:Table>=1      requires Table, in versions that this range has, too\n  file:*.abc          part of the path of a packaged or tracked file or folder, or a pattern\n  age:<7d, age:>12h   published within, or before; in m, h, d or w\n  approved, deprecated, yanked\n\nExamples:\n  backlot search kitchen\n  backlot search \"type:Rig tag:hero needs:Table>=1 by:ana age:<7d -yanked\"\n  backlot search type:Shot,Sequence -- -approved\n  backlot search file:*.exr --repo review\n  backlot search 'by:\"Ana Lee\"' --json | jq -r .packages[].name"
+)]
+pub(crate) struct SearchArgs {
+    /// Words and `key:value` terms
+    #[arg(value_name = "QUERY")]
+    pub(crate) words: Vec<String>,
+    /// The asset's type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) asset_type: Option<String>,
+    /// A tag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Only this repo
+    #[arg(long, value_name = "REPO")]
+    pub(crate) repo: Option<String>,
+}
+
+impl SearchArgs {
+    /// The query that words and options are.
+    pub(crate) fn query(&self) -> Result<Query, QueryError> {
+        let mut query = Query::parse(&self.words.join(" "))?;
+        if let Some(asset_type) = &self.asset_type {
+            query = query.of_type(asset_type);
+        }
+        if let Some(tag) = &self.tag {
+            query = query.with_tag(tag);
+        }
+        Ok(query)
+    }
+}
+
+/// What takes how much.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --plot                  what each version cost, as bars\n  backlot du Shot010 -o shot010.svg          and as a chart\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
+)]
+pub(crate) struct DuArgs {
+    /// Packages or releases [default: all in this workspace's repos]
+    pub(crate) names: Vec<String>,
+    /// The remote [default: the default one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) remote: Option<String>,
+    /// Show the cost of each version as a bar
+    #[arg(long)]
+    pub(crate) plot: bool,
+    /// Write a chart of it, as SVG
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}

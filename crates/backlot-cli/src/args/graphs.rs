@@ -1,0 +1,30 @@
+//! How a graph is printed.
+
+use backlot::Picture;
+use clap::Args;
+
+/// A form of a graph, instead of text.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct GraphForm {
+    /// Print a graph for Graphviz
+    #[arg(long, conflicts_with_all = ["mermaid", "svg", "json"])]
+    dot: bool,
+    /// Print a Mermaid flowchart
+    #[arg(long, conflicts_with_all = ["svg", "json"])]
+    mermaid: bool,
+    /// Print the graph as an SVG picture
+    #[arg(long, conflicts_with = "json")]
+    svg: bool,
+}
+
+impl GraphForm {
+    /// The picture in this form; none if text is wanted.
+    pub(crate) fn draw(self, picture: impl FnOnce() -> Picture) -> Option<String> {
+        match (self.dot, self.mermaid, self.svg) {
+            (true, ..) => Some(picture().to_dot()),
+            (_, true, _) => Some(picture().to_mermaid()),
+            (.., true) => Some(picture().to_svg()),
+            _ => None,
+        }
+    }
+}
