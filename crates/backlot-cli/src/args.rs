@@ -241,7 +241,7 @@ pub(crate) enum Command {
     },
     /// Run the checks that an asset and the studio declare
     #[command(
-        after_help = "Checks are declared in the asset.toml of an asset, and of the asset that `checks` in backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+        after_help = "Checks are declared in the asset.toml of an asset, and of the asset that `checks` in backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n  backlot validate Table --repair         correct what checks with a `repair` refuse, after showing the changes\n  backlot validate Table --repair --yes\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
     )]
     Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release
