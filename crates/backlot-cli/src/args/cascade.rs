@@ -182,7 +182,7 @@ pub(crate) enum CascadeCommand {
     },
     /// Continue a cascade: what failed is tried again, and what that blocked follows
     #[command(
-        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done. What a process\nthat was killed was building is begun again when it has been silent for a minute (`run --lease`).\n\nExamples:\n  backlot cascade resume 3f9c\n  backlot cascade resume 3f9c --background"
+        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done. What a process\nthat was killed was building is begun again when it has been silent for a minute (`cascade run --lease`).\n\nExamples:\n  backlot cascade resume 3f9c\n  backlot cascade resume 3f9c --background"
     )]
     Resume {
         /// The beginning of its id

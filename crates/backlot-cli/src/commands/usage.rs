@@ -134,7 +134,7 @@ mod tests {
 
     fn release(version: &str, added: u64) -> ReleaseUsage {
         let usage = serde_json::json!({
-            "package": "table", "version": version, "files": 1, "logical": 4096, "stored": added, "added": added,
+            "package": "table", "version": version, "files": 1, "logical": 4096, "unique": 4096, "stored": added, "added": added,
             "exclusive": 0, "missing": 0, "unknown": [],
         });
         serde_json::from_value(usage).expect("a usage")

@@ -548,7 +548,7 @@ mod tests {
                 "pipeline::lock",
                 "line 5: duplicate key `a`",
             ),
-            ("- x\n", "pipeline::lock", "holds a list"),
+            ("- x\n", "pipeline::lock", "contains a list"),
         ] {
             let error = Lock::parse("sub/dvc.lock", text).expect_err(text);
             let message = error.to_string();

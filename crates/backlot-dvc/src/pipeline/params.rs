@@ -130,7 +130,7 @@ mod tests {
         let error = select("p.py", &file, &["a".to_owned()]).expect_err("refused");
         assert_eq!(
             error.to_string(),
-            "the parameter `a` of `p.py` is a set of Python, which a lock cannot hold"
+            "the parameter `a` of `p.py` is a set of Python, which a lock cannot record"
         );
         assert_eq!(
             select("p.py", &file, &["b".to_owned(), "c".to_owned()])

@@ -472,7 +472,7 @@ mod tests {
             ("stages:\n  1: {cmd: x}\n", "`stages.1` has a number as its name"),
             ("artifacts:\n  a: {desc: x}\n", "`artifacts.a` has no `path`"),
             ("stages: [a]\n", "`stages` is a list, not a mapping"),
-            ("- a\n", "`the file` holds a list"),
+            ("- a\n", "`the file` contains a list"),
             ("vars: {a: 1}\n", "`vars` is a mapping, not a list"),
         ] {
             let message = message(text);

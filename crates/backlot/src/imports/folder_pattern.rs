@@ -87,9 +87,15 @@ impl FolderPattern {
                 .map(|(stem, _)| stem)
                 .filter(|stem| !stem.is_empty())
         };
-        match whole(name) {
-            None if is_last && is_file => whole(without_ending()?),
-            fitted => fitted,
+        if !(is_last && is_file) {
+            return whole(name);
+        }
+        let stem = || without_ending().and_then(whole);
+        if parts.last() == Some(&Part::Name) {
+            // The ending is not part of the asset's name.
+            stem().or_else(|| whole(name))
+        } else {
+            whole(name).or_else(stem)
         }
     }
 }

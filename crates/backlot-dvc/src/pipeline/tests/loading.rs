@@ -134,7 +134,7 @@ fn a_name_that_is_defined_twice_is_refused() {
             "",
             "the key `z`, which `v.yaml` does not have",
         ),
-        ("vars: [l.yaml]\n", "", "`l.yaml`, which holds a list"),
+        ("vars: [l.yaml]\n", "", "`l.yaml`, which contains a list"),
         (
             "",
             "  g: {foreach: [1], do: {cmd: x, vars: [{item: 2}]}}\n",
@@ -200,7 +200,7 @@ fn errors_have_file_line_key_and_a_way_out() {
             "stages:\n  a:\n    cmd: x\n    params: [{f.yaml: k}]\n",
             "pipeline::schema",
             "line 4: `stages.a.params` has a text instead of the keys of `f.yaml`",
-            "documentation",
+            "documented",
         ),
         (
             "stages:\n  a:\n    cmd: x\n    cmd: y\n",
