@@ -471,7 +471,7 @@ mod tests {
             ("age:soon", "age:soon", 0, "<7d"),
             ("age:+7d", "age:+7d", 0, "<7d"),
             ("age:99999999999999999999d", "age:99999999999999999999d", 0, "<7d"),
-            ("needs:>=1", "needs:>=1", 0, "not a requirement"),
+            ("needs:>=1", "needs:>=1", 0, "invalid requirement"),
         ] {
             let error = Query::parse(query).expect_err(query);
             assert_eq!((error.term.as_str(), error.at), (term, at), "{query}");

@@ -100,7 +100,7 @@ fn a_server_that_answers_nonsense_ends_in_an_error() {
             "makes no sense",
         ),
         ("207 Multi-Status", "<not xml".to_owned(), "Unexpected"),
-        ("401 Unauthorized", String::new(), "other credentials"),
+        ("401 Unauthorized", String::new(), "rejected the credentials"),
         (
             "302 Found\r\nLocation: http://127.0.0.1:1/",
             String::new(),
