@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
-    CascadeRequest, ChangeOptions, CleanOptions, CollectOptions, Context, CopyOptions, Credential,
-    DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions, ExportFormat, ExportOptions,
-    FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease, ImportRez, ImportUrl,
-    InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions, LabelOptions, Localize,
-    LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts, PolicyChange,
-    PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions, ReproOptions,
-    RestoreOptions, RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions, UpdateImports,
-    UpdateOptions, ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
+    CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions,
+    Credential, DeprecateOptions, DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions,
+    ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease,
+    ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions,
+    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
+    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
+    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions,
+    UpdateImports, UpdateOptions, ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -203,6 +203,15 @@ pub(crate) static CALLS: &[Call] = &[
     }),
     must("Workspace::validate", |b, c| {
         b.maker.validate("Table", &ValidateOptions::new(), c).map(drop)
+    }),
+    may("Workspace::plan_repairs", |b, c| {
+        b.maker
+            .plan_repairs("Table", &ValidateOptions::new(), c)
+            .map(drop)
+    }),
+    may("Workspace::apply_repairs", |b, c| {
+        let plan = b.maker.plan_repairs("Table", &ValidateOptions::new(), c)?;
+        b.maker.apply_repairs(plan, c).map(drop)
     }),
     must("Workspace::build", |b, c| {
         b.maker.build("Table", &nothing(), c).map(drop)
@@ -484,6 +493,23 @@ pub(crate) static CALLS: &[Call] = &[
         b.maker
             .run_cascade_node(ID, "review/table", &AttemptOptions::new(), c)
             .map(drop)
+    }),
+    may("Workspace::run_in_background", |b, c| {
+        b.maker
+            .run_in_background(ID, &CascadeOptions::new(), None, c)
+            .map(drop)
+    }),
+    may("Workspace::background_log", |b, c| {
+        let id = b.maker.cascades(1, c)?.first().map(|entry| entry.cascade.clone());
+        id.map_or(Ok(()), |id| b.maker.background_log(&id, c).map(drop))
+    }),
+    must("Workspace::clean_cascades", |b, c| {
+        b.maker.clean_cascades(&CleanCascadesOptions::new(), c).map(drop)
+    }),
+    must("Workspace::deprecate", |b, c| {
+        let year = std::time::Duration::from_hours(365 * 24);
+        let options = DeprecateOptions::new().unused_for(Some(year)).dry_run(true);
+        b.maker.deprecate(&options, None, c).map(drop)
     }),
     must("Workspace::cascades", |b, c| b.maker.cascades(10, c).map(drop)),
     may("Workspace::cascade_status", |b, c| {
