@@ -539,10 +539,7 @@ fn scenarios_in_a_store(store: &Store) {
         ]
     );
     let built_with = afar.newest("d")["provenance"]["inputs"].clone();
-    assert_eq!(
-        built_with,
-        serde_json::json!({ "a": "1.1", "b": "1.0.1", "bad": "1.0.1" })
-    );
+    assert_eq!(built_with, serde_json::json!({ "b": "1.0.1", "bad": "1.0.1" }));
     // 3 and 4: a bound holds, the rest is built; 5: a hotfix reaches who is bound to it.
     afar.publish("a", "2.0");
     let major = afar
