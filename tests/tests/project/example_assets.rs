@@ -97,7 +97,7 @@ fn the_shot_creator_creates_edits_builds_and_clones_shots() {
     // What is wrong is said as the command says it.
     let again = hook(&studio, "artist", &create);
     assert_eq!(again.output.status.code(), Some(1));
-    assert!(again.stderr().contains("exists already"), "{}", again.stderr());
+    assert!(again.stderr().contains("already exists"), "{}", again.stderr());
 
     // Somebody else edits it, with its files, and clones it.
     let frames = "artist/outputs/shot010/src/shot010/plates";
