@@ -27,7 +27,7 @@ pub struct ReleaseUsage {
     #[serde(flatten)]
     pub usage: Usage,
     /// Manifests of its folders that are neither in the cache nor on the remote: their files are not counted.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<ObjectId>,
 }
 
