@@ -654,7 +654,7 @@ pub(crate) enum Command {
         #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
-    /// Run a ready-made pipeline step: proxies, contact sheets, checksums, checks of frames
+    /// Run a ready-made step: proxies, contact sheets, checksums, frame checks
     #[command(subcommand)]
     Step(Step),
     /// Show facts about this program

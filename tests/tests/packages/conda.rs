@@ -264,7 +264,7 @@ fn packages_that_are_not_what_was_promised_are_refused_by_name_and_leave_nothing
         error["message"]
             .as_str()
             .expect("text")
-            .contains("holds renamed 1.0"),
+            .contains("contains renamed 1.0"),
         "{error:#}"
     );
 

@@ -378,9 +378,9 @@ table @ HERE/page/table-1.0-py3-none-any.whl                7  direct_url::bad_f
 table @ HERE/name/table-1.0-py3-none-any.whl                7  direct_url::bad_file         table
 table @ HERE/version/table-1.0-py3-none-any.whl             7  direct_url::bad_file         table
 table @ HERE/noise/table-1.0-py3-none-any.whl               7  direct_url::bad_file         table
-chair @ HERE/good/table-1.0-py3-none-any.whl                7  direct_url::bad_file         of table
-table @ HERE/good/download                                  7  direct_url::bad_file         neither a wheel
-table @ HERE/good/table-1.0.zip                             7  direct_url::bad_file         neither a wheel
+chair @ HERE/good/table-1.0-py3-none-any.whl                7  direct_url::bad_file         for table
+table @ HERE/good/download                                  7  direct_url::bad_file         not that of a wheel
+table @ HERE/good/table-1.0.zip                             7  direct_url::bad_file         not that of a wheel
 table @ HERE/good/table-1.0-py3-none-any.whl#sha256=ZEROS   7  direct_url::wrong_digest     its requirement says
 table @ HERE/good/table-1.0-py3-none-any.whl#md5=00         2  direct_url::invalid          md5
 table @ HERE/good/table-1.0.tar.gz#subdirectory=a           2  direct_url::invalid          folder

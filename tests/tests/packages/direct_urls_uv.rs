@@ -125,7 +125,7 @@ fn cases(server: &Server) -> Vec<Case> {
     let foreign = format!("shot 2.0 needs `{table}`, a URL that is not followed");
     let only = format!("table comes from {url} alone, which is 1.0");
     vec![
-        refused(&["shot"], &[], &[&foreign, "ask for `table @"]),
+        refused(&["shot"], &[], &[&foreign, "require `table @"]),
         fine(&["shot", &table], &[], &["lamp 1.0", "shot 2.0", &chosen]),
         fine(&["shot"], &[&table], &["lamp 1.0", "shot 2.0", &chosen]),
         fine(&["chair"], &[&table], &["chair 1.0"]),

@@ -77,7 +77,7 @@ fn a_public_repo_is_asked_for_what_is_on_its_list_and_hears_no_other_name() {
         error["help"].as_str().expect("text"),
     );
     assert!(
-        message.contains("numpish, pillish are not on the list of what may come from `outside`"),
+        message.contains("numpish, pillish are not on the allowlist of `outside`"),
         "{message}"
     );
     assert!(

@@ -188,7 +188,7 @@ fn an_update_that_has_to_lower_a_package_says_so_and_outdated_knew() {
     let run = other(&["update", "--json"]).ok();
     assert!(
         run.stderr()
-            .contains("table goes down from 0.2.0 to 0.1.0: 0.2.0 is yanked"),
+            .contains("table is downgraded from 0.2.0 to 0.1.0: 0.2.0 is yanked"),
         "{}",
         run.stderr()
     );
