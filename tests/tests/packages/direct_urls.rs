@@ -384,7 +384,7 @@ table @ HERE/good/table-1.0.zip                             7  direct_url::bad_f
 table @ HERE/good/table-1.0-py3-none-any.whl#sha256=ZEROS   7  direct_url::wrong_digest     its requirement says
 table @ HERE/good/table-1.0-py3-none-any.whl#md5=00         2  direct_url::invalid          md5
 table @ HERE/good/table-1.0.tar.gz#subdirectory=a           2  direct_url::invalid          folder
-table @ HERE/dies/table-1.0-py3-none-any.whl                6  index::unreachable           broke off
+table @ HERE/dies/table-1.0-py3-none-any.whl                6  index::unreachable           response ended
 table @ HERE/large/table-1.0-py3-none-any.whl               7  index::too_large             more than
 table @ HERE/away/table-1.0-py3-none-any.whl                7  index::redirect              only http
 table @ HERE/gone/table-1.0-py3-none-any.whl                4  index::refused               404
