@@ -198,7 +198,7 @@ fn records_of_the_field_are_read_and_wrong_ones_refused() {
         let said = match *what {
             "MD5" | "BLAKE2" => "only sha256, sha384 and sha512 are supported",
             "no digest" => "RECORD has no digest of `pk/__init__.py`",
-            "a cut SHA-512" => "as the sha512 of `pk/__init__.py` is none",
+            "a cut SHA-512" => "a malformed sha512 of `pk/__init__.py`",
             "a wrong SHA-256" | "a wrong SHA-512" | "a wrong size" => "does not match RECORD",
             _ => "",
         };
