@@ -87,7 +87,7 @@ fn a_query_that_is_wrong_says_which_term() {
         ("kitchen tpye:Rig", "is it `type`?"),
         ("age:soon", "`age:soon`"),
         ("\"open", "not closed"),
-        ("needs:>1", "not a requirement"),
+        ("needs:>1", "invalid requirement"),
     ] {
         let error = studio
             .ws(&["search", query, "--json"])
