@@ -321,7 +321,7 @@ impl Repo {
         }
     }
 
-    /// Say something of a release; see [`ReleaseStore::judge`].
+    /// Say something of a release; see [`ReleaseStore::set_status`].
     pub fn set_status(
         &self,
         release: &ReleaseFile,
