@@ -396,7 +396,7 @@ pub(crate) static CALLS: &[Call] = &[
         let options = MirrorOptions::new().from("review").to("second");
         b.maker.mirror(&options, c).map(drop)
     }),
-    must("Workspace::judge", |b, c| {
+    must("Workspace::set_status", |b, c| {
         let options = JudgeOptions::new().repo(Some("review".to_owned()));
         b.maker
             .set_status("Table==0.1.0", StatusChange::Approve, "looks good", &options, c)
