@@ -210,7 +210,9 @@ pub(crate) static CALLS: &[Call] = &[
             .map(drop)
     }),
     may("Workspace::apply_repairs", |b, c| {
-        let plan = b.maker.plan_repairs("Table", &ValidateOptions::new(), c)?;
+        let plan = b
+            .maker
+            .plan_repairs("Table", &ValidateOptions::new(), &Context::default())?;
         b.maker.apply_repairs(plan, c).map(drop)
     }),
     must("Workspace::build", |b, c| {
@@ -500,7 +502,11 @@ pub(crate) static CALLS: &[Call] = &[
             .map(drop)
     }),
     may("Workspace::background_log", |b, c| {
-        let id = b.maker.cascades(1, c)?.first().map(|entry| entry.cascade.clone());
+        let id = b
+            .maker
+            .cascades(1, &Context::default())?
+            .first()
+            .map(|entry| entry.cascade.clone());
         id.map_or(Ok(()), |id| b.maker.background_log(&id, c).map(drop))
     }),
     must("Workspace::clean_cascades", |b, c| {
