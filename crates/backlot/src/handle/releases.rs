@@ -144,7 +144,7 @@ impl Workspace {
         options: &JudgeOptions,
         context: &Context,
     ) -> Result<JudgeReport> {
-        self.call("judge", of_asset(what), context, |workspace| {
+        self.call("set_status", of_asset(what), context, |workspace| {
             let repo = options.repo.as_deref();
             workspace.set_status(what, repo, verdict, reason, options.dry_run)
         })
