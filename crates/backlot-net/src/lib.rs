@@ -23,7 +23,7 @@ mod redirect;
 mod runtime;
 
 pub use body::{Blocks, FileBlocks, body};
-pub use child::OwnChild;
+pub use child::{Finished, OwnChild, Unfinished};
 pub use client::{ClientOptions, Proxies, build_client, reason};
 pub use credentials::{
     Account, CommandHelper, CommandHelpers, Credential, CredentialChain, CredentialFile, CredentialRequest,

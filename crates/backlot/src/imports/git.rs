@@ -5,7 +5,6 @@
 //! is the text of its target, so nothing outside of the repository is read. Deliberately absent: what is imported (`repository`).
 
 use std::ffi::OsStr;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use backlot_core::file::TemporaryFolder;
 use backlot_core::web::shown_text;
 use backlot_core::{Context, FileLock, file};
-use backlot_net::{OwnChild, tame};
+use backlot_net::{OwnChild, Unfinished, tame};
 use backlot_store::digest_bytes;
 use fs_err as fs;
 
@@ -22,8 +21,6 @@ use crate::workspace::Opened;
 
 /// How long a command waits for another one that uses the same mirror.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Between two looks at whether the work was cancelled.
-const GLANCE: Duration = Duration::from_millis(20);
 
 /// A git repository, mirrored in the cache.
 #[derive(Debug)]
@@ -54,33 +51,18 @@ fn git(url: &str, arguments: &[&OsStr], context: &Context) -> Result<Vec<u8>> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut running =
+    let running =
         OwnChild::start(&mut command).map_err(|e| failed(url, format!("cannot start `git`: {e}")))?;
-    let (stdout, stderr) = (running.process().stdout.take(), running.process().stderr.take());
-    let said = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        stderr.map(|mut stderr| stderr.read_to_end(&mut text));
-        text
-    });
-    let printed = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        stdout.map(|mut stdout| stdout.read_to_end(&mut text));
-        text
-    });
-    let status = loop {
-        context.check()?;
-        match running.process().try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) => std::thread::sleep(GLANCE),
-            Err(e) => return Err(failed(url, format!("cannot wait for `git`: {e}")).into()),
+    let finished = running.finish(&[], u64::MAX, None, context);
+    match finished.end {
+        Ok(status) if status.success() => Ok(finished.stdout),
+        Ok(_) => Err(failed(url, tame(&String::from_utf8_lossy(&finished.stderr), 300)).into()),
+        Err(Unfinished::Lost(e)) => Err(failed(url, format!("cannot wait for `git`: {e}")).into()),
+        Err(Unfinished::Cancelled | Unfinished::TimedOut) => {
+            context.check()?;
+            Err(failed(url, "`git` was stopped").into())
         }
-    };
-    let said = said.join().unwrap_or_default();
-    if !status.success() {
-        let said = String::from_utf8_lossy(&said);
-        return Err(failed(url, tame(&said, 300)).into());
     }
-    Ok(printed.join().unwrap_or_default())
 }
 
 fn words<'a>(words: &[&'a str]) -> Vec<&'a OsStr> {

@@ -4,13 +4,12 @@
 //! hostile input: bounded, and text where it is not JSON.
 
 use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backlot_core::Context;
-use backlot_net::OwnChild;
+use backlot_net::{OwnChild, Unfinished};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -19,8 +18,6 @@ use crate::validate::found::{CheckItem, Findings, Outcome};
 
 /// How much of what it prints is read.
 const MOST: u64 = 1 << 20;
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A line of what it prints: a finding, or values.
 #[derive(Deserialize)]
@@ -120,46 +117,20 @@ fn finish(program: &Program<'_>, context: &Context) -> Result<Ended, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child =
+    let child =
         OwnChild::start(&mut command).map_err(|error| format!("`{name}` cannot be started: {error}"))?;
-    let process = child.process();
-    let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
-    Ok(std::thread::scope(|scope| {
-        scope.spawn(|| {
-            // One that does not read is not at fault.
-            stdin.map(|mut stdin| stdin.write_all(&program.request).ok());
-        });
-        let output = scope.spawn(|| stdout.map(read_some).unwrap_or_default());
-        let complaint = scope.spawn(|| stderr.map(read_some).unwrap_or_default());
-        let begun = Instant::now();
-        let code = loop {
-            match child.process().try_wait() {
-                Ok(Some(status)) => break Ok(status.code()),
-                Ok(None) if context.check().is_err() => break Err(Outcome::Crash),
-                Ok(None) if begun.elapsed() > program.timeout => break Err(Outcome::Timeout),
-                Ok(None) => std::thread::sleep(LOOK),
-                Err(_) => break Err(Outcome::Crash),
-            }
-        };
-        // Ends it with all that it started, so that the pipes end.
-        drop(child);
-        let output = output.join().unwrap_or_default();
-        let complaint = complaint.join().unwrap_or_default();
-        let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
-        Ended {
-            code,
-            output,
-            last: last.unwrap_or_default().to_owned(),
-        }
-    }))
-}
-
-/// The beginning of what a pipe gives, and its rest thrown away, so that nobody waits for a reader.
-fn read_some(mut pipe: impl std::io::Read) -> String {
-    let mut bytes = Vec::new();
-    pipe.by_ref().take(MOST).read_to_end(&mut bytes).ok();
-    std::io::copy(&mut pipe, &mut std::io::sink()).ok();
-    String::from_utf8_lossy(&bytes).into_owned()
+    let finished = child.finish(&program.request, MOST, Some(program.timeout), context);
+    let complaint = String::from_utf8_lossy(&finished.stderr);
+    let last = complaint.lines().rev().find(|line| !line.trim().is_empty());
+    Ok(Ended {
+        code: match finished.end {
+            Ok(status) => Ok(status.code()),
+            Err(Unfinished::TimedOut) => Err(Outcome::Timeout),
+            Err(Unfinished::Cancelled | Unfinished::Lost(_)) => Err(Outcome::Crash),
+        },
+        output: String::from_utf8_lossy(&finished.stdout).into_owned(),
+        last: last.unwrap_or_default().to_owned(),
+    })
 }
 
 /// The findings and the values that it prints.
