@@ -3,7 +3,7 @@
 //! Deliberately absent: time zones and formatting beyond RFC 3339 in UTC.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,15 @@ impl Diagnostic for TimeError {
 }
 
 impl Timestamp {
+    /// The time that was so long ago, not before the epoch.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// Parse RFC 3339 (`2026-01-31T18:00:00Z`, `...+02:00`), or a date, which means the end of that day in UTC, so that
     /// releases published on that day are included (as uv reads `--exclude-newer`).
     pub fn parse(text: &str) -> Result<Self, TimeError> {

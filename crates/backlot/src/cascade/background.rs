@@ -65,8 +65,7 @@ impl Opened {
     }
 
     fn remove_old_logs(&self, folder: &Path) {
-        let age = u64::try_from(LOGS.as_millis()).unwrap_or(u64::MAX);
-        let before = self.context().now().0.saturating_sub(age);
+        let before = self.context().now().before(LOGS).0;
         let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "log")) {
             let found = entry.metadata().ok();

@@ -73,8 +73,7 @@ impl Opened {
         if let Some(repo) = &options.repo {
             self.ledger(repo)?;
         }
-        let age = u64::try_from(options.older_than.as_millis()).unwrap_or(u64::MAX);
-        let before = Timestamp(self.context().now().0.saturating_sub(age));
+        let before = self.context().now().before(options.older_than);
         let mut report = CleanCascadesReport {
             removed: Vec::new(),
             kept: 0,

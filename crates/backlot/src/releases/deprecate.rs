@@ -203,8 +203,7 @@ impl Opened {
         }
         let users = uses.now(package, release);
         if let Some(age) = options.unused_for {
-            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-            let since = Timestamp(self.context().now().0.saturating_sub(age));
+            let since = self.context().now().before(age);
             if published.is_some_and(|at| at > since) || last_used.is_some_and(|at| at > since) {
                 return Ok(());
             }

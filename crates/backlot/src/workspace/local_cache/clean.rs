@@ -142,8 +142,7 @@ impl Opened {
             dry_run: options.dry_run,
         };
         let mut bounds = Bounds::of(&contents, options, report.free);
-        let unused = u64::try_from(options.unused_for.as_millis()).unwrap_or(u64::MAX);
-        let before = Timestamp(self.context().now().0.saturating_sub(unused));
+        let before = self.context().now().before(options.unused_for);
         let environments = if bounds.want_more() {
             environments::unused(cache.root(), before, self.context())?
         } else {
