@@ -66,7 +66,7 @@ fn texts_of(source: &str) -> String {
                 rows(&all[at + 3..end], &mut text);
                 at = end;
             }
-        } else if is(0, "Coded") && is(1, "for") {
+        } else if is(0, "Diagnostic") && is(1, "for") {
             let open = all[at..]
                 .iter()
                 .position(|token| token == "{")
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn messages_rows_and_other_implementations_are_found() {
-        let source = "#[derive(Debug)]\npub enum E {\n  /// One.\n  #[error(\"no {name}{}\", near(x))]\n  #[allow(x)]\n  One { name: String },\n  #[error(transparent)]\n  Two(#[from] X),\n}\n#[error(\"alone\")]\npub struct S;\nbacklot_core::coded! {\n  E as Two {\n    Self::One { name, .. } if name.is_empty() => \"e::one\", Class::User,\n      format!(\"run `{}`; \\\n        or not\", a(b, c)), retry true;\n  }\n}\nimpl Coded for S {\n  fn code(&self) -> &'static str { \"s::alone\" }\n}\n";
+        let source = "#[derive(Debug)]\npub enum E {\n  /// One.\n  #[error(\"no {name}{}\", near(x))]\n  #[allow(x)]\n  One { name: String },\n  #[error(transparent)]\n  Two(#[from] X),\n}\n#[error(\"alone\")]\npub struct S;\nbacklot_core::coded! {\n  E as Two {\n    Self::One { name, .. } if name.is_empty() => \"e::one\", Class::User,\n      format!(\"run `{}`; \\\n        or not\", a(b, c)), retry true;\n  }\n}\nimpl Diagnostic for S {\n  fn code(&self) -> &'static str { \"s::alone\" }\n}\n";
         assert_eq!(
             texts_of(source),
             "  E::One\n    \"no {name}{}\", near(x)\n  S\n    \"alone\"\n  E::One { name, .. } if name.is_empty()\n    \"e::one\"\n    Class::User\n    format!(\"run `{}`; or not\", a(b, c))\n    retry true\n  S says \"s::alone\"\n"
