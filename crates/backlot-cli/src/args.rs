@@ -35,7 +35,7 @@ pub(crate) use cache::Cache;
 pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs, ValidateArgs};
 pub(crate) use config::{ConfigCommand, PageFormat, SelfCommand};
 pub(crate) use daily::{DiffArgs, DiscardArgs, GetArgs, LogArgs, NewArgs, RestoreArgs, UntrackArgs};
-pub(crate) use executor::JobArgs;
+pub(crate) use executor::{ExecutorArgs, JobArgs};
 pub(crate) use external::{Channel, External, Python};
 pub(crate) use feed::{EventsArgs, HooksCommand, InboxArgs, InputsArgs};
 pub(crate) use figures::{CompareArgs, Metrics, Params, Plots};
@@ -346,7 +346,7 @@ pub(crate) enum Command {
     Approve(VerdictArgs),
     /// Mark a release deprecated
     #[command(
-        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nUnused is a release that is not the newest of its asset, has no label, is older than the age, and that nothing was built with since;\nnor was the newest release of any asset, in whatever repo of the workspace, or does one admit nothing newer. --json has what stays,\nand why.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\"\n  backlot deprecate Table --below 2.0 -m \"the old rig\"    all releases below it\n  backlot deprecate Table --below 2.0 -m \"the old rig\" --dry-run\n  backlot deprecate --unused-for 90d                     list what nobody uses\n  backlot deprecate --unused-for 90d --yes               and deprecate it"
+        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nA release is unused if it is not the newest of its asset, has no label, is older than the age, nothing was built with it since,\nand no newest release of any asset, in any repo of the workspace, was built with it or admits nothing newer. --json has what stays,\nand why.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\"\n  backlot deprecate Table --below 2.0 -m \"the old rig\"    all releases below it\n  backlot deprecate Table --below 2.0 -m \"the old rig\" --dry-run\n  backlot deprecate --unused-for 90d                     list what nobody uses\n  backlot deprecate --unused-for 90d --yes               and deprecate it"
     )]
     Deprecate(DeprecateArgs),
     /// Mark a release yanked, so that it is no longer chosen; the release itself is kept

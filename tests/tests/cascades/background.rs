@@ -132,6 +132,21 @@ fn one_that_was_killed_is_seen_to_be_and_is_continued() {
 }
 
 #[test]
+fn the_process_in_the_background_builds_where_the_command_was_told_to() {
+    let studio = chain();
+    release(&studio, "model", "1.1");
+    let run = ["run", "model==1.1", "--background", "--executor", "process"];
+    let report = cascade(&studio, "model", &run).ok().json();
+    assert!(process(&report) > 0);
+    at(&studio, "anim", &["cascade", "status", "-f"]).ok();
+    let status = cascade(&studio, "model", &["status"]).ok().json();
+    let attempts = status["attempts"].as_array().expect("attempts");
+    assert_eq!(attempts.len(), statuses(&status).len(), "{status:#}");
+    assert!(attempts.iter().all(|attempt| attempt["executor"] == "process"));
+    assert_eq!(versions(&studio, "anim"), ["1.0", "1.0.1"]);
+}
+
+#[test]
 fn a_publish_leaves_what_it_affects_to_the_background() {
     let studio = chain();
     backlot_tests::chain::version(&studio, "model", "1.1");

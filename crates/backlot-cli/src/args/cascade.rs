@@ -309,6 +309,9 @@ pub(crate) struct RunNodeArgs {
     /// Leave the workspace of a failed build in the cache, for a look
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Repair what checks refuse, where they declare `auto_repair`
+    #[arg(long)]
+    pub(crate) auto_repair: bool,
     /// The longest time for it: 90s, 30m, 12h. Then it failed
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) wall_time: Option<Duration>,

@@ -42,6 +42,28 @@ impl ExecutorArgs {
             .account(self.account.clone())
             .sbatch_arguments(self.sbatch.clone())
     }
+
+    /// The arguments that [`Self::options`] makes these options of.
+    pub(crate) fn words(options: &ExecutorOptions) -> Vec<String> {
+        let seconds = |time: Option<Duration>| time.map(|time| format!("{}s", time.as_secs()));
+        let named = [
+            (
+                "--executor",
+                options.executor.map(|kind| kind.as_str().to_owned()),
+            ),
+            ("--wall-time", seconds(options.wall_time)),
+            ("--quiet-time", seconds(options.quiet_time)),
+            ("--partition", options.partition.clone()),
+            ("--account", options.account.clone()),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(flag, value)| value.map(|value| format!("{flag}={value}")));
+        let sbatch = options.sbatch_arguments.iter();
+        named
+            .chain(sbatch.map(|argument| format!("--sbatch={argument}")))
+            .collect()
+    }
 }
 
 /// Which cascade to write as a job, and where.

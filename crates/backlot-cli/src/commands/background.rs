@@ -9,6 +9,7 @@ use backlot::{
 };
 
 use super::cascades::{line_of, ran};
+use crate::args::ExecutorArgs;
 use crate::output::Answer;
 use crate::session::Session;
 
@@ -86,6 +87,7 @@ fn launch(
     if options.auto_repair {
         command.arg("--auto-repair");
     }
+    command.args(ExecutorArgs::words(&options.executor));
     command
         .current_dir(&session.here)
         .stdin(Stdio::null())

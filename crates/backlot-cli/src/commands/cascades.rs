@@ -144,6 +144,7 @@ fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
     let options = AttemptOptions::new()
         .attempt(args.attempt.clone())
         .keep_failed(args.keep)
+        .auto_repair(args.auto_repair)
         .wall_time(args.wall_time)
         .quiet_time(args.quiet_time);
     let report = workspace.run_cascade_node(&args.cascade, &args.node, &options, &session.context);

@@ -148,7 +148,7 @@ impl Opened {
         Ok(status)
     }
 
-    /// Tell of each entry of a cascade, those of before, too, until nothing runs and nothing can be started, nobody wants more, or the process of this
+    /// Report each entry of a cascade, past ones included, until nothing runs and nothing can start, `tell` wants no more, or the process of this
     /// machine that ran it in the background is seen to be no more.
     pub(crate) fn follow_cascade(
         &self,

@@ -94,7 +94,7 @@ impl Opened {
             None => self.plan_to_export(what, options)?,
         };
         let owner = Owner::new(self, None);
-        let launch = self.launch(&plan.id, &options.executor, options.keep_failed, &owner)?;
+        let launch = self.launch(&plan.id, &options.executor, options.flags(), &owner)?;
         let (job, left_out) = template(&plan, &launch)?;
         Ok(CascadeExport {
             cascade: plan.id.clone(),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cascade::attempt::{Watchdog, Watched};
 use crate::cascade::executors::kind::{ExecutorKind, ExecutorOptions};
-use crate::cascade::executors::launch::AttemptLimits;
+use crate::cascade::executors::launch::{AttemptFlags, AttemptLimits};
 use crate::cascade::executors::process::ProcessExecutor;
 use crate::cascade::executors::slurm::SlurmExecutor;
 use crate::cascade::known::ending_of;
@@ -72,6 +72,8 @@ options! {
         pub attempt: Option<String>,
         /// Leave the workspace of a failed build in the cache.
         pub keep_failed: bool,
+        /// Repair what checks refuse, where they declare that this may be done.
+        pub auto_repair: bool,
         /// The longest time for it.
         pub wall_time: Option<Duration>,
         /// The longest time that it may print nothing and move no byte.
@@ -83,6 +85,14 @@ options! {
 const JOBS_OF_SCHEDULER: usize = 1_000;
 
 impl CascadeOptions {
+    /// What is asked of attempts in processes of their own.
+    pub(crate) const fn flags(&self) -> AttemptFlags {
+        AttemptFlags {
+            keep: self.keep_failed,
+            auto_repair: self.auto_repair,
+        }
+    }
+
     pub(crate) fn limits(&self, executor: ExecutorKind) -> Limits {
         let mut limits = Limits::default();
         if executor == ExecutorKind::Slurm {
@@ -406,7 +416,7 @@ impl Opened {
         if kind == ExecutorKind::Pool {
             return Ok(runner.resume(context)?);
         }
-        let launch = self.launch(cascade, &options.executor, options.keep_failed, owner)?;
+        let launch = self.launch(cascade, &options.executor, options.flags(), owner)?;
         let variables = self.host().environment.clone();
         let mut executor: Box<dyn Executor + '_> = if kind == ExecutorKind::Slurm {
             let slurm = self.slurm(&options.executor)?;
@@ -458,13 +468,7 @@ impl Opened {
             )?;
         }
         let summary = self.drive_unless_begun(&ready, &journal, &id, options)?;
-        Ok(CascadeReport {
-            cascade: id,
-            repo: home,
-            plan: state.plan().as_ref().clone(),
-            summary: Some(summary),
-            dry_run: false,
-        })
+        Ok(report_of(id, home, &state, summary))
     }
 
     /// Build what a cascade that was begun has left, as the one process of this machine that does so in the background. Nothing is asked of it: what failed
@@ -481,13 +485,7 @@ impl Opened {
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
         let ready = self.make_ready(&home, None);
         let summary = self.drive(&ready, &journal, &id, options)?;
-        Ok(CascadeReport {
-            cascade: id,
-            repo: home,
-            plan: state.plan().as_ref().clone(),
-            summary: Some(summary),
-            dry_run: false,
-        })
+        Ok(report_of(id, home, &state, summary))
     }
 
     /// One attempt at one asset of a cascade, in this process alone.
@@ -529,6 +527,7 @@ impl Opened {
             let poll = self.poll_of(&home)?;
             let watchdog = Watchdog::new(limits, (&journal, loaded.next), poll, self.context());
             let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed)
+                .with_auto_repair(options.auto_repair)
                 .with_observer(watchdog.observer());
             let services = Services {
                 index: &ready.live,
@@ -571,6 +570,17 @@ impl Opened {
             }
         }
         Ok(None)
+    }
+}
+
+/// The report of a cascade that was continued.
+fn report_of(cascade: CascadeId, repo: String, state: &RunState, summary: Summary) -> CascadeReport {
+    CascadeReport {
+        cascade,
+        repo,
+        plan: state.plan().as_ref().clone(),
+        summary: Some(summary),
+        dry_run: false,
     }
 }
 

@@ -253,13 +253,13 @@ impl Opened {
     fn repaired_folder(&self, asset: &str) -> PathBuf {
         let all = self.state_dir().join("repaired");
         let now = self.context().now();
-        let age = u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX);
+        let before = now.before(KEPT);
         for entry in fs_err::read_dir(&all).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let at = name
                 .to_str()
                 .and_then(|name| name.split('-').next()?.parse::<u64>().ok());
-            if at.is_some_and(|at| at < now.0.saturating_sub(age)) {
+            if at.is_some_and(|at| at < before.0) {
                 file::remove(&entry.path()).ok();
             }
         }

@@ -180,6 +180,15 @@ fn what_a_repair_does_wrong_is_refused_and_nothing_is_changed() {
 
 #[test]
 fn a_cascade_repairs_what_it_built_only_where_both_say_so() {
+    repaired_where_both_say_so("pool");
+}
+
+#[test]
+fn attempts_in_processes_of_their_own_repair_as_well() {
+    repaired_where_both_say_so("process");
+}
+
+fn repaired_where_both_say_so(executor: &str) {
     let studio = Studio::empty();
     source(&studio, "a");
     asset(&studio, "b", &["a"]);
@@ -199,7 +208,11 @@ fn a_cascade_repairs_what_it_built_only_where_both_say_so() {
     publish(&studio, "b", "1.0");
     first(&studio, "c", &["b"], &["b/made.txt"]);
     release(&studio, "a", "1.2");
-    let failed = cascade(&studio, "a", &["run", "a==1.2", "--auto-repair"]);
+    let run = |more: &[&str]| {
+        let how = ["--executor", executor];
+        cascade(&studio, "a", &[more, &how].concat())
+    };
+    let failed = run(&["run", "a==1.2", "--auto-repair"]);
     assert_eq!(failed.output.status.code(), Some(5), "the check does not say so");
     assert_eq!(statuses(&failed.json()["summary"]), ["b failed", "c blocked"]);
 
@@ -207,16 +220,14 @@ fn a_cascade_repairs_what_it_built_only_where_both_say_so() {
     let path = format!("{folder}/__version__.py");
     studio.write(&path, b"__version__ = \"1.1\"");
     at(&studio, "b", &["publish", "b"]).ok();
-    let failed = cascade(&studio, "a", &["run", "a==1.2"]);
+    let failed = run(&["run", "a==1.2"]);
     assert_eq!(
         failed.output.status.code(),
         Some(5),
         "whoever runs it does not say so"
     );
     let id = failed.json()["cascade"].as_str().expect("an id").to_owned();
-    let done = cascade(&studio, "a", &["resume", &id, "--auto-repair"])
-        .ok()
-        .json();
+    let done = run(&["resume", &id, "--auto-repair"]).ok().json();
     assert_eq!(
         statuses(&done["summary"]),
         ["b released 1.1.1", "c released 1.0.1"],
@@ -237,9 +248,7 @@ fn a_cascade_repairs_what_it_built_only_where_both_say_so() {
         b"__version__ = \"1.3\"",
     );
     at(&studio, "a", &["publish", "a"]).ok();
-    let again = cascade(&studio, "a", &["run", "a==1.3", "--auto-repair"])
-        .ok()
-        .json();
+    let again = run(&["run", "a==1.3", "--auto-repair"]).ok().json();
     assert_eq!(
         statuses(&again["summary"]),
         ["b unchanged 1.1.1", "c unchanged 1.0.1"]

@@ -23,11 +23,20 @@ pub(crate) struct Launch {
     command: Vec<String>,
     cascade: CascadeId,
     limits: AttemptLimits,
-    keep: bool,
+    flags: AttemptFlags,
     root: PathBuf,
     logs: PathBuf,
     owner: String,
     batches: u32,
+}
+
+/// What is asked of every attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AttemptFlags {
+    /// Leave the workspace of a failed build.
+    pub(crate) keep: bool,
+    /// Repair what checks refuse, where they declare that this may be done.
+    pub(crate) auto_repair: bool,
 }
 
 /// How long an attempt may take.
@@ -64,7 +73,16 @@ impl Launch {
         for (flag, time) in limits {
             words.extend(time.map(|time| format!("{flag}={}s", time.as_secs().max(1))));
         }
-        words.extend(self.keep.then(|| "--keep".to_owned()));
+        let flags = [
+            ("--keep", self.flags.keep),
+            ("--auto-repair", self.flags.auto_repair),
+        ];
+        words.extend(
+            flags
+                .into_iter()
+                .filter(|(_, is_set)| *is_set)
+                .map(|(flag, _)| flag.to_owned()),
+        );
         words
     }
 
@@ -130,7 +148,7 @@ impl Opened {
         &self,
         cascade: &CascadeId,
         options: &ExecutorOptions,
-        keep: bool,
+        flags: AttemptFlags,
         owner: &Owner,
     ) -> Result<Launch> {
         let section = self.cascade_section()?;
@@ -156,7 +174,7 @@ impl Opened {
                 wall_time: options.wall_time.or(section.wall_time),
                 quiet_time: options.quiet_time.or(section.quiet_time),
             },
-            keep,
+            flags,
             logs: logs.join(&cascade.0),
             root,
             owner: owner.name.clone(),
