@@ -274,7 +274,7 @@ fn on_top(catalog: &Catalog, gone: &BTreeSet<(NodeId, Version)>) -> Vec<OnTop> {
 }
 
 /// Old content with higher versions, inputs before their users. An asset that has a higher release than those that are undone is left alone: its users
-/// have that. What is above a pre-release is a pre-release of the same kind, which leaves the final version to whoever works on it.
+/// have that. The version above a pre-release is a pre-release of the same kind, so the final version stays free for its author.
 fn republish(
     catalog: &Catalog,
     steps: &[RevertStep],

@@ -146,7 +146,7 @@ impl<'a> Runner<'a> {
         Ok(None)
     }
 
-    /// The process of an attempt is gone without a word. Its lease is given back: nobody prolongs it any more, and if the process lives on unseen, a
+    /// The process of an attempt is gone without reporting. Release its lease: no process extends it any more, and if this one lives on unseen, a
     /// higher token keeps it from releasing. One that never held a lease may have found the node taken.
     fn lost(
         &self,

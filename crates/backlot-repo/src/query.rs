@@ -52,7 +52,7 @@ enum Condition {
     /// A value of a key, or one of several.
     Is(Key, Vec<String>),
     Needs(Box<Requirement>),
-    /// Published within so many minutes, or before.
+    /// Published within the last `minutes`, or before that.
     Age {
         is_younger: bool,
         minutes: u64,

@@ -311,7 +311,7 @@ fn simulate(seed: u64) -> usize {
 }
 
 impl Simulation {
-    /// All processes die; whoever comes then finds everything from what is published.
+    /// All processes die; later runners find everything from published state.
     fn end(&mut self, seed: u64) -> usize {
         for journal in &self.journals {
             state(journal);

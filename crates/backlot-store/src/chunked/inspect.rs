@@ -31,7 +31,7 @@ struct Health {
 }
 
 impl ChunkedRepository {
-    /// Read the packs of some files again: all, or about so many of a hundred. Returns also what is condemned of what they are made
+    /// Read the packs of some files again: all, or about a percentage of them. Returns also what is condemned of what they are made
     /// of.
     pub(super) fn verify(
         &self,

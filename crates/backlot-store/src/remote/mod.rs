@@ -360,7 +360,7 @@ impl Remote {
     }
 
     /// Read objects again and compare them with their names, and with a BLAKE3 where known. With a sample, only
-    /// about so many of a hundred packs or objects are read; whether the others exist is reported either way.
+    /// about this percentage of packs or objects is read; whether the others exist is reported either way.
     pub fn verify(
         &self,
         expected: &[(ObjectId, Option<Blake3>)],

@@ -37,7 +37,7 @@ options! {
         pub remote_name: Option<String>,
         /// On the remote also what any release of this workspace's repos needs.
         pub releases: bool,
-        /// Of the remote read only about so many of a hundred packs or objects.
+        /// Of the remote, read only about this percentage of packs or objects.
         pub sample: Option<u8>,
         /// The installed files.
         pub inputs: bool,
