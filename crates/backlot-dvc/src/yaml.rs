@@ -64,6 +64,11 @@ pub(crate) fn value_text(document: &Value) -> String {
     writer.line.finish()
 }
 
+/// Whether a value has a list or a mapping more than once, so that its text has aliases.
+pub(crate) fn has_aliases(document: &Value) -> bool {
+    !find_shared(document).is_empty()
+}
+
 /// The addresses of what is met more than once, with the names of their anchors.
 fn find_shared(document: &Value) -> HashMap<*const (), String> {
     fn visit(value: &Value, met: &mut HashSet<*const ()>, anchors: &mut HashMap<*const (), String>) {

@@ -5,7 +5,7 @@
 //! into locks, and the MD5 of DVC 2 (`hash` missing), which stands for other content and never counts as equal.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use backlot_store::ObjectId;
 
@@ -19,6 +19,9 @@ use crate::yaml;
 pub const LOCK_FILE: &str = "dvc.lock";
 /// The only version that DVC 3 reads.
 const VERSION: &str = "2.0";
+/// The key of the entries, and its line.
+const STAGES: &str = "stages";
+const STAGES_LINE: &str = "stages:\n";
 /// Keys of a dependency or output beside those with fields of their own.
 const OTHER_KEYS: &[&str] = &[
     "etag",
@@ -39,7 +42,23 @@ pub type FileValues = (String, Vec<(String, Value)>);
 pub struct Lock {
     datasets: Option<Value>,
     stages: Map,
-    entries: HashMap<String, LockEntry>,
+    entries: HashMap<String, KnownEntry>,
+    /// Whether aliases may lead from one stage into another, so that the text has to be written as a whole.
+    has_aliases: bool,
+}
+
+/// An entry, and its text once that was asked for: a lock is written again after each stage, and only one entry is new.
+#[derive(Clone, Debug)]
+struct KnownEntry {
+    entry: LockEntry,
+    text: OnceLock<String>,
+}
+
+impl From<LockEntry> for KnownEntry {
+    fn from(entry: LockEntry) -> Self {
+        let text = OnceLock::new();
+        Self { entry, text }
+    }
 }
 
 /// The inputs of a stage when it last ran.
@@ -179,38 +198,9 @@ impl Lock {
         }
         let document =
             yaml_read::read(text).or_else(|problem| reader.refuse(problem.line, problem.reason))?;
-        let map = match document {
-            Value::Null => return Ok(Self::default()),
-            Value::Map(map) => map,
-            other => return reader.refuse(1, format!("it contains {}, not a mapping", other.kind())),
-        };
-        // Before version 2.0, the stages were the document.
-        let Some(version) = map.entry("schema") else {
-            return reader.lock(Arc::unwrap_or_clone(map), None);
-        };
-        if version.value.as_str() != Some(VERSION) {
-            let shown = version.value.to_text().unwrap_or_default();
-            return reader.refuse(
-                version.line,
-                format!("unsupported schema `{shown}`: it must be the text '{VERSION}'"),
-            );
-        }
-        if let Some(other) = map
-            .iter()
-            .find(|e| !matches!(e.key.as_str(), Some("schema" | "stages" | "datasets")))
-        {
-            let name = other.key.to_text().unwrap_or_default();
-            return reader.refuse(other.line, format!("unknown key `{name}`"));
-        }
-        let datasets = map.get("datasets").cloned();
-        match map.entry("stages") {
-            None => reader.lock(Map::default(), datasets),
-            Some(Entry {
-                value: Value::Map(stages),
-                ..
-            }) => reader.lock(Map::clone(stages), datasets),
-            Some(entry) => reader.refuse(entry.line, format!("`stages` is {}", entry.value.kind())),
-        }
+        let has_aliases = yaml::has_aliases(&document);
+        let lock = reader.document(document)?;
+        Ok(Self { has_aliases, ..lock })
     }
 
     /// The same of the bytes of a file.
@@ -224,7 +214,7 @@ impl Lock {
 
     /// The entry of a stage.
     pub fn get(&self, stage: &str) -> Option<&LockEntry> {
-        self.entries.get(stage)
+        Some(&self.entries.get(stage)?.entry)
     }
 
     /// The stages in the order of the file; also those that the `dvc.yaml` has no more.
@@ -240,14 +230,16 @@ impl Lock {
     /// Put in the entry of a stage: in its old place, or at the end.
     pub fn set(&mut self, stage: &str, entry: LockEntry) {
         // In the file of one stage, nothing is an alias of what another stage has.
-        self.stages.put(stage, entry.to_value().detached());
-        self.entries.insert(stage.to_owned(), entry);
+        let value = entry.to_value().detached();
+        self.has_aliases |= yaml::has_aliases(&value);
+        self.stages.put(stage, value);
+        self.entries.insert(stage.to_owned(), entry.into());
     }
 
     /// Take out the entry of a stage.
     pub fn remove(&mut self, stage: &str) -> Option<LockEntry> {
         self.stages.remove(stage);
-        self.entries.remove(stage)
+        Some(self.entries.remove(stage)?.entry)
     }
 
     /// The file's text, as DVC writes it.
@@ -257,11 +249,34 @@ impl Lock {
         if let Some(datasets) = &self.datasets {
             map.put("datasets", datasets.clone());
         }
-        if !self.stages.is_empty() {
-            map.put("stages", Value::map(self.stages.clone()));
+        if self.stages.is_empty() {
+            return yaml::value_text(&Value::map(map));
         }
-        yaml::value_text(&Value::map(map))
+        if self.has_aliases {
+            map.put(STAGES, Value::map(self.stages.clone()));
+            return yaml::value_text(&Value::map(map));
+        }
+        let mut text = yaml::value_text(&Value::map(map));
+        text.push_str(STAGES_LINE);
+        for stage in self.stages.iter() {
+            let known = stage.key.as_str().and_then(|name| self.entries.get(name));
+            match known {
+                Some(known) => text.push_str(known.text.get_or_init(|| text_below_stages(stage))),
+                None => text.push_str(&text_below_stages(stage)),
+            }
+        }
+        text
     }
+}
+
+/// The text of an entry where it stands in a lock.
+fn text_below_stages(stage: &Entry) -> String {
+    let mut stages = Map::default();
+    stages.insert(stage.key.clone(), stage.value.clone(), 0);
+    let mut map = Map::default();
+    map.put(STAGES, Value::map(stages));
+    let text = yaml::value_text(&Value::map(map));
+    text.strip_prefix(STAGES_LINE).unwrap_or(&text).to_owned()
 }
 
 /// Read the entry of one stage on its own, as files of DVC's run cache hold it.
@@ -290,6 +305,41 @@ impl Reader<'_> {
         })
     }
 
+    fn document(&self, document: Value) -> Result<Lock> {
+        let map = match document {
+            Value::Null => return Ok(Lock::default()),
+            Value::Map(map) => map,
+            other => return self.refuse(1, format!("it contains {}, not a mapping", other.kind())),
+        };
+        // Before version 2.0, the stages were the document.
+        let Some(version) = map.entry("schema") else {
+            return self.lock(Arc::unwrap_or_clone(map), None);
+        };
+        if version.value.as_str() != Some(VERSION) {
+            let shown = version.value.to_text().unwrap_or_default();
+            return self.refuse(
+                version.line,
+                format!("unsupported schema `{shown}`: it must be the text '{VERSION}'"),
+            );
+        }
+        if let Some(other) = map
+            .iter()
+            .find(|e| !matches!(e.key.as_str(), Some("schema" | "stages" | "datasets")))
+        {
+            let name = other.key.to_text().unwrap_or_default();
+            return self.refuse(other.line, format!("unknown key `{name}`"));
+        }
+        let datasets = map.get("datasets").cloned();
+        match map.entry("stages") {
+            None => self.lock(Map::default(), datasets),
+            Some(Entry {
+                value: Value::Map(stages),
+                ..
+            }) => self.lock(Map::clone(stages), datasets),
+            Some(entry) => self.refuse(entry.line, format!("`stages` is {}", entry.value.kind())),
+        }
+    }
+
     fn lock(&self, stages: Map, datasets: Option<Value>) -> Result<Lock> {
         let mut entries = HashMap::with_capacity(stages.len());
         for entry in stages.iter() {
@@ -301,12 +351,13 @@ impl Reader<'_> {
                 );
             };
             let parsed = self.entry(&format!("`{name}`"), entry.line, &entry.value)?;
-            entries.insert(name.to_owned(), parsed);
+            entries.insert(name.to_owned(), parsed.into());
         }
         Ok(Lock {
             datasets,
             stages,
             entries,
+            has_aliases: false,
         })
     }
 
