@@ -72,7 +72,7 @@ impl<'a> CandidateCache<'a> {
         stock
     }
 
-    fn read_stock(
+    pub(crate) fn read_stock(
         &self,
         package: &PackageName,
         problem: &Problem<'_>,

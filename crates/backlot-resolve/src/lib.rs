@@ -61,6 +61,7 @@
 
 mod advise;
 mod candidates;
+mod direct;
 mod error;
 mod explain;
 mod problem;
@@ -74,6 +75,7 @@ mod explain_tests;
 #[cfg(test)]
 mod tests;
 
+pub use direct::{Choice, DirectChoice};
 pub use error::{Cause, Error, Result};
 pub use problem::{
     Candidate, Candidates, Dependencies, Order, Preference, PrereleasePolicy, Problem, Remark, Resolution,

@@ -93,6 +93,10 @@ pub trait Candidates {
     }
     /// These packages will be asked for soon: a chance to fetch several at once. Never an error: asking tells.
     fn prefetch(&self, _names: &[&PackageName]) {}
+    /// A number that changes with the candidates of a package, for those whose candidates change between problems.
+    fn revision(&self, _name: &PackageName) -> u64 {
+        0
+    }
     /// Whether a source may be asked for a package; if not, it is as if it did not have it.
     fn asks(&self, _name: &PackageName, _source: usize) -> bool {
         true

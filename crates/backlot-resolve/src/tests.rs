@@ -7,7 +7,7 @@ use backlot_pep::{MarkerEnv, PackageName, Requirement, Specifiers, Version};
 use proptest::prelude::{Strategy, any, prop, proptest};
 
 use crate::{
-    Candidate, Candidates, Dependencies, Error, Order, Preference, PrereleasePolicy, Problem,
+    Candidate, Candidates, Dependencies, DirectChoice, Error, Order, Preference, PrereleasePolicy, Problem,
     RootRequirement, Source, resolve,
 };
 
@@ -352,6 +352,45 @@ fn a_deprecated_version_is_chosen_only_where_its_source_has_no_other_that_fits()
 }
 
 #[test]
+fn what_needs_no_search_is_chosen_directly_and_what_does_is_left_to_the_solver() {
+    let index = Index::of(&[
+        "table 1.0",
+        "table 1.1",
+        "table 1.2 !broken",
+        "kitchen 1.0: table",
+        "kitchen 2.0 ~ugly: table",
+        "old 1.0: table<1.1",
+        "grouped 1.0: table[build]",
+        "nowhere 1.0: missing",
+    ]);
+    let env = env();
+    let problem = Problem::new(&env);
+    let mut direct = DirectChoice::new();
+    let mut choose = |wanted: &[&str]| {
+        let wanted = roots(wanted);
+        let chosen = direct.choose(&index, &problem, wanted.iter().map(|root| &root.requirement));
+        let chosen = chosen.expect("nothing is read")?;
+        let told = chosen.iter().map(|c| format!("{} {}", c.name, c.version));
+        Some(told.collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(choose(&["kitchen"]).as_deref(), Some("kitchen 1.0, table 1.1"));
+    assert_eq!(
+        choose(&["kitchen", "table>=1"]).as_deref(),
+        Some("kitchen 1.0, table 1.1")
+    );
+    assert_eq!(choose(&["old"]).as_deref(), Some("old 1.0, table 1.0"));
+    // Two favourites, a group, a package that is not there, a version that only a pin may choose.
+    for wanted in [
+        &["kitchen", "old"][..],
+        &["grouped"],
+        &["nowhere"],
+        &["table==1.2"],
+    ] {
+        assert_eq!(choose(wanted), None);
+    }
+}
+
+#[test]
 fn a_long_chain_and_a_wide_diamond_need_no_stack() {
     let chain: Vec<String> = (0..2000)
         .map(|n| format!("p{n} 1: p{}", n + 1))
@@ -464,6 +503,13 @@ proptest! {
         let problem = Problem { requirements: wanted.clone(), ..Problem::new(&env) };
         let answer = resolve(&index, &problem, &Context::default());
         assert_eq!(answer.is_ok(), brute_force(&index, &wanted), "{lines:?}");
+        let direct = DirectChoice::new().choose(&index, &problem, wanted.iter().map(|root| &root.requirement));
+        if let Some(direct) = direct.expect("nothing is read") {
+            let found = answer.as_ref().expect("it is found without a search").packages.iter();
+            let found: Vec<_> = found.map(|p| (&p.name, &p.version, p.source, p.file)).collect();
+            let direct: Vec<_> = direct.iter().map(|c| (&c.name, &c.version, c.source, c.file)).collect();
+            assert_eq!(direct, found, "{lines:?}");
+        }
         if let Ok(resolution) = answer {
             let version = |name: &PackageName| resolution.packages.iter().find(|p| &p.name == name).map(|p| p.version.clone());
             for package in &resolution.packages {
