@@ -495,7 +495,7 @@ impl Afar<'_> {
     }
 }
 
-/// Scenarios by their numbers, in a store of objects: 2, 3, 4, 6, 9 and 10.
+/// Scenarios by their numbers, in a store of objects: 2 to 6, 9, 10, 20 and 21.
 fn scenarios_in_a_store(store: &Store) {
     let afar = Afar(store);
     let stop = store.studio.path("stop");
@@ -552,6 +552,48 @@ fn scenarios_in_a_store(store: &Store) {
         held.map(|other| other["node"].clone()).collect::<Vec<_>>(),
         ["far/bound"]
     );
+    a_hotfix_and_its_revert(&afar);
+}
+
+/// Scenarios 5, 20 and 21, after a 2.0 that no cascade has followed yet.
+fn a_hotfix_and_its_revert(afar: &Afar<'_>) {
+    // 5: those that are bound below 2 get the hotfix; the others are brought up to the newest release of the root.
+    afar.publish("a", "1.1.1");
+    let run = afar.run("b", &["cascade", "run", "a==1.1.1"]).ok().json();
+    assert_eq!(
+        statuses(&run["summary"]),
+        [
+            "b released 1.0.2",
+            "bad released 1.0.2",
+            "bound released 1.0.2",
+            "d released 1.0.2"
+        ]
+    );
+    let built_with = |name: &str| afar.newest(name)["provenance"]["inputs"]["a"].clone();
+    assert_eq!(
+        (built_with("bound"), built_with("b")),
+        ("1.1.1".into(), "2.0".into())
+    );
+    // 21: somebody goes on from a release of it. 20: the revert goes leaf first, and leaves what was published on top.
+    afar.publish("d", "1.1");
+    let id = run["cascade"].as_str().expect("an id");
+    let reverted = afar.run("bad", &["cascade", "revert", id]).ok().json();
+    let order: Vec<&Value> = reverted["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|step| &step["node"])
+        .collect();
+    assert_eq!(
+        (order[0], order[order.len() - 1]),
+        (&"far/d".into(), &"far/a".into())
+    );
+    assert_eq!(reverted["on_top"][0]["node"], "far/d", "{reverted:#}");
+    assert_eq!(afar.newest("b")["version"], "1.0.1");
+    let again = afar.run("d", &["cascade", "revert", id]).ok().json();
+    let mut steps = again["steps"].as_array().expect("steps").iter();
+    assert!(steps.all(|step| step["done"] == true), "{again:#}");
+    assert_eq!(afar.newest("b")["version"], "1.0.1");
 }
 
 #[test]
