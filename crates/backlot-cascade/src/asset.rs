@@ -4,6 +4,8 @@
 //! where they are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use backlot_core::Sha256;
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
@@ -23,6 +25,85 @@ pub struct GroupedRequirement {
     pub requirement: Requirement,
 }
 
+/// What a release was made of, and what it requires.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseDetails {
+    /// What it was made of; `None` for releases from before records were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<ReleaseRecord>,
+    /// What it requires, by group.
+    #[serde(default)]
+    pub requirements: Vec<GroupedRequirement>,
+}
+
+/// Where details are read that nobody has asked for yet: of most releases, nobody does.
+pub trait DetailSource: Send + Sync + fmt::Debug {
+    /// Those of a release, by the number that the source gave it.
+    fn details(&self, number: u64) -> ReleaseDetails;
+}
+
+/// The details of a release: known, or read from their source when they are first asked for.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(from = "ReleaseDetails", into = "ReleaseDetails")]
+pub struct Details {
+    known: OnceLock<Box<ReleaseDetails>>,
+    source: Option<(Arc<dyn DetailSource>, u64)>,
+}
+
+impl Details {
+    /// Those that a source has under a number.
+    pub fn from_source(source: Arc<dyn DetailSource>, number: u64) -> Self {
+        Self {
+            known: OnceLock::new(),
+            source: Some((source, number)),
+        }
+    }
+
+    /// The details.
+    pub fn get(&self) -> &ReleaseDetails {
+        self.known.get_or_init(|| {
+            let read = |(source, number): &(Arc<dyn DetailSource>, u64)| source.details(*number);
+            Box::new(self.source.as_ref().map(read).unwrap_or_default())
+        })
+    }
+
+    /// The details, to be changed.
+    pub fn get_mut(&mut self) -> &mut ReleaseDetails {
+        self.get();
+        self.source = None;
+        self.known.get_mut().expect("they were read")
+    }
+}
+
+impl From<ReleaseDetails> for Details {
+    fn from(details: ReleaseDetails) -> Self {
+        Self {
+            known: OnceLock::from(Box::new(details)),
+            source: None,
+        }
+    }
+}
+
+impl From<Details> for ReleaseDetails {
+    fn from(details: Details) -> Self {
+        details.get().clone()
+    }
+}
+
+impl PartialEq for Details {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Details {}
+
+impl fmt::Debug for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
 /// A release of an asset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
@@ -32,12 +113,9 @@ pub struct Release {
     pub wheel: Sha256,
     /// SHA-256 of what recipes read of it: manifest of its files and metadata.
     pub files: Sha256,
-    /// What it was made of; `None` for releases from before records were kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<ReleaseRecord>,
-    /// What it requires, by group.
-    #[serde(default)]
-    pub requirements: Vec<GroupedRequirement>,
+    /// What it was made of, and what it requires.
+    #[serde(flatten)]
+    pub details: Details,
     /// Who published it.
     #[serde(default)]
     pub author: String,
@@ -53,14 +131,22 @@ pub struct Release {
 }
 
 impl Release {
+    /// What it was made of; `None` for releases from before records were kept.
+    pub fn record(&self) -> Option<&ReleaseRecord> {
+        self.details.get().record.as_ref()
+    }
+    /// What it requires, by group.
+    pub fn requirements(&self) -> &[GroupedRequirement] {
+        &self.details.get().requirements
+    }
     /// Whether a cascade made it.
     pub fn is_automatic(&self) -> bool {
-        let origin = self.record.as_ref().map(|record| &record.origin);
+        let origin = self.record().map(|record| &record.origin);
         matches!(origin, Some(Origin::Cascade(_)))
     }
     /// Whether it is known to be right for inputs and a recipe, by its record or an attestation.
     pub fn is_valid_for(&self, inputs: &Inputs, recipe: RecipeDigest) -> bool {
-        let record = self.record.as_ref();
+        let record = self.record();
         record.is_some_and(|record| record.recipe == recipe && record.inputs.same_releases(inputs))
             || (!self.attested.is_empty() && self.attested.contains(&inputs.digest(recipe)))
     }
@@ -156,22 +242,26 @@ impl Asset {
                 .is_none_or(|group| self.settings.generative.contains(group))
         };
         release
-            .requirements
+            .requirements()
             .iter()
             .filter(move |grouped| counts(&grouped.group))
             .map(|grouped| &grouped.requirement)
     }
 
-    /// The packages that the newest release is built from: those it requires in generative groups and those it records.
-    pub fn needs(&self) -> BTreeSet<PackageName> {
+    /// The packages that the newest release is built from, in order of their names: those it requires in generative groups and those it records.
+    pub fn needs(&self) -> Vec<PackageName> {
         let Some(newest) = self.newest() else {
-            return BTreeSet::new();
+            return Vec::new();
         };
-        let recorded = newest.record.iter().flat_map(|record| &record.inputs);
-        self.generative_requirements(newest)
+        let recorded = newest.record().into_iter().flat_map(|record| &record.inputs);
+        let mut needs: Vec<PackageName> = self
+            .generative_requirements(newest)
             .map(|requirement| requirement.name().clone())
             .chain(recorded.map(|input| input.package.clone()))
             .filter(|package| *package != self.node.package)
-            .collect()
+            .collect();
+        needs.sort_unstable();
+        needs.dedup();
+        needs
     }
 }

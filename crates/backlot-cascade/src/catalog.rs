@@ -77,8 +77,7 @@ pub enum Applied {
 pub struct Catalog {
     assets: BTreeMap<NodeId, Arc<Asset>>,
     graph: Graph,
-    /// Which releases were built with a key.
-    keys: BTreeMap<NodeKey, BTreeSet<(NodeId, Version)>>,
+    repos: BTreeSet<RepoName>,
     cursors: BTreeMap<RepoName, u64>,
 }
 
@@ -108,39 +107,14 @@ impl Catalog {
     /// Add or replace one asset, outside of the order of events.
     pub fn insert(&mut self, asset: Asset) {
         self.remove(&asset.node);
-        self.graph.set(&asset.node, &asset.needs());
-        for release in asset.releases.values() {
-            self.index(&asset.node, release);
-        }
+        self.graph.set(&asset.node, asset.needs().iter());
+        self.repos.insert(asset.node.repo.clone());
         self.assets.insert(asset.node.clone(), Arc::new(asset));
     }
 
     fn remove(&mut self, node: &NodeId) {
-        let Some(asset) = self.assets.remove(node) else {
-            return;
-        };
-        self.graph.remove(node);
-        for release in asset.releases.values() {
-            self.unindex(node, release);
-        }
-    }
-
-    fn index(&mut self, node: &NodeId, release: &Release) {
-        if let Some(record) = &release.record {
-            let releases = self.keys.entry(record.key(&node.package)).or_default();
-            releases.insert((node.clone(), release.version.clone()));
-        }
-    }
-
-    fn unindex(&mut self, node: &NodeId, release: &Release) {
-        let Some(key) = release.record.as_ref().map(|record| record.key(&node.package)) else {
-            return;
-        };
-        if let Some(releases) = self.keys.get_mut(&key) {
-            releases.remove(&(node.clone(), release.version.clone()));
-            if releases.is_empty() {
-                self.keys.remove(&key);
-            }
+        if self.assets.remove(node).is_some() {
+            self.graph.remove(node);
         }
     }
 
@@ -169,12 +143,7 @@ impl Catalog {
     }
 
     fn change(&mut self, node: &NodeId, event: AssetEvent) -> Result<()> {
-        if let AssetEvent::Published { release } = &event {
-            if let Some(old) = self.release(node, &release.version).cloned() {
-                self.unindex(node, &old);
-            }
-            self.index(node, release);
-        }
+        self.repos.insert(node.repo.clone());
         let asset = self.assets.entry(node.clone());
         let asset = Arc::make_mut(asset.or_insert_with(|| Arc::new(Asset::new(node.clone()))));
         match event {
@@ -193,7 +162,7 @@ impl Catalog {
             AssetEvent::Configured { settings } => asset.settings = settings,
         }
         let needs = asset.needs();
-        self.graph.set(node, &needs);
+        self.graph.set(node, needs.iter());
         Ok(())
     }
 
@@ -226,16 +195,22 @@ impl Catalog {
         key: NodeKey,
         preferred: &RepoName,
     ) -> Option<(NodeId, Version)> {
-        let usable = |(node, version): &&(NodeId, Version)| {
-            node.package == *package
-                && self
-                    .release(node, version)
-                    .is_some_and(|release| release.yanked.is_none())
+        let built_with_it = |repo: &RepoName| -> Vec<(NodeId, Version)> {
+            let node = NodeId::new(repo, package);
+            let releases = self
+                .assets
+                .get(&node)
+                .into_iter()
+                .flat_map(|asset| asset.releases.values());
+            let usable = releases.filter(|release| release.yanked.is_none());
+            let found =
+                usable.filter(|release| release.record().is_some_and(|record| record.key(package) == key));
+            found
+                .map(|release| (node.clone(), release.version.clone()))
+                .collect()
         };
-        let releases = self.keys.get(&key)?;
-        let mut found = releases.iter().filter(usable);
-        let near = found.clone().rfind(|(node, _)| node.repo == *preferred);
-        near.or_else(|| found.next()).cloned()
+        let near = built_with_it(preferred).pop();
+        near.or_else(|| self.repos.iter().flat_map(built_with_it).next())
     }
 }
 

@@ -4,7 +4,7 @@
 //! is in it with a decision and a reason. What the plan will release is treated as though it existed, so later levels are
 //! predictions; their keys are provisional until their inputs exist. Deliberately absent: acting.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use backlot_core::{Context, Sha256};
 use backlot_pep::{PackageName, Requirement, Version};
@@ -296,9 +296,9 @@ struct Walk<'a> {
     /// Whether the report is about roots, and assets that none of them reaches are left out.
     rooted: bool,
     /// The new version of each asset that has one or is expected to.
-    changed: BTreeMap<NodeId, Version>,
+    changed: HashMap<NodeId, Version>,
     expected: Expected,
-    levels: BTreeMap<NodeId, u32>,
+    levels: HashMap<NodeId, u32>,
     /// Whether a changed asset leads into a cycle, by its index.
     led_into: BTreeMap<usize, bool>,
     nodes: Vec<DirtyNode>,
@@ -310,9 +310,9 @@ impl<'a> Walk<'a> {
             catalog,
             resolver,
             rooted: !roots.is_empty(),
-            changed: BTreeMap::new(),
+            changed: HashMap::new(),
             expected: Expected::new(),
-            levels: BTreeMap::new(),
+            levels: HashMap::new(),
             led_into: BTreeMap::new(),
             nodes: Vec::new(),
         };
@@ -335,12 +335,10 @@ impl<'a> Walk<'a> {
 
     fn visit(&mut self, node: &NodeId, order: &Order) -> Result<()> {
         let needs = self.catalog.graph().needs(node);
-        let changed: BTreeSet<&NodeId> = needs
-            .iter()
-            .filter(|need| self.changed.contains_key(need))
-            .collect();
+        let follows_change =
+            !self.changed.is_empty() && needs.iter().any(|need| self.changed.contains_key(need));
         let in_cycle = order.in_cycle.get(node).copied();
-        if self.rooted && changed.is_empty() && in_cycle.is_none() {
+        if self.rooted && !follows_change && in_cycle.is_none() {
             return Ok(());
         }
         let Some(asset) = self.catalog.asset(node).cloned() else {
@@ -448,7 +446,7 @@ impl<'a> Walk<'a> {
             key: work.as_ref().map(|work| work.key),
             provisional,
             copy_of,
-            estimated_ms: newest.record.as_ref().and_then(|record| record.build_ms),
+            estimated_ms: newest.record().and_then(|record| record.build_ms),
             resources: asset.settings.resources.clone(),
             changes: work.as_ref().map(|work| work.changes.clone()).unwrap_or_default(),
             inputs: work.map(|work| work.inputs).unwrap_or_default(),

@@ -5,44 +5,125 @@
 //! resolver will choose: the graph finds candidates, resolution decides. All walks are iterative and near-linear.
 //! Deliberately absent: versions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use backlot_pep::PackageName;
 
 use crate::node::{NodeId, RepoName};
 
 /// Assets and what they are built from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Assets and packages are numbered as they are met, so that a walk compares numbers, not names.
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
-    needs: BTreeMap<NodeId, BTreeSet<PackageName>>,
-    users: BTreeMap<PackageName, BTreeSet<NodeId>>,
+    nodes: Vec<Member>,
+    packages: Vec<Package>,
+    by_id: HashMap<NodeId, u32>,
+    by_name: HashMap<PackageName, u32>,
     visible: BTreeMap<RepoName, Vec<RepoName>>,
 }
 
+#[derive(Clone, Debug)]
+struct Member {
+    id: NodeId,
+    /// The packages it is built from, in order of their names; `None` of an asset that was removed.
+    needs: Option<Vec<u32>>,
+}
+
+#[derive(Clone, Debug)]
+struct Package {
+    name: PackageName,
+    /// The assets of this package, a repo each.
+    nodes: Vec<u32>,
+    /// The assets that are built from it.
+    users: Vec<u32>,
+}
+
+impl PartialEq for Graph {
+    fn eq(&self, other: &Self) -> bool {
+        self.named() == other.named() && self.visible == other.visible
+    }
+}
+
+impl Eq for Graph {}
+
 impl Graph {
+    /// Everything by its name.
+    fn named(&self) -> BTreeMap<&NodeId, Vec<&PackageName>> {
+        let names = |needs: &[u32]| needs.iter().map(|need| &self.package(*need).name).collect();
+        let members = self.nodes.iter();
+        members
+            .filter_map(|member| Some((&member.id, names(member.needs.as_ref()?))))
+            .collect()
+    }
+
+    fn package(&self, number: u32) -> &Package {
+        &self.packages[number as usize]
+    }
+
+    fn member(&self, number: u32) -> &Member {
+        &self.nodes[number as usize]
+    }
+
+    fn number_of_package(&mut self, name: &PackageName) -> u32 {
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
+        }
+        let number = u32::try_from(self.packages.len()).expect("fewer packages than 2^32");
+        self.packages.push(Package {
+            name: name.clone(),
+            nodes: Vec::new(),
+            users: Vec::new(),
+        });
+        self.by_name.insert(name.clone(), number);
+        number
+    }
+
+    fn number_of_node(&mut self, id: &NodeId) -> u32 {
+        if let Some(known) = self.by_id.get(id) {
+            return *known;
+        }
+        let number = u32::try_from(self.nodes.len()).expect("fewer assets than 2^32");
+        self.nodes.push(Member {
+            id: id.clone(),
+            needs: None,
+        });
+        self.by_id.insert(id.clone(), number);
+        let package = self.number_of_package(&id.package) as usize;
+        self.packages[package].nodes.push(number);
+        number
+    }
+
     /// Set what an asset is built from.
-    pub fn set(&mut self, node: &NodeId, needs: &BTreeSet<PackageName>) {
-        let old = self.needs.insert(node.clone(), needs.clone()).unwrap_or_default();
-        for package in old.difference(needs) {
-            if let Some(users) = self.users.get_mut(package) {
-                users.remove(node);
-                if users.is_empty() {
-                    self.users.remove(package);
-                }
-            }
+    pub fn set<'n>(&mut self, node: &NodeId, needs: impl IntoIterator<Item = &'n PackageName>) {
+        let mut needs: Vec<&PackageName> = needs.into_iter().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let needs: Vec<u32> = needs
+            .into_iter()
+            .map(|name| self.number_of_package(name))
+            .collect();
+        let number = self.number_of_node(node);
+        let old = self.nodes[number as usize].needs.take().unwrap_or_default();
+        for package in old.iter().filter(|package| !needs.contains(package)) {
+            self.packages[*package as usize]
+                .users
+                .retain(|user| *user != number);
         }
-        for package in needs.difference(&old) {
-            self.users
-                .entry(package.clone())
-                .or_default()
-                .insert(node.clone());
+        for package in needs.iter().filter(|package| !old.contains(package)) {
+            self.packages[*package as usize].users.push(number);
         }
+        self.nodes[number as usize].needs = Some(needs);
     }
 
     /// Forget an asset.
     pub fn remove(&mut self, node: &NodeId) {
-        self.set(node, &BTreeSet::new());
-        self.needs.remove(node);
+        if !self.contains(node) {
+            return;
+        }
+        self.set(node, []);
+        let number = self.by_id[node] as usize;
+        self.nodes[number].needs = None;
     }
 
     /// Set the repos that releases of a repo may take their inputs from, nearest first. A repo sees at least itself.
@@ -58,61 +139,106 @@ impl Graph {
         }
     }
 
+    fn known(&self, node: &NodeId) -> Option<(u32, &[u32])> {
+        let number = *self.by_id.get(node)?;
+        Some((number, self.member(number).needs.as_deref()?))
+    }
+
     /// Whether an asset is known.
     pub fn contains(&self, node: &NodeId) -> bool {
-        self.needs.contains_key(node)
+        self.known(node).is_some()
     }
 
     /// All assets, in order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeId> {
-        self.needs.keys()
+        let known = self.nodes.iter().filter(|member| member.needs.is_some());
+        let mut all: Vec<&NodeId> = known.map(|member| &member.id).collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
+    /// The assets an asset is built from, by their numbers.
+    fn needs_of(&self, number: u32) -> impl Iterator<Item = u32> {
+        let member = self.member(number);
+        let visible = self.visible(&member.id.repo);
+        let needs = member.needs.iter().flatten();
+        needs.flat_map(move |package| {
+            let candidates = &self.package(*package).nodes;
+            visible.iter().filter_map(move |repo| {
+                let mut candidates = candidates.iter().copied();
+                candidates.find(|at| {
+                    *at != number && self.member(*at).needs.is_some() && self.member(*at).id.repo == *repo
+                })
+            })
+        })
     }
 
     /// The assets an asset is built from.
     pub fn needs(&self, node: &NodeId) -> Vec<NodeId> {
-        let visible = self.visible(&node.repo);
-        let packages = self.needs.get(node).into_iter().flatten();
-        packages
-            .flat_map(|package| visible.iter().map(move |repo| NodeId::new(repo, package)))
-            .filter(|need| self.contains(need) && need != node)
-            .collect()
+        let Some((number, _)) = self.known(node) else {
+            return Vec::new();
+        };
+        let needs = self.needs_of(number);
+        needs.map(|need| self.member(need).id.clone()).collect()
     }
 
     /// Whether an asset is built from a package, in whatever repo.
     pub fn needs_package(&self, node: &NodeId, package: &PackageName) -> bool {
-        self.needs.get(node).is_some_and(|needs| needs.contains(package))
+        let number = self.by_name.get(package);
+        let needs = self.known(node).map(|(_, needs)| needs);
+        number.is_some_and(|number| needs.is_some_and(|needs| needs.contains(number)))
     }
 
-    /// The assets that are built from an asset.
+    fn users_of<'a>(&'a self, node: &'a NodeId) -> impl Iterator<Item = u32> + 'a {
+        let package = self.by_name.get(&node.package);
+        let users = package
+            .into_iter()
+            .flat_map(|package| &self.package(*package).users)
+            .copied();
+        users.filter(move |user| {
+            let user = &self.member(*user).id;
+            user != node && self.visible(&user.repo).contains(&node.repo)
+        })
+    }
+
+    /// The assets that are built from an asset, in order of their names.
     pub fn users<'a>(&'a self, node: &'a NodeId) -> impl Iterator<Item = &'a NodeId> {
-        let users = self.users.get(&node.package).into_iter().flatten();
-        users.filter(move |user| *user != node && self.visible(&user.repo).contains(&node.repo))
+        let mut users: Vec<&NodeId> = self.users_of(node).map(|user| &self.member(user).id).collect();
+        users.sort_unstable();
+        users.into_iter()
     }
 
     /// All assets that are built from these, directly or not; these only where they are built from each other.
     pub fn reachable(&self, roots: &[NodeId]) -> BTreeSet<NodeId> {
-        let mut found = BTreeSet::new();
-        let mut queue: VecDeque<&NodeId> = roots.iter().collect();
-        while let Some(node) = queue.pop_front() {
-            for user in self.users(node) {
-                if found.insert(user.clone()) {
-                    queue.push_back(user);
-                }
+        let mut found = HashSet::new();
+        let mut open: Vec<u32> = roots.iter().flat_map(|root| self.users_of(root)).collect();
+        while let Some(number) = open.pop() {
+            if found.insert(number) {
+                open.extend(self.users_of(&self.member(number).id));
             }
         }
         found
+            .into_iter()
+            .map(|number| self.member(number).id.clone())
+            .collect()
     }
 
     /// A set of assets in an order in which each comes after what it is built from, and the cycles among them.
     pub fn order(&self, among: &BTreeSet<NodeId>) -> Order {
         let nodes: Vec<&NodeId> = among.iter().collect();
-        let index: BTreeMap<&NodeId, usize> =
-            nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
-        let needs: Vec<Vec<usize>> = nodes
+        let numbers: Vec<Option<u32>> = nodes.iter().map(|node| self.by_id.get(*node).copied()).collect();
+        let mut places = vec![usize::MAX; self.nodes.len()];
+        for (at, number) in numbers.iter().enumerate() {
+            if let Some(number) = number {
+                places[*number as usize] = at;
+            }
+        }
+        let needs: Vec<Vec<usize>> = numbers
             .iter()
-            .map(|node| {
-                let needs = self.needs(node);
-                needs.iter().filter_map(|need| index.get(need).copied()).collect()
+            .map(|number| {
+                let needs = number.iter().flat_map(|number| self.needs_of(*number));
+                let places = needs.map(|need| places[need as usize]);
+                places.filter(|at| *at != usize::MAX).collect()
             })
             .collect();
         let mut order = Order::default();
@@ -221,8 +347,6 @@ fn cycle_through(component: &[usize], needs: &[Vec<usize>]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use backlot_pep::PackageName;
 
     use super::Graph;
@@ -236,7 +360,7 @@ mod tests {
         let mut graph = Graph::default();
         for (name, needs) in edges {
             let needs = needs.iter().map(|need| PackageName::parse(need).expect("valid"));
-            graph.set(&node(&format!("r/{name}")), &needs.collect());
+            graph.set(&node(&format!("r/{name}")), &needs.collect::<Vec<_>>());
         }
         graph
     }
@@ -277,15 +401,15 @@ mod tests {
     fn an_edge_goes_only_to_repos_that_are_seen() {
         let mut graph = graph(&[("table", &[])]);
         let (review, blessed) = (RepoName::new("r"), RepoName::new("blessed"));
-        graph.set(&node("blessed/wood"), &BTreeSet::new());
+        graph.set(&node("blessed/wood"), []);
         let wood = PackageName::parse("wood").expect("valid");
-        graph.set(&node("r/table"), &[wood.clone()].into());
-        graph.set(&node("blessed/table"), &[wood].into());
+        graph.set(&node("r/table"), [&wood]);
+        graph.set(&node("blessed/table"), [&wood]);
         let users = |graph: &Graph| graph.users(&node("blessed/wood")).cloned().collect::<Vec<_>>();
         assert_eq!(users(&graph), [node("blessed/table")]);
         graph.set_visible(&review, vec![review.clone(), blessed]);
         assert_eq!(users(&graph), [node("blessed/table"), node("r/table")]);
-        graph.set(&node("r/table"), &BTreeSet::new());
+        graph.set(&node("r/table"), []);
         assert_eq!(users(&graph), [node("blessed/table")]);
     }
 
@@ -294,7 +418,7 @@ mod tests {
         let mut graph = Graph::default();
         for number in 0..20_000u32 {
             let needs = (number > 0).then(|| PackageName::parse(&format!("a{}", number - 1)).expect("valid"));
-            graph.set(&node(&format!("r/a{number}")), &needs.into_iter().collect());
+            graph.set(&node(&format!("r/a{number}")), &needs);
         }
         let order = graph.order(&graph.reachable(&[node("r/a0")]));
         assert_eq!(order.nodes.len(), 19_999);

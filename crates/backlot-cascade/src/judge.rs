@@ -134,7 +134,7 @@ pub fn judge(
     if asset.settings.frozen {
         return Ok(Verdict::Frozen(work));
     }
-    let same_content = newest.record.as_ref().is_some_and(|record| {
+    let same_content = newest.record().is_some_and(|record| {
         record.recipe == work.recipe && record.inputs.same_content(&work.inputs) && !work.promote
     });
     let is_withdrawn = work.changes.iter().any(|change| change.withdrawn.is_some());
@@ -154,7 +154,7 @@ pub fn judge(
 fn withdrawn_before(asset: &Asset, key: NodeKey) -> Option<(Version, Withdrawal)> {
     asset.releases.values().rev().find_map(|release| {
         let withdrawal = Withdrawal::of(release)?;
-        let record = release.record.as_ref()?;
+        let record = release.record()?;
         (record.key(&asset.node.package) == key).then(|| (release.version.clone(), withdrawal))
     })
 }
@@ -165,7 +165,7 @@ fn work(
     fresh: Fresh,
     withdrawn: &dyn Fn(&Input) -> Result<Option<Withdrawal>>,
 ) -> Result<Work> {
-    let record = newest.record.as_ref();
+    let record = newest.record();
     let none = Inputs::default();
     let old = record.map_or(&none, |record| &record.inputs);
     let changes = match record {

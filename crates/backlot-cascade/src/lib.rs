@@ -40,7 +40,9 @@ mod task;
 mod tests;
 mod worker;
 
-pub use asset::{Asset, GroupedRequirement, Handling, Release, Settings};
+pub use asset::{
+    Asset, DetailSource, Details, GroupedRequirement, Handling, Release, ReleaseDetails, Settings,
+};
 pub use batch::{AttemptBatch, StartedBatch, UnderWay, attempt_in, runner_name};
 pub use bump::BumpPolicy;
 pub use catalog::{Applied, AssetEvent, Catalog};

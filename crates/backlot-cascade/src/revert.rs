@@ -98,9 +98,8 @@ pub fn plan_revert(
     let made: BTreeSet<(NodeId, Version)> = catalog
         .assets()
         .flat_map(|asset| {
-            let of_cascade = |release: &&Release| {
-                release.record.as_ref().and_then(|record| record.cascade()) == Some(cascade)
-            };
+            let of_cascade =
+                |release: &&Release| release.record().and_then(|record| record.cascade()) == Some(cascade);
             let releases = asset.releases.values().filter(of_cascade);
             releases.map(|release| (asset.node.clone(), release.version.clone()))
         })
@@ -170,8 +169,8 @@ fn leaf_first(
     for release in gone {
         let record = catalog
             .release(&release.0, &release.1)
-            .and_then(|found| found.record.as_ref());
-        for input in record.iter().flat_map(|record| &record.inputs) {
+            .and_then(|found| found.record());
+        for input in record.into_iter().flat_map(|record| &record.inputs) {
             let input = (NodeId::new(&input.repo, &input.package), input.version.clone());
             if let Some((input, count)) = gone
                 .get(&input)
@@ -243,11 +242,10 @@ fn on_top(catalog: &Catalog, gone: &BTreeSet<(NodeId, Version)>) -> Vec<OnTop> {
     for asset in catalog.assets() {
         for release in asset.releases.values() {
             let is_gone = gone.contains(&(asset.node.clone(), release.version.clone()));
-            let Some(record) = release
-                .record
-                .as_ref()
-                .filter(|_| !is_gone && release.yanked.is_none())
-            else {
+            if is_gone || release.yanked.is_some() {
+                continue;
+            }
+            let Some(record) = release.record() else {
                 continue;
             };
             let inputs = record

@@ -259,7 +259,7 @@ impl NodeTask {
         match verdict {
             Verdict::Current(_) | Verdict::Absent => {
                 // An earlier attempt may have released it, without a chance to say so.
-                let made_it = release.record.as_ref().and_then(ReleaseRecord::cascade) == Some(&self.plan_id);
+                let made_it = release.record().and_then(ReleaseRecord::cascade) == Some(&self.plan_id);
                 let event = if made_it {
                     NodeEvent::Released { version: newest }
                 } else {

@@ -110,6 +110,14 @@ impl Repo {
         }
     }
 
+    /// The packages, and those of which nothing is left but a place, sorted: none of them is looked into.
+    pub fn package_names(&self) -> Result<Vec<PackageName>> {
+        match self {
+            Self::Index(repo) => repo.packages(),
+            Self::Store(repo) => repo.package_names(),
+        }
+    }
+
     /// The releases of a package, oldest version first: one for each version, one that runs everywhere where there is.
     pub fn releases(&self, name: &PackageName, context: &Context) -> Result<Vec<ReleaseFile>> {
         let mut releases = self.wheels(name, context)?;

@@ -262,7 +262,12 @@ fn an_input_with_other_version_and_same_content_is_attested_without_a_build() {
 #[test]
 fn unknown_inputs_are_dirty_and_said_so() {
     let studio = chain();
-    studio.publish_as("old", "1.0", &["model"], Some(&|release| release.record = None));
+    studio.publish_as(
+        "old",
+        "1.0",
+        &["model"],
+        Some(&|release| release.details.get_mut().record = None),
+    );
     let dirty = report(&studio, &[]);
     let old = dirty.node(&node("old")).expect("in it");
     assert!(old.unknown_inputs && old.decision == Decision::Build);
@@ -311,8 +316,8 @@ fn a_level_is_the_longest_way() {
 fn a_release_is_judged_before_it_is_published_too() {
     let studio = chain();
     let record = studio.asset("model").expect("there").releases[&version("1.0")]
-        .record
-        .clone();
+        .record()
+        .cloned();
     let expected = ExpectedRelease::of_record(node("model"), version("1.1"), &record.expect("a record"));
     let life = super::studio::Life::new(&studio, &super::drive::journal());
     let catalog = studio.inner().catalog.clone();

@@ -227,7 +227,7 @@ fn scenario_23_a_publish_from_an_older_base_takes_the_next_version_and_is_dirty(
     cascade(&studio, &[("model", "1.1")]);
     // The artist began from 1.0; the cascade has made 1.0.1 since. The index gives the next.
     let stale = |release: &mut crate::Release| {
-        let record = release.record.as_mut().expect("a record");
+        let record = release.details.get_mut().record.as_mut().expect("a record");
         record.based_on = Some(version("1.0"));
         let mut inputs: Vec<_> = record.inputs.iter().cloned().collect();
         inputs[0].version = version("1.0");
@@ -247,7 +247,12 @@ fn scenario_23_a_publish_from_an_older_base_takes_the_next_version_and_is_dirty(
         ("1.0.3".into(), "1.0.1".into())
     );
     let asset = studio.asset("anim").expect("there");
-    let record = |text: &str| asset.releases[&version(text)].record.clone().expect("a record");
+    let record = |text: &str| {
+        asset.releases[&version(text)]
+            .record()
+            .cloned()
+            .expect("a record")
+    };
     assert_eq!(
         (record("1.0.2").origin, record("1.0.2").based_on),
         (Origin::Manual, Some(version("1.0")))

@@ -199,7 +199,12 @@ fn scenario_11_whoever_loses_a_version_resolves_anew_and_takes_the_next() {
     let life = Life::new(&studio, &journal);
     let state = crate::RunState::new(Arc::new(plan(&studio, &[("a", "1.1")])));
     let mut task = attempt(&life, &state, "b", "one", BEFORE_RELEASE);
-    studio.publish_as("b", "1.0.1", &["a"], Some(&|release| release.record = None));
+    studio.publish_as(
+        "b",
+        "1.0.1",
+        &["a"],
+        Some(&|release| release.details.get_mut().record = None),
+    );
     assert_eq!(
         task.run(&life.services(), &studio.context()).expect("a journal"),
         Step::Over

@@ -257,7 +257,7 @@ impl SimulatedRunner {
 fn check_releases(studio: &Studio, seed: u64) {
     for asset in studio.inner().catalog.assets() {
         let keys = asset.releases.values().map(|release| {
-            let record = release.record.as_ref()?;
+            let record = release.record()?;
             Some((record.key(&asset.node.package), release.is_automatic()))
         });
         let keys: Vec<_> = keys.collect();

@@ -143,7 +143,7 @@ impl Solver<'_> {
             if release.yanked.is_some() {
                 continue;
             }
-            let record = release.record.as_ref().filter(|_| forces);
+            let record = release.record().filter(|_| forces);
             let input = Input {
                 package: node.package.clone(),
                 version: release.version.clone(),

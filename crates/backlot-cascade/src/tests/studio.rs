@@ -13,10 +13,10 @@ use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use super::solver::Solver;
 use crate::node::FieldHasher;
 use crate::{
-    Asset, AssetEvent, Built, Catalog, Cause, Committed, Entry, Error, Expected, Failure, FailureKind, Fresh,
-    GroupedRequirement, Index, InputsDigest, Job, Journal, Lease, LeaseStore, Loaded, MemoryJournal,
-    MemoryLeases, NodeId, NodeKey, Origin, RecipeDigest, Release, ReleaseRecord, RepoName, Resolution,
-    ResolveRequest, Resolver, Result, Settings, Worker,
+    Asset, AssetEvent, Built, Catalog, Cause, Committed, Details, Entry, Error, Expected, Failure,
+    FailureKind, Fresh, GroupedRequirement, Index, InputsDigest, Job, Journal, Lease, LeaseStore, Loaded,
+    MemoryJournal, MemoryLeases, NodeId, NodeKey, Origin, RecipeDigest, Release, ReleaseDetails,
+    ReleaseRecord, RepoName, Resolution, ResolveRequest, Resolver, Result, Settings, Worker,
 };
 
 /// A clock that tests set.
@@ -141,7 +141,7 @@ impl Studio {
         let asset = self.asset(name).expect("an asset");
         let record = asset
             .newest()
-            .and_then(|release| release.record.as_ref())
+            .and_then(|release| release.record())
             .expect("a record");
         let input = record.inputs.get(&node(input).package).expect("an input");
         input.version.to_string()
@@ -174,8 +174,10 @@ impl Studio {
             version: version(text),
             wheel: digest(&["wheel", name, text]),
             files: digest(&["files", name, text]),
-            record: None,
-            requirements: requirements.collect(),
+            details: Details::from(ReleaseDetails {
+                record: None,
+                requirements: requirements.collect(),
+            }),
             author: "ann".to_owned(),
             yanked: None,
             deprecated: None,
@@ -191,7 +193,7 @@ impl Studio {
             expected: &Expected::new(),
         };
         if let Resolution::Chosen(fresh) = inner.resolve(&request) {
-            release.record = Some(ReleaseRecord {
+            release.details.get_mut().record = Some(ReleaseRecord {
                 inputs: fresh.inputs,
                 recipe: fresh.recipe,
                 bump: asset.settings.bump,
@@ -245,7 +247,7 @@ impl Inner {
             prereleases: request.asset.settings.prereleases,
             visible: self.catalog.graph().visible(&node.repo),
         };
-        let recorded = request.release.record.as_ref().map(|record| record.recipe);
+        let recorded = request.release.record().map(|record| record.recipe);
         let recipe = self.recipes.get(node).copied().or(recorded);
         match solver.solve(request) {
             Ok(inputs) => Resolution::Chosen(Fresh {
@@ -299,12 +301,7 @@ impl Inner {
         }
         let asset = self.catalog.asset(&job.node).cloned().expect("an asset");
         let newest = asset.newest().expect("a base");
-        let key_of = |release: &Release| {
-            release
-                .record
-                .as_ref()
-                .map(|record| record.key(&job.node.package))
-        };
+        let key_of = |release: &Release| release.record().map(|record| record.key(&job.node.package));
         if key_of(newest) == Some(job.key) {
             return Committed::AlreadyReleased(newest.version.clone());
         }
@@ -325,8 +322,10 @@ impl Inner {
             version: job.version.clone(),
             wheel: digest(&["wheel", &job.key.to_string(), &job.version.to_string()]),
             files: built.files,
-            record: Some(job.record.clone()),
-            requirements: newest.requirements.clone(),
+            details: Details::from(ReleaseDetails {
+                record: Some(job.record.clone()),
+                requirements: newest.requirements().to_vec(),
+            }),
             author: "cascade".to_owned(),
             yanked: None,
             deprecated: None,

@@ -84,6 +84,17 @@ impl ReleaseStore {
 
     /// The packages that have at least one wheel or source distribution (by its file name), sorted.
     pub fn packages(&self) -> Result<Vec<PackageName>> {
+        let names = self.package_names()?;
+        if self.kind()? == RepoKind::Flat {
+            return Ok(names);
+        }
+        let have = self.each(&names, |name| self.has_files(name))?;
+        let both = names.into_iter().zip(have);
+        Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
+    }
+
+    /// The packages that there is a place for, which may be empty, sorted: none of them is looked into.
+    pub fn package_names(&self) -> Result<Vec<PackageName>> {
         match self.kind()? {
             RepoKind::Empty => return Ok(Vec::new()),
             RepoKind::Flat => {
@@ -99,9 +110,7 @@ impl ReleaseStore {
         }
         let mut names = self.package_folders()?;
         names.retain(|name| self.admits(name));
-        let have = self.each(&names, |name| self.has_files(name))?;
-        let both = names.into_iter().zip(have);
-        Ok(both.filter_map(|(name, has)| has.then_some(name)).collect())
+        Ok(names)
     }
 
     /// The folders below `packages/` that are named as packages are, sorted.

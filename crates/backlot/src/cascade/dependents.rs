@@ -78,7 +78,7 @@ impl Opened {
         if dependents.is_empty() && studio.having(&package, None).is_empty() {
             return Err(studio.unknown(&requirement).into());
         }
-        let read = studio.indexes.iter().map(|index| index.repo.clone());
+        let read = studio.releases.indexes.iter().map(|index| index.repo.clone());
         Ok(DependentsReport {
             package,
             repos: read.filter(|name| repo.is_none_or(|repo| repo == name)).collect(),
@@ -117,7 +117,7 @@ fn walk(studio: &Studio, package: &PackageName, depth: u32, repo: Option<&str>) 
 /// The newest releases of all assets, by what they require.
 fn users<'a>(studio: &'a Studio, repo: Option<&str>) -> BTreeMap<PackageName, Vec<User<'a>>> {
     let mut users: BTreeMap<PackageName, Vec<User<'a>>> = BTreeMap::new();
-    let indexes = studio.indexes.iter();
+    let indexes = studio.releases.indexes.iter();
     for index in indexes.filter(|index| repo.is_none_or(|repo| repo == index.repo)) {
         for (package, indexed) in &index.packages {
             let Some(release) = indexed.newest().filter(|newest| newest.yanked.is_none()) else {
@@ -139,10 +139,10 @@ fn users<'a>(studio: &'a Studio, repo: Option<&str>) -> BTreeMap<PackageName, Ve
 }
 
 fn requirements_on(studio: &Studio, user: &User<'_>, required: &PackageName, depth: u32) -> Vec<Dependent> {
-    let about = &user.release.about;
+    let about = user.release.about();
     let inputs = about.record.iter().flat_map(|record| &record.inputs);
     let built_with = inputs.clone().find(|input| input.package == *required);
-    let grouped = grouped(user.release, &studio.env).into_iter();
+    let grouped = grouped(user.release, &studio.releases.env).into_iter();
     let of_it = grouped.filter(|one| one.requirement.name() == required);
     of_it
         .map(|one| Dependent {

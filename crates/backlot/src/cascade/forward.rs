@@ -95,7 +95,7 @@ impl Opened {
         let tracked = self.tracked_of_output(&output)?;
         let (provenance, _) = self.provenance(&output, &tracked)?;
         let old = studio.catalog.release(&one.node, &one.content_of);
-        let recorded = old.filter(|old| old.record.is_some()).map(|old| old.files);
+        let recorded = old.filter(|old| old.record().is_some()).map(|old| old.files);
         let content = provenance.record.map(|record| record.content);
         if recorded.is_some() && content != recorded {
             return Err(CascadeError::OtherContent {
@@ -168,6 +168,6 @@ fn inputs_for(
 }
 
 fn recorded(release: &Release) -> Inputs {
-    let record = release.record.as_ref();
+    let record = release.record();
     record.map(|record| record.inputs.clone()).unwrap_or_default()
 }

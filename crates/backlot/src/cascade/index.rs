@@ -9,21 +9,19 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
-use backlot_core::{file, shared};
 use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use backlot_repo::{Listing, MemberFilter, ReleaseFile, Repo, Revision};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
+use crate::cascade::index_file::{self, LazyAbout};
 use crate::cascade::ledger::Attestations;
 use crate::error::{Error, Result};
 use crate::project::provenance::{BuildRecord, PROVENANCE_FILE, Provenance};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
-const FORMAT: u32 = 1;
 /// How many wheels are read between two looks at whether to go on.
 const CHUNK: usize = 64;
 /// The most packages of an index behind HTTP: a larger one is a mirror of a public index, which has no assets of the studio.
@@ -68,70 +66,64 @@ pub(crate) struct ReleaseIndex {
 }
 
 /// A package in an index.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub(crate) struct IndexedPackage {
     /// The sign of what the repo had; `None` where nothing tells a change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<Revision>,
+    pub(crate) stamp: Option<Revision>,
     /// Its releases, oldest version first.
     pub(crate) releases: Vec<IndexedRelease>,
 }
 
 /// A release in an index.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct IndexedRelease {
     pub(crate) version: Version,
     /// The digest of the file that stands for the release: of a wheel that runs everywhere, where there is one.
     pub(crate) sha256: Sha256,
+    /// SHA-256 of what a build reads of it: that of the file where it says nothing better.
+    pub(crate) content: Sha256,
     /// Those of its other files.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) others: Vec<Sha256>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) yanked: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deprecated: Option<String>,
-    #[serde(flatten)]
-    pub(crate) about: About,
-    #[serde(skip)]
-    requirements: OnceLock<Vec<Requirement>>,
+    pub(crate) requires_python: Option<String>,
+    /// Whether one of its requirements cannot be read, so that it may need anything.
+    pub(crate) unclear: bool,
+    pub(crate) about: LazyAbout,
+    pub(crate) requirements: OnceLock<Vec<Requirement>>,
 }
 
 /// What a release says of itself.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct About {
     /// Its requirements, as METADATA has them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    requires: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requires: Vec<String>,
     pub(crate) groups: Vec<GroupName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) requires_python: Option<String>,
     /// The asset's name, if it is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) asset: Option<String>,
-    /// Whether one of its requirements cannot be read, so that it may need anything.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) unclear: bool,
     /// What it was made of, if it says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) record: Option<BuildRecord>,
 }
 
+/// A release as it was read.
+struct Read {
+    about: About,
+    requires_python: Option<String>,
+    unclear: bool,
+}
+
 impl IndexedRelease {
+    /// What it says of itself.
+    pub(crate) fn about(&self) -> &About {
+        self.about.get()
+    }
+
     /// Its requirements with their markers.
     pub(crate) fn requirements(&self) -> &[Requirement] {
         self.requirements.get_or_init(|| {
-            let parsed = self.about.requires.iter().map(|text| Requirement::parse(text));
+            let parsed = self.about().requires.iter().map(|text| Requirement::parse(text));
             parsed.filter_map(std::result::Result::ok).collect()
         })
-    }
-
-    /// SHA-256 of what a build reads of it.
-    pub(crate) fn content(&self) -> Sha256 {
-        self.about
-            .record
-            .as_ref()
-            .map_or(self.sha256, |record| record.content)
     }
 }
 
@@ -155,7 +147,7 @@ impl ReleaseIndex {
         for (name, package) in &self.packages {
             hasher.update(name.as_str());
             for release in &package.releases {
-                hasher.update(release.version.to_string());
+                // It is that of one version.
                 hasher.update(release.sha256.as_bytes());
                 hasher.update([
                     u8::from(release.yanked.is_some()),
@@ -178,18 +170,6 @@ impl ReleaseIndex {
         ];
         u64::from_be_bytes(bytes)
     }
-}
-
-#[derive(Serialize)]
-struct StoredRef<'a> {
-    format: u32,
-    packages: &'a BTreeMap<PackageName, IndexedPackage>,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    format: u32,
-    packages: BTreeMap<PackageName, IndexedPackage>,
 }
 
 impl Opened {
@@ -216,8 +196,8 @@ impl Opened {
         if effort != Effort::Full && is_large() {
             return Ok(None);
         }
-        let mut known = load(&path)?;
-        let names = repo.packages()?;
+        let mut known = index_file::load(&path)?;
+        let names = repo.package_names()?;
         if matches!(repo, Repo::Index(_)) && names.len() > MOST_OF_AN_INDEX {
             let message = format!(
                 "`{}` is passed over: it has {} packages, more than {MOST_OF_AN_INDEX}",
@@ -235,11 +215,23 @@ impl Opened {
             let stamp = package.stamp.as_ref();
             stamp.is_some_and(|stamp| repo.holds(stamp, name, now))
         };
+        let names: Vec<(PackageName, Option<IndexedPackage>)> = names
+            .into_iter()
+            .map(|name| match known.remove_entry(&name) {
+                Some((name, package)) => (name, Some(package)),
+                None => (name, None),
+            })
+            .collect();
+        let same: Vec<bool> = self.context().pool().install(|| {
+            let each = names.par_iter().with_min_len(CHUNK);
+            each.map(|(name, package)| package.as_ref().is_some_and(|package| holds(name, package)))
+                .collect()
+        });
         let (mut packages, mut changed) = (BTreeMap::new(), Vec::new());
-        for name in names {
-            match known.remove_entry(&name) {
-                Some((name, package)) if holds(&name, &package) => drop(packages.insert(name, package)),
-                before => changed.push((name, before.map(|(_, package)| package).unwrap_or_default())),
+        for ((name, package), is_same) in names.into_iter().zip(same) {
+            match package {
+                Some(package) if is_same => drop(packages.insert(name, package)),
+                before => changed.push((name, before.unwrap_or_default())),
             }
         }
         let is_new = !changed.is_empty() || !known.is_empty();
@@ -248,13 +240,8 @@ impl Opened {
         };
         packages.extend(read);
         if is_new && effort != Effort::Look {
-            let stored = StoredRef {
-                format: FORMAT,
-                packages: &packages,
-            };
-            let bytes = serde_json::to_vec(&stored).expect("an index is plain data");
             // A disk that does not take it only costs reading it all again.
-            shared::write_for_now(&path, &bytes).ok();
+            index_file::write(&path, &packages).ok();
         }
         Ok(Some(ReleaseIndex {
             repo: entry.name.clone(),
@@ -272,7 +259,7 @@ impl Opened {
             .unwrap_or_default();
         let digest = sha2::Sha256::digest(format!("{identity} {}", repo.place()));
         let name = Sha256::from_bytes(digest.into()).to_hex();
-        Ok(self.cache_dir().join("releases").join(format!("{name}.json")))
+        Ok(self.cache_dir().join("releases").join(format!("{name}.index")))
     }
 
     /// Packages as a repo has them now. What is known of a file that is still there is not read again.
@@ -306,9 +293,12 @@ impl Opened {
                 package.releases.push(IndexedRelease {
                     version: files[0].version.clone(),
                     sha256: digests[0],
+                    content: known.map_or(digests[0], |known| known.content),
                     others: digests.split_off(1),
                     yanked: files[0].yanked.clone(),
                     deprecated: files[0].deprecated.clone(),
+                    requires_python: known.and_then(|known| known.requires_python.clone()),
+                    unclear: known.is_some_and(|known| known.unclear),
                     about: known.map(|known| known.about.clone()).unwrap_or_default(),
                     requirements: OnceLock::new(),
                 });
@@ -326,7 +316,14 @@ impl Opened {
             let abouts = self.context().pool().install(|| about_all(repo, &files));
             for ((at, release, file), about) in some.iter().zip(abouts) {
                 match about {
-                    Ok(about) => packages[*at].1.releases[*release].about = about,
+                    Ok(read) => {
+                        let release = &mut packages[*at].1.releases[*release];
+                        let record = read.about.record.as_ref();
+                        release.content = record.map_or(release.sha256, |record| record.content);
+                        release.requires_python = read.requires_python;
+                        release.unclear = read.unclear;
+                        release.about = read.about.into();
+                    }
                     Err(error) if is_about_file(&error) => {
                         let message = format!("`{}` is passed over: {error}", file.place());
                         self.context().warn("repo::broken_release", message);
@@ -366,8 +363,8 @@ fn versions(listing: &Listing) -> Vec<Vec<&ReleaseFile>> {
 }
 
 /// What releases say of themselves, in their order; many at once.
-fn about_all(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
-    let chunks: Vec<Vec<Result<About>>> = if repo.is_remote() {
+fn about_all(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<Read>> {
+    let chunks: Vec<Vec<Result<Read>>> = if repo.is_remote() {
         // It asks many at once itself.
         vec![about_some(repo, files)]
     } else {
@@ -379,7 +376,7 @@ fn about_all(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
     chunks.into_iter().flatten().collect()
 }
 
-fn about_some(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
+fn about_some(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<Read>> {
     let wheels = files.iter().all(|file| !file.is_sdist());
     match wheels.then(|| repo.read_inside(files, &ABOUT)) {
         Some(Ok(inside)) => inside
@@ -392,7 +389,7 @@ fn about_some(repo: &Repo, files: &[&ReleaseFile]) -> Vec<Result<About>> {
     }
 }
 
-fn about_one(repo: &Repo, file: &ReleaseFile) -> Result<About> {
+fn about_one(repo: &Repo, file: &ReleaseFile) -> Result<Read> {
     if file.is_sdist() {
         let (metadata, asset) = repo.describe(file)?;
         return Ok(about(&metadata, asset, None));
@@ -401,7 +398,7 @@ fn about_one(repo: &Repo, file: &ReleaseFile) -> Result<About> {
     parse(file, &inside.into_iter().flatten().collect::<Vec<_>>())
 }
 
-fn parse(release: &ReleaseFile, files: &[(RelPath, Vec<u8>)]) -> Result<About> {
+fn parse(release: &ReleaseFile, files: &[(RelPath, Vec<u8>)]) -> Result<Read> {
     let text = |name: &str| {
         let mut found = files.iter().filter(|(path, _)| path.file_name() == name);
         found
@@ -422,31 +419,22 @@ fn parse(release: &ReleaseFile, files: &[(RelPath, Vec<u8>)]) -> Result<About> {
     Ok(about(&metadata, asset, provenance))
 }
 
-fn about(metadata: &Metadata, asset: Option<AssetInfo>, provenance: Option<Provenance>) -> About {
+fn about(metadata: &Metadata, asset: Option<AssetInfo>, provenance: Option<Provenance>) -> Read {
     let name = asset.map(|asset| asset.name);
-    About {
+    let says = About {
         requires: metadata
             .requires_dist
             .iter()
             .map(|requirement| requirement.text().to_owned())
             .collect(),
-        unclear: !metadata.invalid_requires.is_empty(),
         groups: metadata.provides_extra.clone(),
-        requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
         // What Backlot built without an asset's entry point is one, too.
         asset: name.or_else(|| provenance.as_ref().map(|_| metadata.name.clone())),
         record: provenance.and_then(|provenance| provenance.record),
-    }
-}
-
-/// The index that was kept; empty if there is none that can be used.
-fn load(path: &std::path::Path) -> Result<BTreeMap<PackageName, IndexedPackage>> {
-    let Some(bytes) = file::read_if_exists(path)? else {
-        return Ok(BTreeMap::new());
     };
-    let stored = serde_json::from_slice::<Stored>(&bytes).ok();
-    Ok(stored
-        .filter(|stored| stored.format == FORMAT)
-        .map(|stored| stored.packages)
-        .unwrap_or_default())
+    Read {
+        about: says,
+        requires_python: metadata.requires_python.as_ref().map(ToString::to_string),
+        unclear: !metadata.invalid_requires.is_empty(),
+    }
 }

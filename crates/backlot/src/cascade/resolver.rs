@@ -4,7 +4,8 @@
 //! do not count, so everybody gets the same answer. What no repo of the studio has, or what a URL names, is taken to be what it was. Deliberately
 //! absent: reading repos.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use backlot_cascade::{
     Cause, Conflict, Expected, Fresh, Input, Inputs, NodeId, RecipeDigest, RepoName, Resolution,
@@ -13,7 +14,8 @@ use backlot_cascade::{
 use backlot_core::{Class, Context, Diagnostic, Sha256};
 use backlot_pep::{PackageName, Requirement, Version};
 use backlot_resolve::{
-    Candidate, Candidates, Dependencies, PrereleasePolicy, Problem, RootRequirement, Source,
+    Candidate, Candidates, Choice, Dependencies, DirectChoice, PrereleasePolicy, Problem, RootRequirement,
+    Source,
 };
 
 use crate::cascade::index::IndexedRelease;
@@ -29,6 +31,8 @@ pub(crate) struct StudioResolver<'a> {
     context: Context,
     /// What releases require that are expected and are not like the one before.
     requires: BTreeMap<NodeId, Vec<Requirement>>,
+    /// Answers that need no search, by repo and whether pre-releases are wanted: what its assets have in common is judged once.
+    direct: Mutex<HashMap<(RepoName, bool), DirectChoice>>,
 }
 
 impl<'a> StudioResolver<'a> {
@@ -38,12 +42,66 @@ impl<'a> StudioResolver<'a> {
             // Warnings are for releases that are going to be installed; these are not.
             context: context.clone().silent(),
             requires: BTreeMap::new(),
+            direct: Mutex::default(),
         }
     }
 
     /// Say what an expected release will require.
     pub(crate) fn expect(&mut self, node: NodeId, requires: Vec<Requirement>) {
         self.requires.insert(node, requires);
+    }
+}
+
+impl StudioResolver<'_> {
+    /// Versions of all that the studio has of what is required, or why there are none.
+    fn choose(
+        &self,
+        stock: &RepoCandidates<'_>,
+        request: &ResolveRequest<'_>,
+    ) -> Result<Result<Vec<Choice>, Conflict>, Cause> {
+        let node = &request.asset.node;
+        let mut required = request.requirements.iter().copied();
+        let required: Vec<&Requirement> = required.by_ref().filter(|one| stock.is_chosen(one)).collect();
+        if required.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        let prereleases = request.asset.settings.prereleases;
+        let mut problem = Problem {
+            sources: stock.sources(),
+            prereleases: if prereleases {
+                PrereleasePolicy::Allow
+            } else {
+                PrereleasePolicy::default()
+            },
+            ..Problem::new(&self.studio.releases.env)
+        };
+        let mut direct = self.direct.lock().unwrap_or_else(PoisonError::into_inner);
+        let direct = direct.entry((node.repo.clone(), prereleases)).or_default();
+        let found = direct.choose(stock, &problem, required.iter().copied());
+        if let Some(chosen) = found.map_err(Cause::new)? {
+            return Ok(Ok(chosen));
+        }
+        let roots = required.iter().filter_map(|requirement| {
+            // Without its marker, which was judged with the group.
+            Some(RootRequirement {
+                requirement: Requirement::parse(&requirement.told()).ok()?,
+                asked_by: format!("{} {}", node.package, request.release.version),
+            })
+        });
+        problem.requirements = roots.collect();
+        match backlot_resolve::resolve(stock, &problem, &self.context) {
+            Ok(resolution) => Ok(Ok(resolution.packages.into_iter().map(Choice::from).collect())),
+            Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
+                let explanation = match error {
+                    backlot_resolve::Error::Conflict { explanation, .. } => explanation,
+                    other => other.to_string(),
+                };
+                let lines: Vec<&str> = explanation.lines().map(str::trim).collect();
+                let (explanation, chains) = (lines.join("\n"), Vec::new());
+                Ok(Err(Conflict { explanation, chains }))
+            }
+            Err(error) => Err(Cause::new(error)),
+        }
     }
 }
 
@@ -56,46 +114,11 @@ impl Resolver for StudioResolver<'_> {
             expected: request.expected,
             requires: &self.requires,
         };
-        let record = request.release.record.as_ref();
+        let record = request.release.record();
         let recipe = record.map_or(RecipeDigest(Sha256::from_bytes([0; 32])), |record| record.recipe);
-        let requirements: Vec<RootRequirement> = request
-            .requirements
-            .iter()
-            .filter(|requirement| stock.is_chosen(requirement))
-            .filter_map(|requirement| {
-                // Without its marker, which was judged with the group.
-                Some(RootRequirement {
-                    requirement: Requirement::parse(&requirement.told()).ok()?,
-                    asked_by: format!("{} {}", node.package, request.release.version),
-                })
-            })
-            .collect();
-        let chosen = if requirements.is_empty() {
-            Vec::new()
-        } else {
-            let problem = Problem {
-                requirements,
-                sources: stock.sources(),
-                prereleases: if request.asset.settings.prereleases {
-                    PrereleasePolicy::Allow
-                } else {
-                    PrereleasePolicy::default()
-                },
-                ..Problem::new(&self.studio.env)
-            };
-            match backlot_resolve::resolve(&stock, &problem, &self.context) {
-                Ok(resolution) => resolution.packages,
-                Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {
-                    let explanation = match error {
-                        backlot_resolve::Error::Conflict { explanation, .. } => explanation,
-                        other => other.to_string(),
-                    };
-                    let lines: Vec<&str> = explanation.lines().map(str::trim).collect();
-                    let (explanation, chains) = (lines.join("\n"), Vec::new());
-                    return Ok(Resolution::Conflict(Conflict { explanation, chains }));
-                }
-                Err(error) => return Err(Cause::new(error)),
-            }
+        let chosen = match self.choose(&stock, request)? {
+            Ok(chosen) => chosen,
+            Err(conflict) => return Ok(Resolution::Conflict(conflict)),
         };
         let others = chosen.iter().filter(|one| one.name != node.package);
         let mut inputs: Vec<Input> = others
@@ -106,10 +129,13 @@ impl Resolver for StudioResolver<'_> {
             let mut requirements = request.requirements.iter();
             requirements.any(|requirement| requirement.name() == package && requirement.url().is_some())
         };
-        let kept = record.iter().flat_map(|record| &record.inputs).filter(|input| {
-            let is_elsewhere = named(&input.package) || !self.studio.knows(&input.package, stock.ranks);
-            is_elsewhere && !there.contains(&input.package)
-        });
+        let kept = record
+            .into_iter()
+            .flat_map(|record| &record.inputs)
+            .filter(|input| {
+                let is_elsewhere = named(&input.package) || !self.studio.knows(&input.package, stock.ranks);
+                is_elsewhere && !there.contains(&input.package)
+            });
         inputs.extend(kept.cloned());
         Ok(Resolution::Chosen(Fresh {
             inputs: Inputs::from(inputs),
@@ -132,7 +158,7 @@ impl RepoCandidates<'_> {
         let names = self
             .ranks
             .iter()
-            .map(|rank| self.studio.indexes[*rank].repo.clone());
+            .map(|rank| self.studio.releases.indexes[*rank].repo.clone());
         let sources = names.map(|name| Source {
             name,
             trust: 0,
@@ -152,12 +178,11 @@ impl RepoCandidates<'_> {
     }
 
     fn node(&self, package: &PackageName, source: usize) -> NodeId {
-        let index = &self.studio.indexes[self.ranks[source]];
-        NodeId::new(&RepoName::new(&index.repo), package)
+        NodeId::new(&self.studio.releases.names[self.ranks[source]], package)
     }
 
     fn releases(&self, package: &PackageName, source: usize) -> &[IndexedRelease] {
-        let index = &self.studio.indexes[self.ranks[source]];
+        let index = &self.studio.releases.indexes[self.ranks[source]];
         let indexed = index.packages.get(package);
         indexed.map_or(&[], |indexed| indexed.releases.as_slice())
     }
@@ -169,7 +194,7 @@ impl RepoCandidates<'_> {
             (expected.stand_in, expected.stand_in)
         } else {
             let release = self.releases(package, source).get(file)?;
-            (release.sha256, release.content())
+            (release.sha256, release.content)
         };
         Some(Input {
             package: package.clone(),
@@ -202,10 +227,9 @@ impl Candidates for RepoCandidates<'_> {
                 yanked: release.yanked.clone(),
                 deprecated: release.deprecated.clone(),
                 excluded: release
-                    .about
                     .unclear
                     .then(|| "has a requirement that cannot be read".to_owned()),
-                requires_python: release.about.requires_python.clone(),
+                requires_python: release.requires_python.clone(),
                 ..Candidate::new(release.version.clone(), source)
             })
             .collect();
@@ -214,6 +238,20 @@ impl Candidates for RepoCandidates<'_> {
             ..Candidate::new(expected.version.clone(), source)
         }));
         Ok(candidates)
+    }
+
+    fn revision(&self, name: &PackageName) -> u64 {
+        if self.expected.is_empty() {
+            return 0;
+        }
+        let mut expected =
+            (0..self.ranks.len()).filter_map(|source| self.expected.get(&self.node(name, source)));
+        expected.next().map_or(0, |release| {
+            let digest = release.stand_in.as_bytes();
+            u64::from_le_bytes([
+                digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+            ])
+        })
     }
 
     fn dependencies(
@@ -241,8 +279,8 @@ impl Candidates for RepoCandidates<'_> {
         Ok(
             release.map_or_else(Dependencies::default, |release| Dependencies {
                 requires: self.needs(release.requirements()),
-                groups: release.about.groups.clone(),
-                requires_python: release.about.requires_python.clone(),
+                groups: release.about().groups.clone(),
+                requires_python: release.requires_python.clone(),
             }),
         )
     }

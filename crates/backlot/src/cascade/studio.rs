@@ -5,17 +5,17 @@
 //! are one person's.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use backlot_cascade::{
-    Asset, Catalog, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest, Release, ReleaseRecord,
-    RepoName, Settings,
+    Asset, Catalog, DetailSource, Details, GroupedRequirement, Input, Inputs, NodeId, Origin, RecipeDigest,
+    Release, ReleaseDetails, ReleaseRecord, RepoName, Settings,
 };
 use backlot_core::Sha256;
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 use sha2::Digest as _;
 
 use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
-use crate::cascade::ledger::Attestations;
 use crate::error::{Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput};
 use crate::workspace::Opened;
@@ -23,25 +23,35 @@ use crate::workspace::Opened;
 /// The releases of the studio's repos.
 #[derive(Debug)]
 pub(crate) struct Studio {
+    pub(crate) releases: Arc<StudioReleases>,
+    pub(crate) catalog: Catalog,
+}
+
+/// What each repo has.
+#[derive(Debug)]
+pub(crate) struct StudioReleases {
     /// The indexes, preferred repo first.
     pub(crate) indexes: Vec<ReleaseIndex>,
+    /// Their repos.
+    pub(crate) names: Vec<RepoName>,
     /// The repos that the releases of each repo may take their inputs from, by rank, nearest first.
     visible: Vec<Vec<usize>>,
     pub(crate) env: MarkerEnv,
-    pub(crate) catalog: Catalog,
+    /// The inputs that were looked up, by the rank of their user's repo and their digest: most are those of many releases.
+    found: Mutex<HashMap<(usize, PackageName, Sha256), Input>>,
 }
 
 impl Studio {
     /// Which repos releases of a repo may take their inputs from: their ranks, nearest first.
     pub(crate) fn visible(&self, repo: &RepoName) -> &[usize] {
-        let rank = self.indexes.iter().position(|index| index.repo == repo.as_str());
-        rank.map_or(&[], |rank| self.visible[rank].as_slice())
+        let rank = self.releases.names.iter().position(|name| name == repo);
+        rank.map_or(&[], |rank| self.releases.visible[rank].as_slice())
     }
 
     /// Whether one of some repos has a package.
     pub(crate) fn knows(&self, package: &PackageName, among: &[usize]) -> bool {
         let has = |rank: &usize| {
-            let package = self.indexes[*rank].packages.get(package);
+            let package = self.releases.indexes[*rank].packages.get(package);
             package.is_some_and(|package| !package.releases.is_empty())
         };
         among.iter().any(has)
@@ -49,10 +59,7 @@ impl Studio {
 
     /// The assets of a package that have a release.
     pub(crate) fn having(&self, package: &PackageName, version: Option<&Version>) -> Vec<NodeId> {
-        let nodes = self
-            .indexes
-            .iter()
-            .map(|index| NodeId::new(&RepoName::new(&index.repo), package));
+        let nodes = self.releases.names.iter().map(|repo| NodeId::new(repo, package));
         let has = |node: &NodeId| match (self.catalog.asset(node), version) {
             (Some(asset), Some(version)) => asset.releases.contains_key(version),
             (asset, None) => asset.is_some_and(|asset| !asset.releases.is_empty()),
@@ -64,6 +71,7 @@ impl Studio {
     /// The digests of all files of a release that is an input: which of them is installed depends on the machine.
     pub(crate) fn digests(&self, input: &Input) -> Vec<Sha256> {
         let index = self
+            .releases
             .indexes
             .iter()
             .find(|index| index.repo == input.repo.as_str());
@@ -76,7 +84,11 @@ impl Studio {
 
     /// That no repo has a package.
     pub(crate) fn unknown(&self, requirement: &Requirement) -> WorkspaceError {
-        let names = self.indexes.iter().flat_map(|index| index.packages.keys());
+        let names = self
+            .releases
+            .indexes
+            .iter()
+            .flat_map(|index| index.packages.keys());
         let own = requirement.name().as_str();
         let names = names.map(PackageName::as_str);
         WorkspaceError::no_such_release(format!("`{requirement}`"), own, names)
@@ -102,40 +114,54 @@ impl Opened {
             visible.push(reach.iter().filter_map(|entry| rank(&entry.name)).collect());
         }
         let env = self.marker_env()?;
-        let catalog = catalog(&indexes, &visible, &env);
-        Ok(Some(Studio {
+        let names: Vec<RepoName> = indexes.iter().map(|index| RepoName::new(&index.repo)).collect();
+        let releases = Arc::new(StudioReleases {
             indexes,
+            names,
             visible,
             env,
-            catalog,
-        }))
+            found: Mutex::default(),
+        });
+        let catalog = catalog(&releases);
+        Ok(Some(Studio { releases, catalog }))
     }
 }
 
-fn catalog(indexes: &[ReleaseIndex], visible: &[Vec<usize>], env: &MarkerEnv) -> Catalog {
-    let names: Vec<RepoName> = indexes.iter().map(|index| RepoName::new(&index.repo)).collect();
-    let found = Digests::of(indexes);
+fn catalog(studio: &Arc<StudioReleases>) -> Catalog {
     let mut catalog = Catalog::new();
-    for (rank, index) in indexes.iter().enumerate() {
-        let seen = visible[rank].iter().map(|rank| names[*rank].clone());
-        catalog.set_visible(&names[rank], seen.collect());
-        let view = View {
-            names: &names,
-            found: &found,
-            among: &visible[rank],
-            own: rank,
-            attested: &index.attested,
-        };
+    for (rank, index) in studio.indexes.iter().enumerate() {
+        let seen = studio.visible[rank]
+            .iter()
+            .map(|rank| studio.names[*rank].clone());
+        catalog.set_visible(&studio.names[rank], seen.collect());
         let assets = index.packages.iter().map(|(package, indexed)| {
-            let mut asset = Asset::new(NodeId::new(&names[rank], package));
-            let releases = indexed.releases.iter();
+            let source: Arc<dyn DetailSource> = Arc::new(AssetDetails {
+                studio: Arc::clone(studio),
+                rank,
+                package: package.clone(),
+            });
+            let mut asset = Asset::new(NodeId::new(&studio.names[rank], package));
+            let attested = index.attested.get(package);
+            let releases = indexed.releases.iter().zip(0..).map(|(indexed, number)| Release {
+                version: indexed.version.clone(),
+                wheel: indexed.sha256,
+                files: indexed.content,
+                details: Details::from_source(Arc::clone(&source), number),
+                author: String::new(),
+                yanked: indexed.yanked.clone(),
+                deprecated: indexed.deprecated.clone(),
+                attested: attested
+                    .and_then(|all| all.get(&indexed.version))
+                    .cloned()
+                    .unwrap_or_default(),
+            });
             asset.releases = releases
-                .map(|release| (release.version.clone(), view.release(package, release, env)))
+                .map(|release| (release.version.clone(), release))
                 .collect();
             asset.settings = settings(&asset, &indexed.releases);
             asset
         });
-        catalog.rebuild(&names[rank], index.state(), assets);
+        catalog.rebuild(&studio.names[rank], index.state(), assets);
     }
     catalog
 }
@@ -144,85 +170,47 @@ fn catalog(indexes: &[ReleaseIndex], visible: &[Vec<usize>], env: &MarkerEnv) ->
 fn settings(asset: &Asset, releases: &[IndexedRelease]) -> Settings {
     let newest = asset.newest().map(|newest| &newest.version);
     let newest = releases.iter().find(|release| Some(&release.version) == newest);
-    let record = newest.and_then(|newest| newest.about.record.as_ref());
+    let record = newest.and_then(|newest| newest.about().record.as_ref());
     record.map(|record| record.cascade.clone()).unwrap_or_default()
 }
 
-/// The releases that have a digest, with the rank of their repo.
-struct Digests<'a>(HashMap<Sha256, Vec<(usize, &'a PackageName, &'a IndexedRelease)>>);
+/// What the releases of an asset say of themselves.
+#[derive(Debug)]
+struct AssetDetails {
+    studio: Arc<StudioReleases>,
+    rank: usize,
+    package: PackageName,
+}
 
-impl<'a> Digests<'a> {
-    fn of(indexes: &'a [ReleaseIndex]) -> Self {
-        let mut all: HashMap<Sha256, Vec<_>> = HashMap::new();
-        for (rank, index) in indexes.iter().enumerate() {
-            for (package, indexed) in &index.packages {
-                for release in &indexed.releases {
-                    for digest in std::iter::once(&release.sha256).chain(&release.others) {
-                        all.entry(*digest).or_default().push((rank, package, release));
-                    }
-                }
-            }
-        }
-        Self(all)
-    }
-
-    /// The release of a package with a digest, in the nearest repo that has it, or else in any.
-    fn find(
-        &self,
-        package: &PackageName,
-        sha256: Sha256,
-        among: &[usize],
-    ) -> Option<(usize, &'a IndexedRelease)> {
-        let known = self.0.get(&sha256)?;
-        let nearness = |rank: usize| among.iter().position(|seen| *seen == rank).unwrap_or(usize::MAX);
-        let of_it = known.iter().filter(|(_, name, _)| *name == package);
-        let nearest = of_it.min_by_key(|(rank, ..)| nearness(*rank))?;
-        Some((nearest.0, nearest.2))
+impl DetailSource for AssetDetails {
+    fn details(&self, number: u64) -> ReleaseDetails {
+        let indexed = self.studio.indexes[self.rank].packages.get(&self.package);
+        let release = indexed.and_then(|indexed| indexed.releases.get(usize::try_from(number).ok()?));
+        release.map_or_else(ReleaseDetails::default, |release| self.details_of(release))
     }
 }
 
-/// The releases as those of one repo see them.
-struct View<'a> {
-    names: &'a [RepoName],
-    found: &'a Digests<'a>,
-    /// The repos that it sees, nearest first.
-    among: &'a [usize],
-    own: usize,
-    attested: &'a Attestations,
-}
-
-impl View<'_> {
-    fn release(&self, package: &PackageName, indexed: &IndexedRelease, env: &MarkerEnv) -> Release {
-        let about = &indexed.about;
-        let attested = self
-            .attested
-            .get(package)
-            .and_then(|all| all.get(&indexed.version));
+impl AssetDetails {
+    fn details_of(&self, indexed: &IndexedRelease) -> ReleaseDetails {
+        let about = indexed.about();
         let is_asset = about.asset.is_some();
         let record = match &about.record {
-            Some(record) => Some(self.record(package, record)),
+            Some(record) => Some(self.record(record)),
             None if is_asset => None,
             None => Some(made_elsewhere()),
         };
-        Release {
-            version: indexed.version.clone(),
-            wheel: indexed.sha256,
-            files: indexed.content(),
+        ReleaseDetails {
             record,
             requirements: if is_asset {
-                grouped(indexed, env)
+                grouped(indexed, &self.studio.env)
             } else {
                 Vec::new()
             },
-            author: String::new(),
-            yanked: indexed.yanked.clone(),
-            deprecated: indexed.deprecated.clone(),
-            attested: attested.cloned().unwrap_or_default(),
         }
     }
 
-    fn record(&self, package: &PackageName, record: &BuildRecord) -> ReleaseRecord {
-        let others = record.inputs.iter().filter(|input| input.package != *package);
+    fn record(&self, record: &BuildRecord) -> ReleaseRecord {
+        let others = record.inputs.iter().filter(|input| input.package != self.package);
         let inputs: Vec<Input> = others.map(|input| self.input(input)).collect();
         ReleaseRecord {
             inputs: Inputs::from(inputs),
@@ -238,27 +226,50 @@ impl View<'_> {
     }
 
     fn input(&self, exact: &ExactInput) -> Input {
-        let found = exact
-            .sha256
-            .and_then(|sha256| self.found.find(&exact.package, sha256, self.among));
-        let (rank, wheel, files) = match (found, exact.sha256) {
-            (Some((rank, release)), _) => (rank, release.sha256, release.content()),
-            // Of a repo that this workspace does not have.
-            (None, Some(sha256)) => (self.own, sha256, sha256),
-            (None, None) => {
-                let stand_in = stand_in(&["editable", exact.package.as_str(), &exact.version.to_string()]);
-                (self.own, stand_in, stand_in)
-            }
+        let Some(sha256) = exact.sha256 else {
+            let stand_in = stand_in(&["editable", exact.package.as_str(), &exact.version.to_string()]);
+            return Input {
+                editable: true,
+                ..self.input_in(exact, self.rank, stand_in, stand_in)
+            };
         };
+        let key = (self.rank, exact.package.clone(), sha256);
+        let mut known = self.studio.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let input =
+            known
+                .entry(key)
+                .or_insert_with(|| match self.studio.find(&exact.package, sha256, self.rank) {
+                    Some((rank, release)) => self.input_in(exact, rank, release.sha256, release.content),
+                    // Of a repo that this workspace does not have.
+                    None => self.input_in(exact, self.rank, sha256, sha256),
+                });
+        input.clone()
+    }
+
+    fn input_in(&self, exact: &ExactInput, rank: usize, wheel: Sha256, files: Sha256) -> Input {
         Input {
             package: exact.package.clone(),
             version: exact.version.clone(),
-            repo: self.names[rank].clone(),
+            repo: self.studio.names[rank].clone(),
             wheel,
             files,
             expected: false,
-            editable: exact.sha256.is_none(),
+            editable: false,
         }
+    }
+}
+
+impl StudioReleases {
+    /// The release of a package with a digest as releases of a repo see it: in the nearest repo that has it, or else in any.
+    fn find(&self, package: &PackageName, sha256: Sha256, rank: usize) -> Option<(usize, &IndexedRelease)> {
+        let seen = self.visible[rank].iter().copied();
+        let others = (0..self.indexes.len()).filter(|other| !self.visible[rank].contains(other));
+        seen.chain(others).find_map(|rank| {
+            let releases = &self.indexes[rank].packages.get(package)?.releases;
+            let has =
+                |release: &&IndexedRelease| release.sha256 == sha256 || release.others.contains(&sha256);
+            releases.iter().find(has).map(|release| (rank, release))
+        })
     }
 }
 
@@ -286,7 +297,7 @@ pub(crate) fn grouped(release: &IndexedRelease, env: &MarkerEnv) -> Vec<GroupedR
         let group = if requirement.applies(env, &[]) {
             None
         } else {
-            let mut groups = release.about.groups.iter();
+            let mut groups = release.about().groups.iter();
             let group = groups.find(|group| requirement.applies(env, std::slice::from_ref(*group)))?;
             Some(group.clone())
         };

@@ -231,7 +231,7 @@ impl<'a> StudioWorker<'a> {
         if let Some(asset) = studio.catalog.asset(&job.node)
             && let Some(newest) = asset.newest()
         {
-            let record = newest.record.as_ref();
+            let record = newest.record();
             if record.is_some_and(|record| record.key(&job.node.package) == job.key) {
                 return Ok(Committed::AlreadyReleased(newest.version.clone()));
             }
@@ -299,7 +299,7 @@ impl Opened {
     /// An error if the release has not all that it was made from, as where a pipeline lies beside its package: a build would make something else.
     fn check_whole(&self, job: &Job, output: &Output, studio: &Studio) -> Result<()> {
         let base = studio.catalog.release(&job.node, &job.base);
-        let Some(recorded) = base.and_then(|base| base.record.as_ref()) else {
+        let Some(recorded) = base.and_then(|base| base.record()) else {
             return Ok(());
         };
         let tracked = self.tracked_of_output(output)?;
@@ -324,7 +324,7 @@ pub(crate) fn generative_groups(node: &NodeId, base: &Version, studio: &Studio) 
         return Vec::new();
     };
     let release = asset.releases.get(base);
-    let groups = release.iter().flat_map(|release| &release.requirements);
+    let groups = release.iter().flat_map(|release| release.requirements());
     let mut groups: Vec<String> = groups
         .filter_map(|grouped| grouped.group.as_ref())
         .filter(|group| asset.settings.generative.contains(*group))

@@ -155,7 +155,7 @@ impl Opened {
             check_rest(studio, package, below)?;
         }
         let mut found = Vec::new();
-        for index in &studio.indexes {
+        for index in &studio.releases.indexes {
             let is_meant = options.repo.as_ref().is_none_or(|repo| *repo == index.repo);
             let keeps_facts = matches!(self.open_repo(self.repo_entry(&index.repo)?)?, Repo::Store(_));
             if !is_meant || !keeps_facts {
@@ -245,6 +245,7 @@ impl Opened {
 /// An error if no release of a package would be left.
 fn check_rest(studio: &Studio, package: &PackageName, below: &Specifiers) -> Result<()> {
     let packages = studio
+        .releases
         .indexes
         .iter()
         .filter_map(|index| index.packages.get(package));
@@ -294,17 +295,17 @@ impl<'a> Uses<'a> {
             required: BTreeMap::new(),
         };
         let mut live: BTreeMap<&PackageName, BTreeSet<&Version>> = BTreeMap::new();
-        for index in &studio.indexes {
+        for index in &studio.releases.indexes {
             for (package, indexed) in &index.packages {
                 let releases = indexed.releases.iter().filter(|release| is_live(release));
                 let versions = releases.map(|release| &release.version);
                 live.entry(package).or_default().extend(versions);
             }
         }
-        for index in &studio.indexes {
+        for index in &studio.releases.indexes {
             for (package, indexed) in &index.packages {
                 for release in &indexed.releases {
-                    let record = release.about.record.iter();
+                    let record = release.about().record.iter();
                     for input in record.flat_map(|record| &record.inputs) {
                         let name = (index.repo.as_str(), package, &release.version);
                         if let Some(sha256) = input.sha256.filter(|_| input.package != *package) {
@@ -333,7 +334,7 @@ impl<'a> Uses<'a> {
         live: &BTreeMap<&'a PackageName, BTreeSet<&'a Version>>,
     ) {
         let user = format!("{repo}/{package} {}", release.version);
-        let record = release.about.record.as_ref();
+        let record = release.about().record.as_ref();
         for input in record.iter().flat_map(|record| &record.inputs) {
             if let Some(sha256) = input.sha256.filter(|_| input.package != *package) {
                 self.newest.entry(sha256).or_default().insert(user.clone());
@@ -350,7 +351,7 @@ impl<'a> Uses<'a> {
             let finals = admitted.clone().find(|version| !version.is_prerelease());
             let counts: Vec<&&Version> = match (record, finals) {
                 // An asset of before records were kept may have been built with any of them.
-                (None, _) if release.about.asset.is_some() => admitted.collect(),
+                (None, _) if release.about().asset.is_some() => admitted.collect(),
                 (_, Some(newest)) => vec![newest],
                 (_, None) => admitted.take(1).collect(),
             };
