@@ -34,7 +34,13 @@ impl Repo {
         if self.is_remote() {
             return each(releases, |release| self.inside(release, wanted));
         }
-        let inside = releases.iter().map(|release| self.inside_whole(release, wanted));
+        let inside = releases
+            .iter()
+            .map(|release| match self.inside_piecewise(release, wanted) {
+                Ok(Some(found)) => Ok(found),
+                // Its reader says what is wrong.
+                Ok(None) | Err(_) => self.inside_whole(release, wanted),
+            });
         inside.collect()
     }
 
@@ -52,18 +58,7 @@ impl Repo {
         if let Some(kept) = key.as_ref().and_then(|key| find(store, key)) {
             return Ok(kept);
         }
-        let found = if release.is_sdist() {
-            None
-        } else {
-            let fetch = |range: ByteRange| -> Fetching<'_, Error> {
-                Box::pin(std::future::ready(match self {
-                    Self::Index(repo) => repo.part(release, range),
-                    Self::Store(repo) => repo.part(release, range),
-                }))
-            };
-            files_in_pieces(&fetch, wanted.is)?
-        };
-        let found = match found {
+        let found = match self.inside_piecewise(release, wanted)? {
             Some(found) => found,
             None => self.inside_whole(release, wanted)?,
         };
@@ -71,6 +66,20 @@ impl Repo {
             keep(store, &key, release, &found);
         }
         Ok(found)
+    }
+
+    /// By small reads of the end of a wheel; `None` where that is not enough.
+    fn inside_piecewise(&self, release: &ReleaseFile, wanted: &MemberFilter<'_>) -> Result<Option<Members>> {
+        if release.is_sdist() {
+            return Ok(None);
+        }
+        let fetch = |range: ByteRange| -> Fetching<'_, Error> {
+            Box::pin(std::future::ready(match self {
+                Self::Index(repo) => repo.part(release, range),
+                Self::Store(repo) => repo.part(release, range),
+            }))
+        };
+        files_in_pieces(&fetch, wanted.is)
     }
 
     /// Out of the whole file. One that has to be fetched for it does not stay.

@@ -39,8 +39,9 @@ impl ReleaseStore {
 
     /// A part of a release's file.
     pub(crate) fn part(&self, release: &ReleaseFile, range: ByteRange) -> Result<Option<Piece>> {
-        let Some(total) = release.size.filter(|_| self.absent(release).is_some()) else {
-            // Local files are read completely.
+        // One that was fetched is read from where it is kept, completely.
+        let is_there = self.is_local() || self.absent(release).is_some();
+        let Some(total) = release.size.filter(|_| is_there) else {
             return Ok(None);
         };
         let (start, length) = match range {
