@@ -579,7 +579,11 @@ fn a_hotfix_and_its_revert(afar: &Afar<'_>) {
     let id = run["cascade"].as_str().expect("an id");
     let reverted = afar.run("bad", &["cascade", "revert", id]).ok().json();
     let steps = reverted["steps"].as_array().expect("steps");
-    let place = |name: &str| steps.iter().position(|step| step["node"] == format!("far/{name}"));
+    let place = |name: &str| {
+        steps
+            .iter()
+            .position(|step| step["node"] == format!("far/{name}"))
+    };
     assert!(
         place("d") < place("b") && place("d") < place("bad"),
         "{reverted:#}"

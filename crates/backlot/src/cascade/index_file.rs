@@ -31,8 +31,9 @@ struct Stored<'a> {
     #[serde(borrow)]
     texts: Vec<&'a str>,
     inputs: Vec<StoredInput>,
+    /// A package each, encoded by itself, so that only one is decoded at a time.
     #[serde(borrow)]
-    packages: Vec<StoredPackage<'a>>,
+    packages: Vec<&'a Bytes>,
 }
 
 /// An exact input of one release or more.
@@ -89,7 +90,7 @@ struct StoredRecord {
 /// The bytes of a file, with its tables.
 #[derive(Debug)]
 struct Tables {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     texts: Vec<Range<usize>>,
     inputs: Vec<(StoredInput, OnceLock<Option<ExactInput>>)>,
 }
@@ -186,6 +187,7 @@ pub(crate) fn load(path: &Path) -> Result<BTreeMap<PackageName, IndexedPackage>>
 }
 
 fn parse(bytes: Vec<u8>) -> Option<BTreeMap<PackageName, IndexedPackage>> {
+    let bytes = Arc::new(bytes);
     let rest = bytes.strip_prefix(MAGIC)?;
     let (digest, body) = rest.split_at_checked(DIGEST)?;
     if blake3::hash(body).as_bytes() != digest {
@@ -197,61 +199,54 @@ fn parse(bytes: Vec<u8>) -> Option<BTreeMap<PackageName, IndexedPackage>> {
         let from = piece.as_ptr() as usize - start;
         from..from + piece.len()
     };
-    let text = |number: u32| stored.texts.get(number as usize).copied();
+    let texts = stored.texts.iter().map(|text| place(text.as_bytes())).collect();
+    let inputs = stored
+        .inputs
+        .into_iter()
+        .map(|input| (input, OnceLock::new()))
+        .collect();
+    let tables = Arc::new(Tables {
+        bytes: Arc::clone(&bytes),
+        texts,
+        inputs,
+    });
     // Most versions are those of many packages.
     let mut versions: HashMap<u32, Version> = HashMap::new();
-    let mut packages = Vec::with_capacity(stored.packages.len());
-    for package in &stored.packages {
-        let mut releases = Vec::with_capacity(package.releases.len());
-        for release in &package.releases {
-            let version = match versions.get(&release.version) {
-                Some(version) => version.clone(),
-                None => {
-                    let version = Version::parse(text(release.version)?).ok()?;
-                    versions.insert(release.version, version.clone());
-                    version
-                }
-            };
+    let mut version = |number: u32| {
+        if let Some(version) = versions.get(&number) {
+            return Some(version.clone());
+        }
+        let version = Version::parse(tables.text(number)?).ok()?;
+        versions.insert(number, version.clone());
+        Some(version)
+    };
+    let packages = stored.packages.iter().map(|package| {
+        let package: StoredPackage<'_> = rmp_serde::from_slice(package).ok()?;
+        let releases = package.releases.iter().map(|release| {
             let others = release.others.iter().map(|digest| Sha256::from_bytes(**digest));
-            let indexed = IndexedRelease {
-                version,
+            let text = |number: u32| tables.text(number).map(str::to_owned);
+            Some(IndexedRelease {
+                version: version(release.version)?,
                 sha256: Sha256::from_bytes(*release.sha256),
                 content: Sha256::from_bytes(*release.content),
                 others: others.collect(),
                 yanked: release.yanked.map(str::to_owned),
                 deprecated: release.deprecated.map(str::to_owned),
-                requires_python: match release.requires_python {
-                    Some(number) => Some(text(number)?.to_owned()),
-                    None => None,
-                },
+                requires_python: release.requires_python.and_then(text),
                 unclear: release.unclear,
-                about: LazyAbout::default(),
+                about: LazyAbout {
+                    known: OnceLock::new(),
+                    kept: Some((Arc::clone(&tables), place(release.about))),
+                },
                 requirements: OnceLock::new(),
-            };
-            releases.push((indexed, place(release.about)));
-        }
-        let name = PackageName::parse(text(package.name)?).ok()?;
-        packages.push((name, package.stamp.clone(), releases));
-    }
-    let texts = stored.texts.iter().map(|text| place(text.as_bytes())).collect();
-    let inputs = stored
-        .inputs
-        .iter()
-        .map(|input| (*input, OnceLock::new()))
-        .collect();
-    let tables = Arc::new(Tables { bytes, texts, inputs });
-    let whole = packages.into_iter().map(|(name, stamp, releases)| {
-        let releases = releases.into_iter().map(|(release, piece)| IndexedRelease {
-            about: LazyAbout {
-                known: OnceLock::new(),
-                kept: Some((Arc::clone(&tables), piece)),
-            },
-            ..release
+            })
         });
-        let releases = releases.collect();
-        (name, IndexedPackage { stamp, releases })
+        let name = PackageName::parse(tables.text(package.name)?).ok()?;
+        let releases = releases.collect::<Option<Vec<_>>>()?;
+        let stamp = package.stamp;
+        Some((name, IndexedPackage { stamp, releases }))
     });
-    Some(whole.collect())
+    packages.collect()
 }
 
 /// Write a file, atomically. Pieces are copied from the file that most of them were read from.
@@ -262,10 +257,14 @@ pub(crate) fn write(path: &Path, packages: &BTreeMap<PackageName, IndexedPackage
     let mut bytes = [MAGIC, &[0; DIGEST]].concat();
     let encoded = writer.packages(packages);
     let texts: Vec<&str> = writer.texts.iter().map(|text| &**text).collect();
+    let encoded = encoded
+        .iter()
+        .map(|package| rmp_serde::to_vec(&package.stored()).expect("plain data"));
+    let encoded: Vec<Vec<u8>> = encoded.collect();
     let stored = Stored {
-        inputs: writer.inputs.clone(),
-        packages: encoded.iter().map(Encoded::stored).collect(),
         texts,
+        inputs: writer.inputs.clone(),
+        packages: encoded.iter().map(|package| Bytes::new(package)).collect(),
     };
     rmp_serde::encode::write(&mut bytes, &stored).expect("plain data");
     let digest = blake3::hash(&bytes[MAGIC.len() + DIGEST..]);
