@@ -8,6 +8,7 @@
 //! works), and plain HTTP ([`crate::IndexRepo`] reads the pages).
 
 mod by_page;
+mod cascade_events;
 mod commit;
 mod existing;
 mod feed;
@@ -16,6 +17,7 @@ mod feed_pending;
 mod file;
 mod kept;
 mod known_page;
+mod label_events;
 mod labels;
 mod making;
 mod names;
@@ -32,7 +34,8 @@ mod status_changes;
 mod tests;
 mod upkeep;
 
-pub use labels::{LabelEvent, LabelMove};
+pub use label_events::LabelEvent;
+pub use labels::LabelMove;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
