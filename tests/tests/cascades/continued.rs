@@ -450,6 +450,15 @@ fn runs_in_a_store(store: &Store) {
         3,
         "{reverted:#}"
     );
+    let events = command("anim", &["events", "--since", "0", "--topic", "cascade.*"]).ok();
+    let events = events.json()["events"].as_array().expect("events").clone();
+    let told = events.iter().filter(|event| event["cascade"] == id);
+    let told: Vec<&str> = told.filter_map(|event| event["topic"].as_str()).collect();
+    assert_eq!(
+        told,
+        ["cascade.started", "cascade.finished", "cascade.reverted"],
+        "{events:#?}"
+    );
 }
 
 /// Assets in a store of objects.

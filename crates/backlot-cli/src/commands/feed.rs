@@ -67,9 +67,9 @@ fn subject(event: &FeedEvent) -> String {
     let release = format!("{} {}", event.package, event.version);
     if let Some(cascade) = &event.cascade {
         let outcome = match event.ending.as_deref() {
-            None | Some("done") => "",
-            Some("waiting") => " waits for a person",
-            Some(ending) => &format!(" {ending}"),
+            None | Some("done") => String::new(),
+            Some("waiting") => " waits for a person".to_owned(),
+            Some(ending) => format!(" {ending}"),
         };
         let counts: Vec<String> = event
             .counts
