@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
-    CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions,
+    CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions, DropOptions,
     Credential, DeprecateOptions, DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions,
     ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease,
     ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions,
@@ -675,7 +675,7 @@ pub(crate) static CALLS: &[Call] = &[
     }),
     may("Workspace::collect_remote", |b, c| {
         b.maker
-            .collect_remote(None, &CollectOptions::new(), &[], c)
+            .collect_remote(None, &CollectOptions::new(), &[], &DropOptions::new(), c)
             .map(drop)
     }),
     must("Workspace::restore_remote", |b, c| {

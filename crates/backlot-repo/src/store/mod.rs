@@ -10,6 +10,7 @@
 mod by_page;
 mod cascade_events;
 mod commit;
+mod drops;
 mod existing;
 mod feed;
 mod feed_log;
@@ -34,6 +35,7 @@ mod status_changes;
 mod tests;
 mod upkeep;
 
+pub use drops::Withdrawn;
 pub use label_events::LabelEvent;
 pub use labels::LabelMove;
 

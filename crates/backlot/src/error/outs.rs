@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{Class, text};
-use backlot_pep::PackageName;
+use backlot_pep::{PackageName, Version};
 
 /// Tracked files that cannot be published, pushed or placed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,22 @@ pub enum OutsError {
     NeedsCache {
         /// The asset.
         asset: String,
+    },
+    /// The files of a release were given to a collection, and are gone.
+    #[error("the files of {package} {version} were removed by `gc`, as {by} asked for on {date}; {status}: {}", text::printable(reason))]
+    FilesDropped {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version: Version,
+        /// The day on which they were given to the collection.
+        date: String,
+        /// Who gave them.
+        by: String,
+        /// The status that the release had: `deprecated` or `yanked`.
+        status: String,
+        /// Why it had it.
+        reason: String,
     },
     /// A path that stands for nothing tracked.
     #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
@@ -146,6 +162,8 @@ backlot_core::coded! {
             );
         Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
             "omit `--to-remote` or `--no-cache`, or change the pointers";
+        Self::FilesDropped { package, .. } => "files::dropped", Class::NotFound,
+            format!("its wheel and metadata are still there; install another version: `show {package}` lists them");
         Self::NotTracked { .. } => "files::not_tracked", Class::NotFound,
             "`status` lists tracked files; `add PATH` tracks it";
         Self::BadFrames { .. } => "files::bad_frames", Class::User,
