@@ -694,3 +694,12 @@ pub(crate) enum Command {
         frames: u32,
     },
 }
+
+/// A status of releases whose files a collection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DroppedStatus {
+    /// Deprecated
+    Deprecated,
+    /// Yanked
+    Yanked,
+}
