@@ -51,7 +51,7 @@ pub(crate) use steps::{
     AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
 };
 use values::parse_age;
-pub(crate) use values::{ExportFormat, LocalizeArg};
+pub(crate) use values::{DroppedStatus, ExportFormat, LocalizeArg};
 pub(crate) use verify::VerifyArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
@@ -693,13 +693,4 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(8..=10_000))]
         frames: u32,
     },
-}
-
-/// A status of releases whose files a collection may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum DroppedStatus {
-    /// Deprecated
-    Deprecated,
-    /// Yanked
-    Yanked,
 }

@@ -18,6 +18,15 @@ pub(crate) enum LocalizeArg {
     OnDemand,
 }
 
+/// A status of releases whose files a collection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DroppedStatus {
+    /// Deprecated
+    Deprecated,
+    /// Yanked
+    Yanked,
+}
+
 impl From<LocalizeArg> for backlot::Localize {
     fn from(when: LocalizeArg) -> Self {
         match when {
