@@ -648,7 +648,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID", requires = "remote", conflicts_with = "restore")]
         forget_user: Vec<String>,
         /// Also collect the files of releases with this status: deprecated, yanked or both. Their wheels are kept
-        #[arg(long, value_name = "STATUS", value_delimiter = ',', requires = "remote", conflicts_with = "restore")]
+        #[arg(
+            long,
+            value_name = "STATUS",
+            value_delimiter = ',',
+            requires = "remote",
+            conflicts_with = "restore"
+        )]
         drop: Vec<DroppedStatus>,
         /// Only of releases that have had the status for this long
         #[arg(long, value_name = "AGE", default_value = "30d", requires = "drop", value_parser = parse_age)]

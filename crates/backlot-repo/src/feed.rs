@@ -128,7 +128,9 @@ impl FeedEvent {
             ReleaseEventKind::Deprecated => "release.deprecated",
             ReleaseEventKind::Approved => "release.approved",
             // A published fact is written before its file, which may never come.
-            ReleaseEventKind::Published | ReleaseEventKind::Dropped | ReleaseEventKind::Unknown => return None,
+            ReleaseEventKind::Published | ReleaseEventKind::Dropped | ReleaseEventKind::Unknown => {
+                return None;
+            }
         };
         Some(Self::by_fact(id.to_string().to_lowercase(), topic, fact))
     }

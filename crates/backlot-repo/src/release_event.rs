@@ -307,9 +307,18 @@ mod tests {
             assert_eq!(fold(&facts), None, "{at}");
         }
         // Deprecated anew: what was given up before does not count again.
-        let again = [deprecated, dropped(20, 10), approved(30), fact(ReleaseEventKind::Deprecated, 40, "ana")];
+        let again = [
+            deprecated,
+            dropped(20, 10),
+            approved(30),
+            fact(ReleaseEventKind::Deprecated, 40, "ana"),
+        ];
         assert_eq!(fold(&again), None);
-        let unyanked = [fact(ReleaseEventKind::Yanked, 10, "ana"), dropped(20, 10), fact(ReleaseEventKind::Unyanked, 30, "ana")];
+        let unyanked = [
+            fact(ReleaseEventKind::Yanked, 10, "ana"),
+            dropped(20, 10),
+            fact(ReleaseEventKind::Unyanked, 30, "ana"),
+        ];
         assert_eq!(fold(&unyanked), None);
     }
 

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
-    CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions, DropOptions,
-    Credential, DeprecateOptions, DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions,
-    ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease,
-    ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions,
-    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
-    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
-    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions,
-    UpdateImports, UpdateOptions, ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
+    CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions,
+    Credential, DeprecateOptions, DiscardOptions, DropChoice, DropOptions, EnvironmentOptions, EventCursor,
+    EventOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit,
+    ImportRelease, ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat,
+    JudgeOptions, LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage,
+    PackageName, Parts, PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart,
+    Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions, StatusChange,
+    TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions, ValidateOptions, VerifyOptions, Version,
+    VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;

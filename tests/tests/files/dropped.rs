@@ -83,7 +83,12 @@ fn dropped(report: &Value) -> Vec<String> {
     let text = |one: &Value, key: &str| one[key].as_str().expect("a text").to_owned();
     let told = releases.iter().map(|one| {
         let used = if one["used_by"].is_null() { "" } else { " used" };
-        format!("{} {} {}{used}", text(one, "package"), text(one, "version"), text(one, "status"))
+        format!(
+            "{} {} {}{used}",
+            text(one, "package"),
+            text(one, "version"),
+            text(one, "status")
+        )
     });
     told.collect()
 }
@@ -99,7 +104,10 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
     assert_eq!(condemned(&collect(&studio, &[])), 0, "only if that is asked for");
     let young = collect(&studio, &["--drop", "deprecated"]);
     assert_eq!(dropped(&young), [""; 0], "not before 30 days");
-    assert_eq!(dropped(&collect(&studio, &["--drop", "yanked", "--drop-age", "0"])), [""; 0]);
+    assert_eq!(
+        dropped(&collect(&studio, &["--drop", "yanked", "--drop-age", "0"])),
+        [""; 0]
+    );
     let before = studio.snapshot("repos");
     let planned = collect(&studio, &[&DROP[..], &["--dry-run"]].concat());
     assert_eq!(dropped(&planned), ["table 0.1.0 deprecated"], "{planned:#}");
@@ -121,17 +129,35 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
         message.contains("table 0.1.0") && message.contains("deprecated: scale is wrong"),
         "{message}"
     );
-    assert!(message.contains("by ana") || message.contains("as ana"), "{message}");
+    assert!(
+        message.contains("by ana") || message.contains("as ana"),
+        "{message}"
+    );
     // All else is as it was, for everybody who looks.
     pull(&studio, "other", "Table==0.2.0").ok();
     ana(&studio, &["verify", "--remote", "--releases"]).ok();
     ana(&studio, &["verify", "--repo", "review"]).ok();
     ana(&studio, &["show", "Table==0.1.0"]).ok();
     let cache = with(&studio, "late", "late", &[&GC[..], &["--dry-run"]].concat());
-    assert_eq!(condemned(&cache.ok().json()), 0, "nor is the collection of its user stopped");
+    assert_eq!(
+        condemned(&cache.ok().json()),
+        0,
+        "nor is the collection of its user stopped"
+    );
     ana(&studio, &["repo", "add", "blessed", "repos/blessed"]).ok();
-    ana(&studio, &["copy", "Table==0.1.0", "--from", "review", "--to", "blessed", "--json"])
-        .fails(4, "files::dropped");
+    ana(
+        &studio,
+        &[
+            "copy",
+            "Table==0.1.0",
+            "--from",
+            "review",
+            "--to",
+            "blessed",
+            "--json",
+        ],
+    )
+    .fails(4, "files::dropped");
 }
 
 #[test]
@@ -143,7 +169,10 @@ fn an_approval_or_the_end_of_a_yank_calls_files_back_before_they_are_deleted() {
     assert_eq!(dropped(&report), ["table 0.1.0 deprecated", "table 0.2.0 yanked"]);
     ana(&studio, &["approve", "Table==0.1.0", "-m", "needed again"]).ok();
     ana(&studio, &["unyank", "Table==0.2.0", "-m", "it was fine"]).ok();
-    assert_eq!(dropped(&collect(&studio, &[&DROP[..], &["--dry-run"]].concat())), [""; 0]);
+    assert_eq!(
+        dropped(&collect(&studio, &[&DROP[..], &["--dry-run"]].concat())),
+        [""; 0]
+    );
     sweep(&studio);
     pull(&studio, "one", "Table==0.1.0").ok();
     pull(&studio, "two", "Table==0.2.0").ok();
@@ -154,19 +183,28 @@ fn an_approval_or_the_end_of_a_yank_calls_files_back_before_they_are_deleted() {
 fn what_a_lock_or_another_repo_needs_stays() {
     let studio = two_releases();
     ana(&studio, &["repo", "add", "blessed", "repos/blessed"]).ok();
-    ana(&studio, &["copy", "Table==0.2.0", "--from", "review", "--to", "blessed"]).ok();
+    ana(
+        &studio,
+        &["copy", "Table==0.2.0", "--from", "review", "--to", "blessed"],
+    )
+    .ok();
     // A workspace of the same cache has the first in its lock.
     pull(&studio, "ana", "Table==0.1.0").ok();
     for release in ["Table==0.1.0", "Table==0.2.0"] {
         ana(&studio, &["yank", release, "--repo", "review", "-m", "torn"]).ok();
     }
-    let text = ana(&studio, &[&GC[..7], &DROP, &["--dry-run"]].concat()).ok().stdout();
+    let text = ana(&studio, &[&GC[..7], &DROP, &["--dry-run"]].concat())
+        .ok()
+        .stdout();
     assert!(
         text.contains("kept the files of table 0.1.0 in review (yanked: torn): used by"),
         "{text}"
     );
     let report = collect(&studio, &DROP);
-    assert_eq!(dropped(&report), ["table 0.2.0 yanked", "table 0.1.0 yanked used"]);
+    assert_eq!(
+        dropped(&report),
+        ["table 0.2.0 yanked", "table 0.1.0 yanked used"]
+    );
     assert_eq!(report["dropped"][0]["files"], 0, "the other repo needs them");
     sweep(&studio);
     pull(&studio, "one", "Table==0.1.0").ok();
@@ -194,7 +232,15 @@ fn files_of_a_yanked_release_in_a_bucket_are_collected() {
     }
     store.run("ws", &["yank", "Table==0.2.0", "-m", "torn"]).ok();
     let gc = |more: &[&str]| {
-        let alone = ["gc", "--remote", "--young", "0", "--no-other-writers", "--allow-most", "--json"];
+        let alone = [
+            "gc",
+            "--remote",
+            "--young",
+            "0",
+            "--no-other-writers",
+            "--allow-most",
+            "--json",
+        ];
         store.run("ws", &[&alone, more].concat()).ok().json()
     };
     assert_eq!(dropped(&gc(&DROP)), ["table 0.2.0 yanked"]);
@@ -205,7 +251,9 @@ fn files_of_a_yanked_release_in_a_bucket_are_collected() {
     store.workspace("reader");
     store.add_remote("reader", "files", "chunked").ok();
     store.run("reader", &["install", "Table==0.2.0"]).ok();
-    store.run("reader", &["pull", "--json"]).fails(4, "files::dropped");
+    store
+        .run("reader", &["pull", "--json"])
+        .fails(4, "files::dropped");
     store.run("reader", &["install", "Table==0.3.0"]).ok();
     store.run("reader", &["pull"]).ok();
 }

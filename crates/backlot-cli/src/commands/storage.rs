@@ -1,7 +1,8 @@
 //! Maintenance of remotes: collect, restore, repair, and disk usage.
 
 use backlot::{
-    ChangeOptions, CollectOptions, CollectReport, Collected, DropOptions, DroppedRelease, Error, PassedOver, RepairOptions, text,
+    ChangeOptions, CollectOptions, CollectReport, Collected, DropOptions, DroppedRelease, Error, PassedOver,
+    RepairOptions, text,
 };
 
 use crate::output::{Answer, would};

@@ -65,7 +65,13 @@ impl ReleaseStore {
     }
 
     /// Record that the files of a release are given to a collection.
-    pub fn drop_files(&self, package: &PackageName, what: &Withdrawn, by: &Publication, context: &Context) -> Result<()> {
+    pub fn drop_files(
+        &self,
+        package: &PackageName,
+        what: &Withdrawn,
+        by: &Publication,
+        context: &Context,
+    ) -> Result<()> {
         self.check_layout()?;
         let said = self.said(package, &what.version)?;
         let at = time_after(said.last.map(|id| id.timestamp_ms()), context.now());
@@ -116,7 +122,9 @@ impl ReleaseStore {
             let Some(version) = folder.strip_suffix('/') else {
                 continue;
             };
-            let Ok(parsed) = Version::parse(version) else { continue };
+            let Ok(parsed) = Version::parse(version) else {
+                continue;
+            };
             if self.0.objects.names(&format!("{prefix}{folder}"))?.len() >= facts {
                 add(version, &self.said(package, &parsed)?);
             }

@@ -58,7 +58,10 @@ pub enum OutsError {
         asset: String,
     },
     /// The files of a release were given to a collection, and are gone.
-    #[error("the files of {package} {version} were removed by `gc`, as {by} asked for on {date}; {status}: {}", text::printable(reason))]
+    #[error(
+        "the files of {package} {version} were removed by `gc`, as {by} asked for on {date}; {status}: {}",
+        text::printable(reason)
+    )]
     FilesDropped {
         /// The package.
         package: PackageName,

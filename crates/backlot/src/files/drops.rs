@@ -197,7 +197,11 @@ impl Opened {
                 continue;
             };
             let mut of_package = self.open_repo(entry)?.dropped(&package)?;
-            dropped.extend(of_package.remove(&locked.version).map(|fact| (one.name.clone(), fact)));
+            dropped.extend(
+                of_package
+                    .remove(&locked.version)
+                    .map(|fact| (one.name.clone(), fact)),
+            );
         }
         Ok(dropped)
     }
@@ -233,12 +237,22 @@ impl Drops {
 
     /// The releases, for those who read what releases need.
     pub(crate) fn given_up(&self) -> GivenUp {
-        let key = |one: &GivenRelease| (one.repo.place().to_string(), one.told.package.clone(), one.told.version.clone());
+        let key = |one: &GivenRelease| {
+            (
+                one.repo.place().to_string(),
+                one.told.package.clone(),
+                one.told.version.clone(),
+            )
+        };
         self.releases.iter().map(key).collect()
     }
 
     /// What is told of them, with what comes free where all else needs `keep`, and these are the sizes on the remote.
-    pub(crate) fn told(&self, keep: &HashSet<ObjectId>, sizes: &BTreeMap<ObjectId, u64>) -> Vec<DroppedRelease> {
+    pub(crate) fn told(
+        &self,
+        keep: &HashSet<ObjectId>,
+        sizes: &BTreeMap<ObjectId, u64>,
+    ) -> Vec<DroppedRelease> {
         let mut told: Vec<DroppedRelease> = self
             .releases
             .iter()
