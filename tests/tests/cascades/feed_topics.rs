@@ -1,6 +1,8 @@
 //! Events of cascades and of labels: in the feed once, whatever is killed or comes twice; told to hooks, and in the inbox.
 
-use backlot::{Context, EventCursor, EventOptions, LabelOptions, NewAsset, PublishOptions, RepoEvent, Workspace};
+use backlot::{
+    Context, EventCursor, EventOptions, LabelOptions, NewAsset, PublishOptions, RepoEvent, Workspace,
+};
 use backlot_backend::ObjectStore;
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, release};
@@ -12,13 +14,18 @@ use serde_json::Value;
 
 /// The events of a topic, or of a pattern, in `review`, as a workspace sees them.
 fn events(studio: &Studio, workspace: &str, topic: &str) -> Vec<Value> {
-    let arguments = ["events", "review", "--since", "0", "-n", "1000", "--topic", topic, "--json"];
+    let arguments = [
+        "events", "review", "--since", "0", "-n", "1000", "--topic", topic, "--json",
+    ];
     let report = at(studio, workspace, &arguments).ok().json();
     report["events"].as_array().expect("events").clone()
 }
 
 fn topics(events: &[Value]) -> Vec<&str> {
-    events.iter().filter_map(|event| event["topic"].as_str()).collect()
+    events
+        .iter()
+        .filter_map(|event| event["topic"].as_str())
+        .collect()
 }
 
 #[test]
@@ -27,10 +34,19 @@ fn a_cascade_tells_that_it_began_how_it_ended_and_that_it_was_reverted() {
     release(&studio, "model", "1.1");
     let id = run(&studio, "model", "model==1.1")["cascade"].clone();
     let told = events(&studio, "anim", "cascade.*");
-    assert_eq!(topics(&told), ["cascade.started", "cascade.finished"], "{told:#?}");
+    assert_eq!(
+        topics(&told),
+        ["cascade.started", "cascade.finished"],
+        "{told:#?}"
+    );
     for event in &told {
         assert_eq!(
-            (&event["cascade"], &event["package"], &event["version"], &event["author"]),
+            (
+                &event["cascade"],
+                &event["package"],
+                &event["version"],
+                &event["author"]
+            ),
             (&id, &"model".into(), &"1.1".into(), &"ana".into())
         );
     }
@@ -158,15 +174,23 @@ fn a_failed_cascade_names_what_failed_tells_a_hook_and_is_in_the_inbox_until_it_
         let report = at(&studio, workspace, &["inbox", "--json"]).ok().json();
         let notices = report["notices"].as_array().expect("notices").iter();
         let failed = notices.filter(|notice| notice["what"] == "cascade-failed");
-        failed.map(|notice| format!("{} {}", notice["asset"], notice["cascade"])).collect()
+        failed
+            .map(|notice| format!("{} {}", notice["asset"], notice["cascade"]))
+            .collect()
     };
     assert_eq!(inbox("bad"), [format!("\"bad\" {id}")]);
     assert_eq!(inbox("good"), [""; 0]);
     let text = at(&studio, "bad", &["inbox"]).ok().stdout();
-    assert!(text.contains("was not built in cascade") && text.contains("of a 1.1"), "{text}");
+    assert!(
+        text.contains("was not built in cascade") && text.contains("of a 1.1"),
+        "{text}"
+    );
     // Tried again in vain: another end. Then it ends well.
     let name = id.as_str().expect("an id");
-    assert_eq!(cascade(&studio, "a", &["resume", name]).output.status.code(), Some(5));
+    assert_eq!(
+        cascade(&studio, "a", &["resume", name]).output.status.code(),
+        Some(5)
+    );
     assert_eq!(events(&studio, "bad", "cascade.finished").len(), 2);
     assert_eq!(inbox("bad").len(), 1, "one notice a cascade");
     fs::remove_file(&stop).expect("removed");
@@ -182,11 +206,18 @@ fn a_cascade_that_is_cancelled_while_nobody_runs_it_has_ended() {
     let studio = chain();
     release(&studio, "model", "1.1");
     cascade(&studio, "model", &["run", "model==1.1", "--max", "1"]).fails(5, "cascade::needs_confirmation");
-    assert_eq!(topics(&events(&studio, "rig", "cascade.*")), [""; 0], "nothing began");
+    assert_eq!(
+        topics(&events(&studio, "rig", "cascade.*")),
+        [""; 0],
+        "nothing began"
+    );
     // A plan that another process is to build.
     cascade(&studio, "model", &["export", "model==1.1"]).ok();
     let listed = cascade(&studio, "rig", &["list"]).ok().json();
-    let id = listed["cascades"][0]["cascade"].as_str().expect("an id").to_owned();
+    let id = listed["cascades"][0]["cascade"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     assert_eq!(topics(&events(&studio, "rig", "cascade.*")), ["cascade.started"]);
     cascade(&studio, "rig", &["cancel", &id, "-m", "not today"]).ok();
     let ended = events(&studio, "rig", "cascade.finished");
@@ -216,8 +247,14 @@ fn the_inbox_tells_of_labels_that_are_followed() {
     let inbox = |workspace: &str| -> Vec<String> {
         let report = at(&studio, workspace, &["inbox", "--all", "--json"]).ok().json();
         let notices = report["notices"].as_array().expect("notices").iter();
-        let labels = notices.filter(|notice| notice["what"].as_str().is_some_and(|what| what.starts_with("label")));
-        labels.map(|notice| format!("{} {}", notice["what"], notice["version"]).replace('"', "")).collect()
+        let labels = notices.filter(|notice| {
+            notice["what"]
+                .as_str()
+                .is_some_and(|what| what.starts_with("label"))
+        });
+        labels
+            .map(|notice| format!("{} {}", notice["what"], notice["version"]).replace('"', ""))
+            .collect()
     };
     assert_eq!(inbox("user"), [""; 0]);
     publish("minor");
@@ -230,7 +267,10 @@ fn the_inbox_tells_of_labels_that_are_followed() {
     assert_eq!(inbox("other"), [""; 0]);
     let text = at(&studio, "user", &["inbox"]).ok().stdout();
     assert!(text.contains("@hero is 0.3.0; 0.1.0 is used here"), "{text}");
-    let listed = studio.ws(&["events", "review", "--topic", "label.*"]).ok().stdout();
+    let listed = studio
+        .ws(&["events", "review", "--topic", "label.*"])
+        .ok()
+        .stdout();
     let lines: Vec<&str> = listed.lines().collect();
     assert!(
         lines.len() == 5 && lines[1].ends_with("moved  table @hero 0.1.0 -> 0.2.0    ana"),
@@ -246,12 +286,18 @@ fn the_inbox_tells_of_labels_that_are_followed() {
     studio.ws(&["approve", "Table==0.3.0", "-m", "finer"]).ok();
     assert_eq!(inbox("other"), ["label-moved 0.3.0"]);
     let text = at(&studio, "other", &["inbox"]).ok().stdout();
-    assert!(text.contains("@latest-approved is 0.3.0; 0.2.0 is used here"), "{text}");
+    assert!(
+        text.contains("@latest-approved is 0.3.0; 0.2.0 is used here"),
+        "{text}"
+    );
 }
 
 fn label_events(workspace: &Workspace) -> Vec<RepoEvent> {
     let begin: EventCursor = "0".parse().expect("a cursor");
-    let options = EventOptions::new().since(begin).limit(1000).topics(vec!["label.*".to_owned()]);
+    let options = EventOptions::new()
+        .since(begin)
+        .limit(1000)
+        .topics(vec!["label.*".to_owned()]);
     let report = workspace.events(&options, &Context::default());
     report.expect("read").events
 }
@@ -260,15 +306,23 @@ fn label_events(workspace: &Workspace) -> Vec<RepoEvent> {
 fn labels_are_told_once(desk: &Desk, store: &dyn ObjectStore) {
     let (context, options) = (Context::default(), LabelOptions::new());
     let people = [desk.workspace("ana"), desk.workspace("ben")];
-    people[0].new_asset("Table", &NewAsset::new(), &context).expect("made");
-    people[0].publish("Table", &PublishOptions::new(), &context).expect("published");
+    people[0]
+        .new_asset("Table", &NewAsset::new(), &context)
+        .expect("made");
+    people[0]
+        .publish("Table", &PublishOptions::new(), &context)
+        .expect("published");
     std::thread::scope(|scope| {
         for (workspace, label) in people.iter().zip(["hero", "night"]) {
             scope.spawn(move || {
                 let (context, options) = (Context::default(), LabelOptions::new());
                 for _ in 0..2 {
-                    workspace.set_label("Table==0.1.0", label, &options, &context).expect("set");
-                    workspace.remove_label("Table", label, &options, &context).expect("removed");
+                    workspace
+                        .set_label("Table==0.1.0", label, &options, &context)
+                        .expect("set");
+                    workspace
+                        .remove_label("Table", label, &options, &context)
+                        .expect("removed");
                 }
             });
         }
@@ -277,12 +331,19 @@ fn labels_are_told_once(desk: &Desk, store: &dyn ObjectStore) {
     assert_eq!(events.len(), 8, "{events:#?}");
     assert_eq!(label_events(&people[0]), events, "all see the same order");
     for label in ["hero", "night"] {
-        let of = events.iter().filter(|event| event.event.label.as_deref() == Some(label));
+        let of = events
+            .iter()
+            .filter(|event| event.event.label.as_deref() == Some(label));
         let topics: Vec<&str> = of.map(|event| event.event.topic.as_str()).collect();
-        assert_eq!(topics, ["label.moved", "label.removed", "label.moved", "label.removed"]);
+        assert_eq!(
+            topics,
+            ["label.moved", "label.removed", "label.moved", "label.removed"]
+        );
     }
 
-    people[0].set_label("Table==0.1.0", "hero", &options, &context).expect("set");
+    people[0]
+        .set_label("Table==0.1.0", "hero", &options, &context)
+        .expect("set");
     // As it was a moment before.
     let key = "events/00000010.json";
     let record = store.read(key, 1 << 20).expect("read").expect("there");

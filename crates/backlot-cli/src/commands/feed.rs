@@ -43,7 +43,10 @@ fn list(report: &EventsReport) -> Answer {
 fn cells(event: &RepoEvent) -> Vec<String> {
     let of = &event.event;
     // What the topic is about is in the next column.
-    let what = of.topic.split_once('.').map_or(of.topic.as_str(), |(_, what)| what);
+    let what = of
+        .topic
+        .split_once('.')
+        .map_or(of.topic.as_str(), |(_, what)| what);
     vec![
         of.time.clone(),
         event.repo.clone(),
@@ -217,7 +220,10 @@ fn notice(notice: &Notice) -> Vec<String> {
         "label-removed" => format!("@{label} was removed; {} is used here", notice.used),
         "cascade-failed" => {
             let cascade = of.cascade.as_deref().unwrap_or_default();
-            format!("was not built in cascade {cascade} of {} {}", of.package, of.version)
+            format!(
+                "was not built in cascade {cascade} of {} {}",
+                of.package, of.version
+            )
         }
         what => format!("{} is {what}", of.version),
     };

@@ -197,7 +197,10 @@ impl ReleaseStore {
 
     fn has_fact(&self, event: &FeedEvent) -> Result<bool> {
         let folder = status_prefix(&event.package, &event.version);
-        let fact = self.0.objects.read(&format!("{folder}{}.json", event.id), FACT_LIMIT)?;
+        let fact = self
+            .0
+            .objects
+            .read(&format!("{folder}{}.json", event.id), FACT_LIMIT)?;
         let fact = fact.and_then(|bytes| serde_json::from_slice::<ReleaseEvent>(&bytes).ok());
         Ok(fact.is_some())
     }
@@ -214,7 +217,10 @@ impl ReleaseStore {
     /// All events of cascades that are recorded.
     pub(super) fn events_of_cascades(&self) -> Result<Vec<FeedEvent>> {
         let below = self.records_below(CASCADE_EVENTS)?;
-        let names: Vec<String> = below.iter().map(|name| format!("{CASCADE_EVENTS}{name}")).collect();
+        let names: Vec<String> = below
+            .iter()
+            .map(|name| format!("{CASCADE_EVENTS}{name}"))
+            .collect();
         let read = self.read_records(&names)?;
         let events = names.iter().zip(read).filter_map(|(name, bytes)| {
             let event = serde_json::from_slice::<FeedEvent>(&bytes?).ok()?;

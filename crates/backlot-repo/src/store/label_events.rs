@@ -44,7 +44,11 @@ pub struct LabelEvent {
 impl LabelEvent {
     /// As an event of the feed, of a label that was at a release before; `None` of the removal of one that was not there.
     pub(super) fn in_feed(&self, id: Ulid, before: Option<&Version>) -> Option<FeedEvent> {
-        let topic = if self.version.is_some() { LABEL_MOVED } else { LABEL_REMOVED };
+        let topic = if self.version.is_some() {
+            LABEL_MOVED
+        } else {
+            LABEL_REMOVED
+        };
         let version = self.version.as_ref().or(before)?;
         let id = id.to_string().to_lowercase();
         Some(FeedEvent {
@@ -83,7 +87,10 @@ impl ReleaseStore {
 
     /// Whether a move is there.
     pub(super) fn has_move(&self, package: &PackageName, id: &str) -> Result<bool> {
-        let bytes = self.0.objects.read(&format!("{}{id}.json", folder(package)), FACT_LIMIT)?;
+        let bytes = self
+            .0
+            .objects
+            .read(&format!("{}{id}.json", folder(package)), FACT_LIMIT)?;
         Ok(bytes.is_some_and(|bytes| serde_json::from_slice::<LabelEvent>(&bytes).is_ok()))
     }
 

@@ -73,7 +73,11 @@ impl ReleaseStore {
             let mut bytes = serde_json::to_vec_pretty(&moved.event).expect("an event is plain data");
             bytes.push(b'\n');
             let key = format!("{}{}", folder(package), fact_name(id));
-            let events = moved.event.in_feed(id, moved.before.as_ref()).into_iter().collect();
+            let events = moved
+                .event
+                .in_feed(id, moved.before.as_ref())
+                .into_iter()
+                .collect();
             let announced = self.announce(self.mark()?, events, context)?;
             self.0.objects.write(&key, bytes, JSON)?;
             self.tell_or_leave(announced, context);

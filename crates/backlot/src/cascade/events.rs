@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_cascade::{
-    Decision, Ending, Journal as _, NodeStatus, Plan, RevertPlan, RunState, Summary,
-};
+use backlot_cascade::{Decision, Ending, Journal as _, NodeStatus, Plan, RevertPlan, RunState, Summary};
 use backlot_core::Sha256;
 use backlot_pep::{PackageName, Version};
 use backlot_repo::FeedEvent;
@@ -76,11 +74,13 @@ impl Opened {
         let yanked = revert.steps.iter().filter(|step| step.done).count();
         let counts = [("yanked", yanked), ("republished", revert.forward.len())];
         let counts = counts.into_iter().filter(|(_, count)| *count > 0);
-        let counts = counts.map(|(what, count)| (what.to_owned(), count as u64)).collect();
+        let counts = counts
+            .map(|(what, count)| (what.to_owned(), count as u64))
+            .collect();
         let id = format!("{}-reverted-{}", plan.id, digest(&fields));
         self.tell_cascade(home, plan, (id, "cascade.reverted"), |event| {
             event.counts = counts;
-            event.reason = message.unwrap_or("manual").to_owned();
+            message.unwrap_or("manual").clone_into(&mut event.reason);
         });
     }
 
@@ -137,7 +137,12 @@ impl Opened {
 /// What a cascade is about, or the first asset of one that is about everything.
 fn subject(plan: &Plan) -> Option<(&PackageName, &Version)> {
     let root = plan.roots.first().map(|(node, version)| (&node.package, version));
-    let first = plan.nodes.iter().map(|node| &node.dirty).chain(&plan.others).next();
+    let first = plan
+        .nodes
+        .iter()
+        .map(|node| &node.dirty)
+        .chain(&plan.others)
+        .next();
     root.or_else(|| first.map(|dirty| (&dirty.node.package, &dirty.newest)))
 }
 

@@ -152,7 +152,10 @@ impl Concern {
                 .collect();
         }
         let about = self.input(event);
-        about.map(|(input, what)| (&input.name, &input.version, what)).into_iter().collect()
+        about
+            .map(|(input, what)| (&input.name, &input.version, what))
+            .into_iter()
+            .collect()
     }
 
     /// The input that an event concerns, and what it says of it.

@@ -15,8 +15,14 @@ const FAULTS: [Fault; 4] = [Fault::Dead, Fault::AnswerLost, Fault::Refused, Faul
 /// Move the label `hero` of `chair`, or remove it.
 fn move_hero(repo: &ReleaseStore, to: Option<&str>) -> Result<()> {
     let (chair, to) = (package("chair"), to.map(version));
-    repo.move_label((&chair, "hero"), to.as_ref(), &by("ben"), false, &Context::default())
-        .map(drop)
+    repo.move_label(
+        (&chair, "hero"),
+        to.as_ref(),
+        &by("ben"),
+        false,
+        &Context::default(),
+    )
+    .map(drop)
 }
 
 /// That the cascade `c0ffee` began, as a runner says it.
@@ -26,7 +32,12 @@ fn begun(by: &str) -> FeedEvent {
         cascade: Some("c0ffee".to_owned()),
         author: by.to_owned(),
         counts: [("build".to_owned(), 2)].into(),
-        ..FeedEvent::new("c0ffee-started".to_owned(), "cascade.started", about, Timestamp(1))
+        ..FeedEvent::new(
+            "c0ffee-started".to_owned(),
+            "cascade.started",
+            about,
+            Timestamp(1),
+        )
     }
 }
 
@@ -39,7 +50,12 @@ fn all(scene: &Scene) -> Vec<FeedEvent> {
 }
 
 fn topics(events: &[FeedEvent]) -> Vec<String> {
-    let from = |event: &FeedEvent| event.from.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let from = |event: &FeedEvent| {
+        event
+            .from
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), ToString::to_string)
+    };
     let shortly = |event: &FeedEvent| format!("{} {} {}", event.topic, from(event), event.version);
     events.iter().map(shortly).collect()
 }
@@ -128,7 +144,8 @@ fn an_event_of_a_cascade_that_many_know_of_is_told_once_in_the_words_of_the_firs
             let writers: Vec<_> = (0..4)
                 .map(|n| {
                     let repo = scene.repo(Line::good());
-                    scope.spawn(move || repo.record_event(&begun(&format!("writer {n}")), &Context::default()))
+                    scope
+                        .spawn(move || repo.record_event(&begun(&format!("writer {n}")), &Context::default()))
                 })
                 .collect();
             let recorded = writers.into_iter().map(|writer| writer.join().unwrap().unwrap());
@@ -152,7 +169,10 @@ fn an_event_of_a_cascade_that_many_know_of_is_told_once_in_the_words_of_the_firs
         let reindexed = scene.repo(Line::good()).reindex(false, &Context::default());
         assert_eq!(reindexed.unwrap().events, 2);
         let again = all(&scene);
-        assert_eq!(again.iter().find(|event| event.cascade.is_some()), Some(&events[1]));
+        assert_eq!(
+            again.iter().find(|event| event.cascade.is_some()),
+            Some(&events[1])
+        );
     }
 }
 
@@ -166,11 +186,19 @@ fn events_of_unknown_topics_are_passed_on_and_leave_no_others_out() {
     let record = format!("{{\"format\": 1, \"events\": [{other}]}}");
     scene.world.put("events/00000002.json", record.as_bytes());
     let pending = format!("{{\"format\": 1, \"mark\": 0, \"events\": [{other}]}}");
-    scene.world.put("events/pending/01jd0000000000000000000000.json", pending.as_bytes());
+    scene.world.put(
+        "events/pending/01jd0000000000000000000000.json",
+        pending.as_bytes(),
+    );
     // A path is no name of a record.
-    let sly = other.replace("x1", "../../packages/x").replace("review.opened", "cascade.started");
+    let sly = other
+        .replace("x1", "../../packages/x")
+        .replace("review.opened", "cascade.started");
     let pending = format!("{{\"format\": 1, \"mark\": 0, \"events\": [{sly}]}}");
-    scene.world.put("events/pending/01jd0000000000000000000001.json", pending.as_bytes());
+    scene.world.put(
+        "events/pending/01jd0000000000000000000001.json",
+        pending.as_bytes(),
+    );
     scene.publish(Line::good(), "1.1", "ana").unwrap();
     move_hero(&scene.repo(Line::good()), Some("1.0")).unwrap();
     let expected = [
@@ -181,7 +209,11 @@ fn events_of_unknown_topics_are_passed_on_and_leave_no_others_out() {
     ];
     assert_eq!(topics(&all(&scene)), expected);
     assert_eq!(
-        scene.repo(Line::good()).reindex(false, &Context::default()).unwrap().events,
+        scene
+            .repo(Line::good())
+            .reindex(false, &Context::default())
+            .unwrap()
+            .events,
         0
     );
 }
@@ -216,6 +248,11 @@ fn what_is_written_now_is_read_by_earlier_versions() {
     }
     assert_eq!(
         read,
-        ["release.created", "label.moved", "label.removed", "cascade.started"]
+        [
+            "release.created",
+            "label.moved",
+            "label.removed",
+            "cascade.started"
+        ]
     );
 }
