@@ -80,7 +80,7 @@ impl Opened {
         let id = format!("{}-reverted-{}", plan.id, digest(&fields));
         self.tell_cascade(home, plan, (id, "cascade.reverted"), |event| {
             event.counts = counts;
-            event.reason = message.unwrap_or("manual").to_owned();
+            message.unwrap_or("manual").clone_into(&mut event.reason);
         });
     }
 
