@@ -273,7 +273,7 @@ fn the_inbox_tells_of_labels_that_are_followed() {
         .stdout();
     let lines: Vec<&str> = listed.lines().collect();
     assert!(
-        lines.len() == 5 && lines[1].ends_with("moved  table @hero 0.1.0 -> 0.2.0    ana"),
+        lines.len() == 5 && lines[1].ends_with("moved  table @hero 0.1.0 -> 0.2.0   ana"),
         "{listed}"
     );
     at(&studio, "user", &["install", "-U"]).ok();
