@@ -40,8 +40,7 @@ impl ReleaseStore {
             .collect())
     }
 
-    /// The versions of a package that are deprecated or yanked, not approved since, and not given to a collection yet. Of one that is both, the earlier
-    /// status counts.
+    /// The versions of a package that are deprecated or yanked, not approved since, and not given to a collection yet. One that is both comes twice.
     pub fn withdrawn(&self, package: &PackageName) -> Result<Vec<Withdrawn>> {
         let mut found = Vec::new();
         for (version, status) in self.folded(package, 1)? {
