@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backlot_core::{Class, text};
-use backlot_pep::{PackageName, Version};
+use backlot_pep::PackageName;
 
 /// Tracked files that cannot be published, pushed or placed.
 #[derive(Debug, thiserror::Error)]
@@ -58,23 +58,14 @@ pub enum OutsError {
         asset: String,
     },
     /// The files of a release were given to a collection, and are gone.
-    #[error(
-        "the files of {package} {version} were removed by `gc`, as {by} asked for on {date}; {status}: {}",
-        text::printable(reason)
-    )]
+    #[error("the files of {release} were removed by `gc`, {}", text::printable(why))]
     FilesDropped {
         /// The package.
         package: PackageName,
-        /// The version.
-        version: Version,
-        /// The day on which they were given to the collection.
-        date: String,
-        /// Who gave them.
-        by: String,
-        /// The status that the release had: `deprecated` or `yanked`.
-        status: String,
-        /// Why it had it.
-        reason: String,
+        /// The release, for people.
+        release: String,
+        /// Who asked for it, when, and the status of the release with its reason.
+        why: String,
     },
     /// A path that stands for nothing tracked.
     #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]

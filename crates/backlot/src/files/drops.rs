@@ -217,16 +217,16 @@ impl Opened {
             Err(_) => error,
         }
     }
+}
 
-    /// An error if the files of a release were given to a collection.
-    pub(crate) fn refuse_dropped(&self, repo: &Repo, release: &Release) -> Result<()> {
-        let Some(file) = release.files.first() else {
-            return Ok(());
-        };
-        match repo.dropped(&file.package)?.get(&file.version) {
-            Some(fact) => Err(files_dropped(fact).into()),
-            None => Ok(()),
-        }
+/// An error if the files of a release were given to a collection.
+pub(crate) fn refuse_dropped(repo: &Repo, release: &Release) -> Result<()> {
+    let Some(file) = release.files.first() else {
+        return Ok(());
+    };
+    match repo.dropped(&file.package)?.get(&file.version) {
+        Some(fact) => Err(files_dropped(fact).into()),
+        None => Ok(()),
     }
 }
 
@@ -271,13 +271,15 @@ impl Drops {
 }
 
 fn files_dropped(fact: &ReleaseEvent) -> OutsError {
+    let date: String = fact.at.to_string().chars().take(10).collect();
+    let status = fact.status.as_deref().unwrap_or_default();
     OutsError::FilesDropped {
         package: fact.package.clone(),
-        version: fact.version.clone(),
-        date: fact.at.to_string().chars().take(10).collect(),
-        by: fact.author.clone(),
-        status: fact.status.clone().unwrap_or_default(),
-        reason: fact.reason.clone(),
+        release: format!("{} {}", fact.package, fact.version),
+        why: format!(
+            "as {} asked for on {date}; {status}: {}",
+            fact.author, fact.reason
+        ),
     }
 }
 

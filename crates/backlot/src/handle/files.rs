@@ -9,6 +9,7 @@ use backlot_store::{CollectOptions, RestoreReport};
 
 use crate::error::Result;
 use crate::files::add::{AddFiles, AddReport};
+use crate::files::drops::DropOptions;
 use crate::files::localize::LocalizedAsset;
 use crate::files::moved::MoveReport;
 use crate::files::put_back::{PutBackReport, RestoreOptions};

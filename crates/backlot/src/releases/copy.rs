@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::installable::is_refusal;
 use crate::error::{Error, Result, WorkspaceError};
+use crate::files::drops::refuse_dropped;
 use crate::files::references::{NamedRemote, Purpose};
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
@@ -374,7 +375,7 @@ impl Opened {
         let files: Vec<&ReleaseFile> = releases.iter().flat_map(|r| &r.files).collect();
         let named = NamedRemote::new(&from.name, &source);
         for release in releases {
-            self.refuse_dropped(&ends.source, release)?;
+            refuse_dropped(&ends.source, release)?;
         }
         for release in self.objects_in(&ends.source, &files, named, Purpose::Decide)? {
             let label = release.label();
