@@ -450,15 +450,20 @@ fn runs_in_a_store(store: &Store) {
         3,
         "{reverted:#}"
     );
-    let events = command("anim", &["events", "--since", "0", "--topic", "cascade.*"]).ok();
-    let events = events.json()["events"].as_array().expect("events").clone();
-    let told = events.iter().filter(|event| event["cascade"] == id);
-    let told: Vec<&str> = told.filter_map(|event| event["topic"].as_str()).collect();
     assert_eq!(
-        told,
-        ["cascade.started", "cascade.finished", "cascade.reverted"],
-        "{events:#?}"
+        topics_of(store, id),
+        ["cascade.started", "cascade.finished", "cascade.reverted"]
     );
+}
+
+/// The events of a cascade.
+fn topics_of(store: &Store, id: &str) -> Vec<String> {
+    let events = ["events", "--since", "0", "--topic", "cascade.*", "--json"];
+    let events = store.run("anim", &events).ok().json();
+    let events = events["events"].as_array().expect("events").iter();
+    let told = events.filter(|event| event["cascade"] == id);
+    told.filter_map(|event| event["topic"].as_str().map(ToOwned::to_owned))
+        .collect()
 }
 
 /// Assets in a store of objects.
