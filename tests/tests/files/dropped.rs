@@ -28,8 +28,8 @@ fn ana(studio: &Studio, arguments: &[&str]) -> Run {
     with(studio, "ana", "ws", arguments)
 }
 
-/// Table 0.1.0 and 0.2.0, with a frame that both have and others that only one has.
-fn two_releases() -> Studio {
+/// Table 0.1.0 and 0.2.0, with a frame that both have and others that only one has; and 0.3.0, which ana has in outputs.
+fn three_releases() -> Studio {
     let studio = Studio::empty();
     let mut init = studio.command(&["init", "ws", "--python", "none"]);
     init.env("BACKLOT_CACHE_DIR", studio.path("cache-ana"));
@@ -49,6 +49,10 @@ fn two_releases() -> Studio {
     let kept = fs::read(studio.path(&shared)).expect("a frame");
     studio.frames(frames, 3, 50_000, 2);
     studio.write(&shared, &kept);
+    ana(&studio, &["add", frames]).ok();
+    ana(&studio, &["publish", "Table", "--bump", "minor"]).ok();
+    // What ana has here is another one.
+    studio.frames(frames, 1, 50_000, 3);
     ana(&studio, &["add", frames]).ok();
     ana(&studio, &["publish", "Table", "--bump", "minor"]).ok();
     studio
@@ -99,7 +103,7 @@ fn condemned(report: &Value) -> usize {
 
 #[test]
 fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
-    let studio = two_releases();
+    let studio = three_releases();
     ana(&studio, &["deprecate", "Table==0.1.0", "-m", "scale is wrong"]).ok();
     assert_eq!(condemned(&collect(&studio, &[])), 0, "only if that is asked for");
     let young = collect(&studio, &["--drop", "deprecated"]);
@@ -162,7 +166,7 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
 
 #[test]
 fn an_approval_or_the_end_of_a_yank_calls_files_back_before_they_are_deleted() {
-    let studio = two_releases();
+    let studio = three_releases();
     ana(&studio, &["deprecate", "Table==0.1.0", "-m", "old"]).ok();
     ana(&studio, &["yank", "Table==0.2.0", "-m", "torn"]).ok();
     let report = collect(&studio, &DROP);
@@ -181,7 +185,7 @@ fn an_approval_or_the_end_of_a_yank_calls_files_back_before_they_are_deleted() {
 
 #[test]
 fn what_a_lock_or_another_repo_needs_stays() {
-    let studio = two_releases();
+    let studio = three_releases();
     ana(&studio, &["repo", "add", "blessed", "repos/blessed"]).ok();
     ana(
         &studio,
