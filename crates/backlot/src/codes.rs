@@ -182,6 +182,7 @@ codes! {
     FILE_TOO_MANY_OPEN = "file::too_many_open", "An error, environment: this process or machine has as many open files as it may.";
     FILES_BAD_FRAMES = "files::bad_frames", "An error, user: not a range of frames.";
     FILES_CHANGED_HERE = "files::changed_here", "An error, conflict: adding a path again would replace files that were changed in the asset since they were added.";
+    FILES_DROPPED = "files::dropped", "An error, not-found: the files of a deprecated or yanked release were removed by `gc --drop`; the message says when, by whom and why it has that status.";
     FILES_NEEDS_CACHE = "files::needs_cache", "An error, conflict: `--to-remote` or `--no-cache`, and tracked files of the asset do not go to this remote (`push: false`, `cache: false`, a remote of their own).";
     FILES_NOT_HERE = "files::not_here", "An error, conflict: files of a path to untrack are not here, and no release has them.";
     FILES_NOT_IN_RELEASE = "files::not_in_release", "An error, not-found: a release has no tracked file at the path to restore.";
