@@ -141,7 +141,8 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
     pull(&studio, "other", "Table==0.2.0").ok();
     ana(&studio, &["verify", "--remote", "--releases"]).ok();
     ana(&studio, &["verify", "--repo", "review"]).ok();
-    ana(&studio, &["show", "Table==0.1.0"]).ok();
+    let shown = ana(&studio, &["show", "Table==0.1.0"]).ok().stdout();
+    assert!(shown.contains("no files") && shown.contains("scale is wrong"), "{shown}");
     let cache = with(&studio, "late", "late", &[&GC[..], &["--dry-run"]].concat());
     assert_eq!(
         condemned(&cache.ok().json()),
