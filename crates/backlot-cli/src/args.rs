@@ -51,7 +51,7 @@ pub(crate) use steps::{
     AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
 };
 use values::parse_age;
-pub(crate) use values::{DroppedStatus, ExportFormat, LocalizeArg};
+pub(crate) use values::{DropArgs, ExportFormat, LocalizeArg};
 pub(crate) use verify::VerifyArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
@@ -647,18 +647,8 @@ pub(crate) enum Command {
         /// Forget a repo that is recorded on the remote; files that only its releases need are collected
         #[arg(long, value_name = "ID", requires = "remote", conflicts_with = "restore")]
         forget_user: Vec<String>,
-        /// Also collect the files of releases with this status: deprecated, yanked or both. Their wheels are kept
-        #[arg(
-            long,
-            value_name = "STATUS",
-            value_delimiter = ',',
-            requires = "remote",
-            conflicts_with = "restore"
-        )]
-        drop: Vec<DroppedStatus>,
-        /// Only of releases that have had the status for this long
-        #[arg(long, value_name = "AGE", default_value = "30d", requires = "drop", value_parser = parse_age)]
-        drop_age: std::time::Duration,
+        #[command(flatten)]
+        drops: DropArgs,
         /// Undo a pending collection
         #[arg(long, requires = "remote", conflicts_with = "allow_most")]
         restore: bool,

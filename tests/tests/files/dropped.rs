@@ -142,7 +142,10 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
     ana(&studio, &["verify", "--remote", "--releases"]).ok();
     ana(&studio, &["verify", "--repo", "review"]).ok();
     let shown = ana(&studio, &["show", "Table==0.1.0"]).ok().stdout();
-    assert!(shown.contains("no files") && shown.contains("scale is wrong"), "{shown}");
+    assert!(
+        shown.contains("no files") && shown.contains("scale is wrong"),
+        "{shown}"
+    );
     let cache = with(&studio, "late", "late", &[&GC[..], &["--dry-run"]].concat());
     assert_eq!(
         condemned(&cache.ok().json()),

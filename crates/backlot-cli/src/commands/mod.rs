@@ -31,7 +31,7 @@ mod validate;
 use backlot::{Error, StatusChange};
 use clap::CommandFactory as _;
 
-use crate::args::{Arguments, Command, DroppedStatus, InputsArgs};
+use crate::args::{Arguments, Command, InputsArgs};
 use crate::output::Answer;
 use crate::session::Session;
 
@@ -283,8 +283,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             allow_most,
             no_other_writers,
             forget_user,
-            drop,
-            drop_age,
+            drops,
             restore,
             dry_run,
         } => {
@@ -302,11 +301,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 .no_other_writers(*no_other_writers)
                 .allow_most(*allow_most)
                 .dry_run(*dry_run);
-            let drops = backlot::DropOptions::new()
-                .deprecated(drop.contains(&DroppedStatus::Deprecated))
-                .yanked(drop.contains(&DroppedStatus::Yanked))
-                .age(*drop_age);
-            storage::collect(session, remote, &options, forget_user, &drops)
+            storage::collect(session, remote, &options, forget_user, &drops.into())
         }
         Command::Step(step) => steps::step(session, step),
         Command::Program(command) => config::program(session, command),

@@ -1,22 +1,22 @@
-//! Releases whose tracked files are given to a collection because they are deprecated or yanked, and what becomes of those who want them.
+//! Releases whose tracked files are given to a collection because they are deprecated or yanked.
 //!
 //! Invariants: only releases of this workspace's repos, and none that a lock of a workspace of this cache has; the repo says so before anything is condemned,
 //! so a run that is killed leaves files that nobody needs, and no release that lost its files without a word; an approval or the end of a yank calls the files back
-//! until they are deleted (`backlot-repo/src/store/drops.rs`). Wheel and metadata stay. Deliberately absent: the collection (`remotes`).
+//! until they are deleted (`backlot-repo/src/store/drops.rs`). Wheel and metadata stay. Deliberately absent: the collection (`remotes`), and
+//! those who want such files (`dropped`).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use backlot_core::{Timestamp, options};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::{Release, ReleaseEvent, ReleaseFile, Repo, Withdrawn};
+use backlot_repo::{ReleaseFile, Repo, Withdrawn};
 use backlot_store::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::lockfile::Lock;
-use crate::error::{Error, OutsError, Result, WorkspaceError};
+use crate::error::Result;
 use crate::files::references::{GivenUp, NamedRemote, Purpose};
-use crate::files::tracked::Tracked;
 use crate::workspace::Opened;
 
 options! {
@@ -177,57 +177,6 @@ impl Opened {
         }
         Ok(())
     }
-
-    /// The inputs among some assets whose files were given to a collection, by name, where an error is that objects are not there.
-    pub(crate) fn dropped_inputs(
-        &self,
-        tracked: &[Tracked],
-        error: &Error,
-    ) -> Result<BTreeMap<String, ReleaseEvent>> {
-        let mut dropped = BTreeMap::new();
-        let Some(lock) = Lock::load(self.root())?.filter(|_| is_missing(error)) else {
-            return Ok(dropped);
-        };
-        for one in tracked.iter().filter(|one| one.installed) {
-            let package = PackageName::of_asset(&one.name)?;
-            let Some(locked) = lock.package(&package) else {
-                continue;
-            };
-            let Some(Ok(entry)) = locked.repo.as_deref().map(|repo| self.repo_entry(repo)) else {
-                continue;
-            };
-            let mut of_package = self.open_repo(entry)?.dropped(&package)?;
-            dropped.extend(
-                of_package
-                    .remove(&locked.version)
-                    .map(|fact| (one.name.clone(), fact)),
-            );
-        }
-        Ok(dropped)
-    }
-
-    /// The error of a pull, which says if files are not there because they were given to a collection.
-    pub(crate) fn with_dropped(&self, error: Error, tracked: &[Tracked]) -> Error {
-        match self.dropped_inputs(tracked, &error) {
-            Ok(dropped) => match dropped.into_values().next() {
-                Some(fact) => files_dropped(&fact).into(),
-                None => error,
-            },
-            // It is the better reason.
-            Err(_) => error,
-        }
-    }
-}
-
-/// An error if the files of a release were given to a collection.
-pub(crate) fn refuse_dropped(repo: &Repo, release: &Release) -> Result<()> {
-    let Some(file) = release.files.first() else {
-        return Ok(());
-    };
-    match repo.dropped(&file.package)?.get(&file.version) {
-        Some(fact) => Err(files_dropped(fact).into()),
-        None => Ok(()),
-    }
 }
 
 impl Drops {
@@ -268,29 +217,4 @@ impl Drops {
         told.extend(self.used.iter().cloned());
         told
     }
-}
-
-fn files_dropped(fact: &ReleaseEvent) -> OutsError {
-    let date: String = fact.at.to_string().chars().take(10).collect();
-    let status = fact.status.as_deref().unwrap_or_default();
-    OutsError::FilesDropped {
-        package: fact.package.clone(),
-        release: format!("{} {}", fact.package, fact.version),
-        why: format!(
-            "as {} asked for on {date}; {status}: {}",
-            fact.author, fact.reason
-        ),
-    }
-}
-
-/// Whether an error is that a remote does not have objects.
-fn is_missing(error: &Error) -> bool {
-    use backlot_dvc::Error as DvcError;
-    use backlot_store::Error as StoreError;
-    matches!(
-        error,
-        Error::Store(StoreError::Missing { .. })
-            | Error::Dvc(DvcError::Store(StoreError::Missing { .. }))
-            | Error::Workspace(WorkspaceError::UnknownManifests { .. })
-    )
 }

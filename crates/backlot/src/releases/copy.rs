@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::installable::is_refusal;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::files::drops::refuse_dropped;
+use crate::files::dropped::refuse_dropped;
 use crate::files::references::{NamedRemote, Purpose};
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
