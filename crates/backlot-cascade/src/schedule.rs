@@ -29,6 +29,20 @@ pub enum Ending {
     NeedsConfirmation,
 }
 
+impl Ending {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Cancelled => "cancelled",
+            Self::NeedsConfirmation => "needs-confirmation",
+        }
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {

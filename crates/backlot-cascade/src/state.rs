@@ -476,6 +476,11 @@ impl RunState {
         }
     }
 
+    /// The number of the last lease of a node, 0 if it had none.
+    pub(crate) fn last_lease(&self, at: usize) -> u64 {
+        self.nodes[at].token
+    }
+
     /// The lease of a running node was renewed. Not in the journal, as it is no news.
     pub fn renewed(&mut self, at: usize, to: Timestamp) {
         if let Mark::Running { until, .. } = &mut self.nodes[at].mark {

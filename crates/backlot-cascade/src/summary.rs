@@ -21,6 +21,9 @@ pub struct NodeSummary {
     /// Its status.
     #[serde(flatten)]
     pub status: NodeStatus,
+    /// The number of its last lease, 0 if it had none: tells a failure from one of an earlier attempt. Not serialised.
+    #[serde(skip)]
+    pub lease: u64,
 }
 
 /// A node that others wait for in vain.
@@ -60,6 +63,7 @@ impl RunState {
                 node: planned.dirty.node.clone(),
                 level: planned.dirty.level,
                 status: self.status(at),
+                lease: self.last_lease(at),
             })
             .collect();
         let (mut counts, mut blocks) = (BTreeMap::new(), BTreeMap::new());

@@ -51,7 +51,7 @@ pub(crate) use steps::{
     AlphaMode, ChecksumArgs, FramesCheckArgs, ImageFormat, Look, ProxyArgs, SheetArgs, Step, SumFormat,
 };
 use values::parse_age;
-pub(crate) use values::{ExportFormat, LocalizeArg};
+pub(crate) use values::{DropArgs, ExportFormat, LocalizeArg};
 pub(crate) use verify::VerifyArgs;
 
 /// Asset pipeline engine: assets are packages, files are content-addressed.
@@ -623,7 +623,7 @@ pub(crate) enum Command {
     Du(DuArgs),
     /// Collect garbage of a remote, or show that of the cache
     #[command(
-        after_help = "Objects of a remote that are needed neither by a release in this workspace's repos, nor by one in other repos recorded on the\nremote, nor by a workspace of this cache, are marked first and deleted by a later collection, after the grace period. Others may\npush meanwhile. Of the cache, unneeded files are only listed; `backlot cache clean` removes them.\n\nExamples:\n  backlot gc --dry-run                      list unneeded files of the cache\n  backlot gc --remote --dry-run             show a collection of the default remote\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --forget-user ID      ignore the releases of a repo that no longer exists\n  backlot gc --remote --restore             undo a pending collection"
+        after_help = "Objects of a remote that are needed neither by a release in this workspace's repos, nor by one in other repos recorded on the\nremote, nor by a workspace of this cache, are marked first and deleted by a later collection, after the grace period. Others may\npush meanwhile. Of the cache, unneeded files are only listed; `backlot cache clean` removes them.\n\nWith --drop, files of deprecated or yanked releases are needed no longer, unless another release or a workspace of this cache uses\nthem. The repo records it, and a later pull of such a release says so. `backlot approve` and `backlot unyank` take it back until the\nfiles are deleted.\n\nExamples:\n  backlot gc --dry-run                      list unneeded files of the cache\n  backlot gc --remote --dry-run             show a collection of the default remote\n  backlot gc --remote site --grace 30d\n  backlot gc --remote --drop deprecated,yanked --drop-age 90d --dry-run\n  backlot gc --remote --forget-user ID      ignore the releases of a repo that no longer exists\n  backlot gc --remote --restore             undo a pending collection"
     )]
     Gc {
         /// Collect a remote [default: the default one]
@@ -647,6 +647,8 @@ pub(crate) enum Command {
         /// Forget a repo that is recorded on the remote; files that only its releases need are collected
         #[arg(long, value_name = "ID", requires = "remote", conflicts_with = "restore")]
         forget_user: Vec<String>,
+        #[command(flatten)]
+        drops: DropArgs,
         /// Undo a pending collection
         #[arg(long, requires = "remote", conflicts_with = "allow_most")]
         restore: bool,

@@ -1,7 +1,10 @@
-//! The events of a repo: what happened to its releases, in an order that all readers see alike.
+//! The events of a repo: what happened to its releases, labels and cascades, in an order that all readers see alike.
+//!
+//! Invariant: every event names a package and a version, whatever its topic, as readers of all versions need both to read the record that it is in.
 //!
 //! Deliberately absent: how they are stored (`store::feed`), and their receivers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,16 +20,28 @@ use crate::release_event::{ReleaseEvent, ReleaseEventKind};
 /// Topic of an event: a file of a release was created.
 pub(crate) const CREATED: &str = "release.created";
 
+/// Topics of events of labels: one is at another release now, or was removed.
+pub(crate) const LABEL_MOVED: &str = "label.moved";
+pub(crate) const LABEL_REMOVED: &str = "label.removed";
+/// What topics of events of labels, and of cascades, begin with.
+pub(crate) const LABEL: &str = "label.";
+pub(crate) const CASCADE: &str = "cascade.";
+
 /// The topics of events that this Backlot records.
-pub const TOPICS: [&str; 5] = [
+pub const TOPICS: [&str; 10] = [
     CREATED,
     "release.approved",
     "release.deprecated",
     "release.yanked",
     "release.unyanked",
+    LABEL_MOVED,
+    LABEL_REMOVED,
+    "cascade.started",
+    "cascade.finished",
+    "cascade.reverted",
 ];
 
-/// Something that happened to a release.
+/// Something that happened to a release, a label or a cascade.
 ///
 /// ```
 /// let text = r#"{"id": "01kb", "topic": "release.yanked", "package": "table", "version": "1.0", "author": "ana",
@@ -37,13 +52,13 @@ pub const TOPICS: [&str; 5] = [
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedEvent {
-    /// Unique in the repo: the name of the fact, or the digest of the file.
+    /// Unique in the repo: the name of the fact or of the move of a label, the digest of the file, or what a cascade came to.
     pub id: String,
-    /// `release.created`, `release.approved`, `release.deprecated`, `release.yanked` or `release.unyanked`. A later Backlot may know others.
+    /// `release.created`, `release.yanked` and so on: one of [`TOPICS`], or one that a later Backlot knows.
     pub topic: String,
-    /// The package.
+    /// The package; of a cascade, that of the first release that it began with, or of the first asset of its plan.
     pub package: PackageName,
-    /// The version.
+    /// The version; of a label the one that it is at, or was at when it was removed.
     pub version: Version,
     /// The file that was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +66,24 @@ pub struct FeedEvent {
     /// Its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
+    /// The label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The version that the label was at before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Version>,
+    /// The id of the cascade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<String>,
+    /// How the cascade ended: `done`, `failed`, `waiting` (for a person) or `cancelled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<String>,
+    /// How many assets of the cascade are to be built, or have each outcome; how many releases were yanked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
+    /// The assets that failed, the first 100 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<PackageName>,
     /// The author; empty if unknown.
     pub author: String,
     /// Why: `manual`, or in words.
@@ -64,6 +97,29 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
+    /// An event about a release, by nobody so far.
+    pub fn new(id: String, topic: &str, (package, version): (&PackageName, &Version), at: Timestamp) -> Self {
+        Self {
+            id,
+            topic: topic.to_owned(),
+            package: package.clone(),
+            version: version.clone(),
+            file: None,
+            sha256: None,
+            label: None,
+            from: None,
+            cascade: None,
+            ending: None,
+            counts: BTreeMap::new(),
+            failed: Vec::new(),
+            author: String::new(),
+            reason: String::new(),
+            machine: String::new(),
+            at,
+            time: at.to_string(),
+        }
+    }
+
     /// The event of a status fact; `None` for one without an effect.
     pub(crate) fn of_fact(id: Ulid, fact: &ReleaseEvent) -> Option<Self> {
         let topic = match fact.kind {
@@ -72,7 +128,9 @@ impl FeedEvent {
             ReleaseEventKind::Deprecated => "release.deprecated",
             ReleaseEventKind::Approved => "release.approved",
             // A published fact is written before its file, which may never come.
-            ReleaseEventKind::Published | ReleaseEventKind::Unknown => return None,
+            ReleaseEventKind::Published | ReleaseEventKind::Dropped | ReleaseEventKind::Unknown => {
+                return None;
+            }
         };
         Some(Self::by_fact(id.to_string().to_lowercase(), topic, fact))
     }
@@ -89,17 +147,10 @@ impl FeedEvent {
     /// With the package, person and time of a fact.
     fn by_fact(id: String, topic: &str, fact: &ReleaseEvent) -> Self {
         Self {
-            id,
-            topic: topic.to_owned(),
-            package: fact.package.clone(),
-            version: fact.version.clone(),
-            file: None,
-            sha256: None,
             author: fact.author.clone(),
             reason: fact.reason.clone(),
             machine: fact.machine.clone(),
-            at: fact.at,
-            time: fact.time.clone(),
+            ..Self::new(id, topic, (&fact.package, &fact.version), fact.at)
         }
     }
 
@@ -107,19 +158,15 @@ impl FeedEvent {
     pub(crate) fn of_file(release: &ReleaseFile, sha256: Sha256, published: Option<&ReleaseEvent>) -> Self {
         let at = published.map_or(Timestamp(release.modified), |fact| fact.at);
         let text = |of: fn(&ReleaseEvent) -> &String| published.map(of).cloned().unwrap_or_default();
+        // The file, however often its publishers began.
+        let id = sha256.to_hex();
         Self {
-            // The file, however often its publishers began.
-            id: sha256.to_hex(),
-            topic: CREATED.to_owned(),
-            package: release.package.clone(),
-            version: release.version.clone(),
             file: Some(release.file.clone()),
             sha256: Some(sha256),
             author: text(|fact| &fact.author),
             reason: text(|fact| &fact.reason),
             machine: text(|fact| &fact.machine),
-            at,
-            time: at.to_string(),
+            ..Self::new(id, CREATED, (&release.package, &release.version), at)
         }
     }
 }

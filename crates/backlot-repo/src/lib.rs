@@ -102,6 +102,6 @@ pub use repo::Repo;
 pub use revision::Revision;
 pub use search::Found;
 pub use status_change::{ImportedEvent, StatusChange, StatusChangeReport};
-pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions};
+pub use store::{LabelEvent, LabelMove, ReleaseStore, StoreOptions, Withdrawn};
 pub use upkeep::Upkeep;
 pub use whole::Release;

@@ -246,6 +246,8 @@ pub(crate) fn published_fact(
         modified: Some(at.0),
         remotes: publication.remotes.clone(),
         checks: publication.checks.clone(),
+        status: None,
+        since: None,
         author: publication.author.clone(),
         reason: publication.reason.clone(),
         machine: publication.machine.clone(),

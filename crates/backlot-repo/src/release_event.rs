@@ -30,6 +30,8 @@ pub enum ReleaseEventKind {
     Deprecated,
     /// Approved.
     Approved,
+    /// Its tracked files were given to a collection.
+    Dropped,
     /// A kind of a later Backlot; kept, and without effect here.
     #[serde(other)]
     Unknown,
@@ -95,6 +97,12 @@ pub struct ReleaseEvent {
     /// The checks that were run before; only for `published`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<RecordedCheck>,
+    /// The status that its files were given up for, `deprecated` or `yanked`; only for `dropped`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When that status was set; only for `dropped`. An approval, or the end of a yank, that is not before it calls the files back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The author.
     pub author: String,
     /// Why: `manual`, or in words.
@@ -137,6 +145,9 @@ pub struct ReleaseStatus {
     pub deprecated: Option<ReleaseEvent>,
     /// All approvals, oldest first.
     pub approved: Vec<ReleaseEvent>,
+    /// Its tracked files were given to a collection, and it was neither approved nor unyanked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<ReleaseEvent>,
 }
 
 impl ReleaseStatus {
@@ -147,7 +158,12 @@ impl ReleaseStatus {
         modified: u64,
     ) -> Self {
         let mut status = Self::default();
+        // Of the last word that a release is wanted: a collector may not have heard it when it wrote.
+        let mut wanted = None;
         for fact in facts {
+            if matches!(fact.kind, ReleaseEventKind::Approved | ReleaseEventKind::Unyanked) {
+                wanted = wanted.max(Some(fact.at));
+            }
             match fact.kind {
                 ReleaseEventKind::Published if fact.sha256.as_ref() == Some(sha256) => {
                     // The same bytes may have been offered more than once (a publisher that died before its commit, a
@@ -161,9 +177,11 @@ impl ReleaseStatus {
                 ReleaseEventKind::Unyanked => status.yanked = None,
                 ReleaseEventKind::Deprecated => status.deprecated = Some(fact),
                 ReleaseEventKind::Approved => status.approved.push(fact),
+                ReleaseEventKind::Dropped => status.dropped = Some(fact),
                 ReleaseEventKind::Published | ReleaseEventKind::Unknown => {}
             }
         }
+        status.dropped = status.dropped.filter(|dropped| wanted < dropped.since);
         status
     }
 }
@@ -220,6 +238,8 @@ mod tests {
             modified: (kind == ReleaseEventKind::Published).then_some(at),
             remotes: Vec::new(),
             checks: Vec::new(),
+            status: None,
+            since: None,
             author: author.to_owned(),
             reason: "manual".to_owned(),
             machine: "here".to_owned(),
@@ -264,6 +284,42 @@ mod tests {
         assert_eq!(at(10), Some(Timestamp(10)));
         assert_eq!(at(20), Some(Timestamp(20)));
         assert_eq!(at(99), Some(Timestamp(30)), "a copy without times: the last");
+    }
+
+    #[test]
+    fn dropped_files_are_called_back_by_who_wants_the_release_whenever_the_collector_heard_of_it() {
+        let dropped = |at, since| ReleaseEvent {
+            since: Some(Timestamp(since)),
+            ..fact(ReleaseEventKind::Dropped, at, "ana")
+        };
+        let fold = |facts: &[ReleaseEvent]| ReleaseStatus::fold(facts.to_vec(), &WHEEL, 1).dropped;
+        let deprecated = fact(ReleaseEventKind::Deprecated, 10, "ana");
+        let approved = |at| fact(ReleaseEventKind::Approved, at, "ben");
+        assert!(fold(&[deprecated.clone(), dropped(20, 10)]).is_some());
+        assert!(fold(&[approved(5), deprecated.clone(), dropped(20, 10)]).is_some());
+        for at in [10, 15, 20, 25] {
+            let (before, after) = (approved(at), approved(at));
+            let facts = if at < 20 {
+                vec![deprecated.clone(), before, dropped(20, 10)]
+            } else {
+                vec![deprecated.clone(), dropped(20, 10), after]
+            };
+            assert_eq!(fold(&facts), None, "{at}");
+        }
+        // Deprecated anew: what was given up before does not count again.
+        let again = [
+            deprecated,
+            dropped(20, 10),
+            approved(30),
+            fact(ReleaseEventKind::Deprecated, 40, "ana"),
+        ];
+        assert_eq!(fold(&again), None);
+        let unyanked = [
+            fact(ReleaseEventKind::Yanked, 10, "ana"),
+            dropped(20, 10),
+            fact(ReleaseEventKind::Unyanked, 30, "ana"),
+        ];
+        assert_eq!(fold(&unyanked), None);
     }
 
     #[test]

@@ -24,9 +24,10 @@ use crate::publish::{Checked, Publication, PublishPlan};
 use crate::record::strong_of_file;
 use crate::reindex::ReindexReport;
 use crate::release::ReleaseFile;
+use crate::release_event::ReleaseEvent;
 use crate::release_event::ReleaseStatus;
 use crate::status_change::{ImportedEvent, StatusChange, StatusChangeReport};
-use crate::store::{LabelEvent, LabelMove, ReleaseStore};
+use crate::store::{LabelEvent, LabelMove, ReleaseStore, Withdrawn};
 use crate::upkeep::Upkeep;
 use crate::whole::{Release, whole_releases};
 
@@ -340,6 +341,39 @@ impl Repo {
     ) -> Result<StatusChangeReport> {
         match self {
             Self::Store(repo) => repo.set_status(release, verdict, by, dry_run, context),
+            Self::Index(repo) => Err(IndexError::NoFacts {
+                url: repo.place().to_string(),
+            }
+            .into()),
+        }
+    }
+
+    /// The versions of a package whose files were given to a collection, with the fact; an index has none.
+    pub fn dropped(&self, package: &PackageName) -> Result<BTreeMap<Version, ReleaseEvent>> {
+        match self {
+            Self::Index(_) => Ok(BTreeMap::new()),
+            Self::Store(repo) => repo.dropped(package),
+        }
+    }
+
+    /// The versions of a package that are deprecated or yanked and whose files were not given to a collection; see [`ReleaseStore::withdrawn`].
+    pub fn withdrawn(&self, package: &PackageName) -> Result<Vec<Withdrawn>> {
+        match self {
+            Self::Index(_) => Ok(Vec::new()),
+            Self::Store(repo) => repo.withdrawn(package),
+        }
+    }
+
+    /// Record that the files of a release are given to a collection.
+    pub fn drop_files(
+        &self,
+        package: &PackageName,
+        what: &Withdrawn,
+        by: &Publication,
+        context: &Context,
+    ) -> Result<()> {
+        match self {
+            Self::Store(repo) => repo.drop_files(package, what, by, context),
             Self::Index(repo) => Err(IndexError::NoFacts {
                 url: repo.place().to_string(),
             }

@@ -41,10 +41,11 @@ impl StatusChange {
     pub(crate) fn holds(self, status: &ReleaseStatus, by: &Publication) -> bool {
         let same = |fact: &ReleaseEvent| fact.author == by.author && fact.reason == by.reason;
         match self {
-            Self::Approve => status.approved.iter().any(same),
+            // It is what calls dropped files back.
+            Self::Approve => status.dropped.is_none() && status.approved.iter().any(same),
             Self::Deprecate => status.deprecated.as_ref().is_some_and(same),
             Self::Yank => status.yanked.as_ref().is_some_and(same),
-            Self::Unyank => status.yanked.is_none(),
+            Self::Unyank => status.dropped.is_none() && status.yanked.is_none(),
         }
     }
 }
@@ -91,6 +92,8 @@ pub(crate) fn verdict_fact(
         modified: None,
         remotes: Vec::new(),
         checks: Vec::new(),
+        status: None,
+        since: None,
         author: by.author.clone(),
         reason: by.reason.clone(),
         machine: by.machine.clone(),
@@ -106,8 +109,13 @@ pub(crate) fn carried(
     package: &PackageName,
     version: &Version,
 ) -> Vec<ImportedEvent> {
-    let said =
-        |fact: &ReleaseEvent| !matches!(fact.kind, ReleaseEventKind::Published | ReleaseEventKind::Unknown);
+    // Whether the other repo needs the files is its own matter.
+    let said = |fact: &ReleaseEvent| {
+        !matches!(
+            fact.kind,
+            ReleaseEventKind::Published | ReleaseEventKind::Dropped | ReleaseEventKind::Unknown
+        )
+    };
     let about = |fact: &ReleaseEvent| fact.package == *package && fact.version == *version;
     let carried = facts.into_iter().filter(|(_, fact)| said(fact) && about(fact));
     carried.map(|(id, fact)| ImportedEvent { id, fact }).collect()

@@ -65,6 +65,7 @@ codes! {
     CASCADE_CANCELLED = "cascade::cancelled", "An error, conflict: a cascade was cancelled; its releases remain.";
     CASCADE_FAILED = "cascade::failed", "An error, conflict: assets of a cascade could not be built; all assets that do not depend on them are done.";
     CASCADE_IN_BACKGROUND = "cascade::in_background", "An error, conflict: another process of this machine runs the cascade in the background.";
+    CASCADE_LATE_EVENT = "cascade::late_event", "A warning: an event of a cascade could not be recorded; `cascade resume`, the next cascade in that repo or `repo reindex` does so.";
     CASCADE_MISSING_EVENTS = "cascade::missing_events", "An error, conflict: the events of a repo have a gap.";
     CASCADE_NEEDS_CONFIRMATION = "cascade::needs_confirmation", "An error, conflict: a cascade would build more assets than the limit.";
     CASCADE_NO_FILES = "cascade::no_files", "An error, environment: files that a build needs cannot be pulled.";
@@ -181,6 +182,7 @@ codes! {
     FILE_TOO_MANY_OPEN = "file::too_many_open", "An error, environment: this process or machine has as many open files as it may.";
     FILES_BAD_FRAMES = "files::bad_frames", "An error, user: not a range of frames.";
     FILES_CHANGED_HERE = "files::changed_here", "An error, conflict: adding a path again would replace files that were changed in the asset since they were added.";
+    FILES_DROPPED = "files::dropped", "An error, not-found: the files of a deprecated or yanked release were removed by `gc --drop`; the message says when, by whom and why it has that status.";
     FILES_NEEDS_CACHE = "files::needs_cache", "An error, conflict: `--to-remote` or `--no-cache`, and tracked files of the asset do not go to this remote (`push: false`, `cache: false`, a remote of their own).";
     FILES_NOT_HERE = "files::not_here", "An error, conflict: files of a path to untrack are not here, and no release has them.";
     FILES_NOT_IN_RELEASE = "files::not_in_release", "An error, not-found: a release has no tracked file at the path to restore.";
@@ -406,7 +408,7 @@ codes! {
     REPO_DOUBLE_FILE = "repo::double_file", "A warning: a repo has a file of a release twice, spelled in two ways; one is copied.";
     REPO_EVENTS_MISSING = "repo::events_missing", "An error, integrity: a record of events is not there, and later ones are.";
     REPO_FLAT_FOLDER = "repo::flat_folder", "An error, config: publishing to a plain folder of wheels.";
-    REPO_LATE_EVENT = "repo::late_event", "A warning: an event of a release could not be added to the repo's feed yet; the next reader of the feed, or a reindex, adds it.";
+    REPO_LATE_EVENT = "repo::late_event", "A warning: an event of a release, label or cascade could not be added to the repo's feed yet; the next reader of the feed, or a reindex, adds it.";
     REPO_LOCAL_VERSION = "repo::local_version", "An error, user: the version has a local part.";
     REPO_NEWER_FORMAT = "repo::newer_format", "An error, config: the repo is of a newer Backlot.";
     REPO_NO_EVENTS = "repo::no_events", "An error, config: a package index or a plain folder of packages does not record events.";

@@ -146,6 +146,7 @@ pub use feed::hook::HookRow;
 pub use feed::inbox::{InboxOptions, InboxReport, Notice};
 pub use feed::running::{Delivery, HookOptions, HookRun, HooksReport};
 pub use files::add::{AddFiles, AddReport};
+pub use files::drops::{DropOptions, DroppedRelease};
 pub use files::folding::fold_names;
 pub use files::localize::LocalizedAsset;
 pub use files::moved::{MoveReport, MovedFiles};

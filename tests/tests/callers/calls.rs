@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use backlot::{
     AddFiles, AddRemote, AddRepo, AttemptOptions, Auth, AuthTarget, BumpStep, BundleOptions, CascadeOptions,
     CascadeRequest, ChangeOptions, CleanCascadesOptions, CleanOptions, CollectOptions, Context, CopyOptions,
-    Credential, DeprecateOptions, DiscardOptions, DropChoice, EnvironmentOptions, EventCursor, EventOptions,
-    ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit, ImportRelease,
-    ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat, JudgeOptions,
-    LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage, PackageName, Parts,
-    PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart, Query, RepairOptions,
-    ReproOptions, RestoreOptions, RevertOptions, SettingOptions, StatusChange, TreeOptions, UnbundleOptions,
-    UpdateImports, UpdateOptions, ValidateOptions, VerifyOptions, Version, VersionChange, Workspace,
+    Credential, DeprecateOptions, DiscardOptions, DropChoice, DropOptions, EnvironmentOptions, EventCursor,
+    EventOptions, ExportFormat, ExportOptions, FigureKind, GetOptions, HookOptions, ImportFolder, ImportGit,
+    ImportRelease, ImportRez, ImportUrl, InboxOptions, InitOptions, InputOptions, InstallRequest, JobFormat,
+    JudgeOptions, LabelOptions, Localize, LogOptions, LoginOptions, MirrorOptions, NewAsset, NewStage,
+    PackageName, Parts, PolicyChange, PrereleasePolicy, PublishOptions, PullOptions, PushOptions, PushPart,
+    Query, RepairOptions, ReproOptions, RestoreOptions, RevertOptions, SettingOptions, StatusChange,
+    TreeOptions, UnbundleOptions, UpdateImports, UpdateOptions, ValidateOptions, VerifyOptions, Version,
+    VersionChange, Workspace,
 };
 use backlot_tests::embedding::{Desk, write_frames};
 use fs_err as fs;
@@ -675,7 +676,7 @@ pub(crate) static CALLS: &[Call] = &[
     }),
     may("Workspace::collect_remote", |b, c| {
         b.maker
-            .collect_remote(None, &CollectOptions::new(), &[], c)
+            .collect_remote(None, &CollectOptions::new(), &[], &DropOptions::new(), c)
             .map(drop)
     }),
     must("Workspace::restore_remote", |b, c| {

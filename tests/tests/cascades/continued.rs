@@ -450,6 +450,20 @@ fn runs_in_a_store(store: &Store) {
         3,
         "{reverted:#}"
     );
+    assert_eq!(
+        topics_of(store, id),
+        ["cascade.started", "cascade.finished", "cascade.reverted"]
+    );
+}
+
+/// The events of a cascade.
+fn topics_of(store: &Store, id: &str) -> Vec<String> {
+    let events = ["events", "--since", "0", "--topic", "cascade.*", "--json"];
+    let events = store.run("anim", &events).ok().json();
+    let events = events["events"].as_array().expect("events").iter();
+    let told = events.filter(|event| event["cascade"] == id);
+    told.filter_map(|event| event["topic"].as_str().map(ToOwned::to_owned))
+        .collect()
 }
 
 /// Assets in a store of objects.

@@ -7,6 +7,7 @@ mod executors;
 mod farm_parts;
 mod farm_refusals;
 mod feed;
+mod feed_topics;
 mod graphs;
 mod reports;
 mod reverts;

@@ -4,6 +4,7 @@ mod adding;
 mod caches;
 mod collections;
 mod damaged_remotes;
+mod dropped;
 mod growth;
 mod heavy;
 mod kills;

@@ -29,7 +29,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 /// Which events.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Each repo that is a folder or a store keeps its events, in one order for all readers. To read on, give the cursor that --json prints;\nno event is missed, and none comes twice. Package indexes keep no events.\n\nExamples:\n  backlot events                                the last ones of each repo\n  backlot events review -f                      and new ones as they happen\n  backlot events review --since review:120 --json\n  backlot events --topic release.yanked --topic release.deprecated --since 0\n  backlot events -f --json | jq -r '.package'   one line an event"
+    after_help = "Each repo that is a folder or a store keeps its events, in one order for all readers. To read on, give the cursor that --json prints;\nno event is missed, and none comes twice. Package indexes keep no events.\n\nTopics: release.created, release.approved, release.deprecated, release.yanked, release.unyanked, label.moved, label.removed,\ncascade.started, cascade.finished, cascade.reverted.\n\nExamples:\n  backlot events                                the last ones of each repo\n  backlot events review -f                      and new ones as they happen\n  backlot events review --since review:120 --json\n  backlot events --topic release.yanked --topic \"cascade.*\" --since 0\n  backlot events -f --json | jq -r '.package'   one line an event"
 )]
 pub(crate) struct EventsArgs {
     /// Only this repo [default: all that keep events]
@@ -96,7 +96,7 @@ pub(crate) enum HooksCommand {
 /// What of the inbox to show.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Of the packages in backlot.lock: versions that are newer than the one in use, and what happened to the version in use. `*` marks\nwhat was not read before.\n\nExamples:\n  backlot inbox\n  backlot inbox --mark-read\n  backlot inbox --json | jq '.notices[] | select(.what == \"yanked\") | .package'"
+    after_help = "Of the packages in backlot.lock: versions that are newer than the one in use, what happened to the version in use, and moves of\nlabels that are followed. Of the outputs: cascades that could not build them. `*` marks what was not read before.\n\nExamples:\n  backlot inbox\n  backlot inbox --mark-read\n  backlot inbox --json | jq '.notices[] | select(.what == \"yanked\") | .package'"
 )]
 pub(crate) struct InboxArgs {
     /// Show what was read, too

@@ -18,6 +18,41 @@ pub(crate) enum LocalizeArg {
     OnDemand,
 }
 
+/// A status of releases whose files a collection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum DroppedStatus {
+    /// Deprecated
+    Deprecated,
+    /// Yanked
+    Yanked,
+}
+
+/// Which releases give up their files.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DropArgs {
+    /// Also collect the files of releases with this status: deprecated, yanked or both. Their wheels are kept
+    #[arg(
+        long,
+        value_name = "STATUS",
+        value_delimiter = ',',
+        requires = "remote",
+        conflicts_with = "restore"
+    )]
+    drop: Vec<DroppedStatus>,
+    /// Only of releases that have had the status for this long
+    #[arg(long, value_name = "AGE", default_value = "30d", requires = "drop", value_parser = parse_age)]
+    drop_age: std::time::Duration,
+}
+
+impl From<&DropArgs> for backlot::DropOptions {
+    fn from(asked: &DropArgs) -> Self {
+        Self::new()
+            .deprecated(asked.drop.contains(&DroppedStatus::Deprecated))
+            .yanked(asked.drop.contains(&DroppedStatus::Yanked))
+            .age(asked.drop_age)
+    }
+}
+
 impl From<LocalizeArg> for backlot::Localize {
     fn from(when: LocalizeArg) -> Self {
         match when {

@@ -302,6 +302,7 @@ fn detail(detail: &ReleaseDetail) -> String {
         ("approved", status.approved.as_slice()),
         ("deprecated", status.deprecated.as_slice()),
         ("yanked", status.yanked.as_slice()),
+        ("no files", status.dropped.as_slice()),
     ];
     for (what, facts) in facts {
         for fact in facts {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use backlot::{
-    Delivery, Error, EventOptions, EventsReport, HookOptions, HookRow, HooksReport, InboxOptions,
+    Delivery, Error, EventOptions, EventsReport, FeedEvent, HookOptions, HookRow, HooksReport, InboxOptions,
     InboxReport, Notice, RepoEvent, text,
 };
 use serde::Serialize;
@@ -42,18 +42,52 @@ fn list(report: &EventsReport) -> Answer {
 /// An event in columns: when, where, what, which release, who and why.
 fn cells(event: &RepoEvent) -> Vec<String> {
     let of = &event.event;
-    let what = of.topic.strip_prefix("release.").unwrap_or(&of.topic);
-    let mut who = of.author.clone();
-    if !of.reason.is_empty() && of.reason != "manual" {
-        who.push_str(&format!(": {}", of.reason));
-    }
+    // What the topic is about is in the next column.
+    let what = of
+        .topic
+        .split_once('.')
+        .map_or(of.topic.as_str(), |(_, what)| what);
     vec![
         of.time.clone(),
         event.repo.clone(),
         what.to_owned(),
-        format!("{} {}", of.package, of.version),
-        who,
+        subject(of),
+        who(of),
     ]
+}
+
+/// Who and why.
+fn who(event: &FeedEvent) -> String {
+    let mut who = event.author.clone();
+    if !event.reason.is_empty() && event.reason != "manual" {
+        who.push_str(&format!(": {}", event.reason));
+    }
+    who
+}
+
+/// The release, label or cascade that an event is about.
+fn subject(event: &FeedEvent) -> String {
+    let release = format!("{} {}", event.package, event.version);
+    if let Some(cascade) = &event.cascade {
+        let outcome = match event.ending.as_deref() {
+            None | Some("done") => String::new(),
+            Some("waiting") => " waits for a person".to_owned(),
+            Some(ending) => format!(" {ending}"),
+        };
+        let counts: Vec<String> = event
+            .counts
+            .iter()
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        return format!("cascade {cascade} of {release}{outcome}: {}", counts.join(", "));
+    }
+    match (&event.label, &event.from) {
+        (Some(label), Some(from)) if *from != event.version => {
+            format!("{} @{label} {from} -> {}", event.package, event.version)
+        }
+        (Some(label), _) => format!("{} @{label} {}", event.package, event.version),
+        (None, _) => release,
+    }
 }
 
 fn line_of(event: &RepoEvent) -> String {
@@ -170,7 +204,8 @@ fn inbox_text(report: &InboxReport) -> String {
     }
     let rows: Vec<Vec<String>> = report.notices.iter().map(notice).collect();
     let mut text = columns(&rows);
-    if report.notices.iter().any(|notice| notice.what == "new-version") {
+    let is_newer = |what: &str| matches!(what, "new-version" | "label-moved");
+    if report.notices.iter().any(|notice| is_newer(&notice.what)) {
         text.push_str("`backlot outdated` shows available updates\n");
     }
     text
@@ -178,20 +213,26 @@ fn inbox_text(report: &InboxReport) -> String {
 
 fn notice(notice: &Notice) -> Vec<String> {
     let of = &notice.event.event;
+    let label = of.label.as_deref().unwrap_or("latest-approved");
     let what = match notice.what.as_str() {
         "new-version" => format!("{} is there; {} is used here", of.version, notice.used),
+        "label-moved" => format!("@{label} is {}; {} is used here", of.version, notice.used),
+        "label-removed" => format!("@{label} was removed; {} is used here", notice.used),
+        "cascade-failed" => {
+            let cascade = of.cascade.as_deref().unwrap_or_default();
+            format!(
+                "was not built in cascade {cascade} of {} {}",
+                of.package, of.version
+            )
+        }
         what => format!("{} is {what}", of.version),
     };
-    let mut who = of.author.clone();
-    if !of.reason.is_empty() && of.reason != "manual" {
-        who.push_str(&format!(": {}", of.reason));
-    }
     let mark = if notice.unread { "*" } else { "" };
     vec![
         mark.to_owned(),
-        of.package.to_string(),
+        notice.asset.to_string(),
         what,
         notice.event.repo.clone(),
-        who,
+        who(of),
     ]
 }

@@ -49,6 +49,7 @@ fn describe(entry: &LogEntry) -> String {
             ReleaseEventKind::Approved => "approved",
             ReleaseEventKind::Deprecated => "deprecated",
             ReleaseEventKind::Yanked => "yanked",
+            ReleaseEventKind::Dropped => "files dropped",
             _ => "noted",
         };
         let (author, reason) = (text::printable(&event.author), text::printable(&event.reason));

@@ -283,6 +283,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
             allow_most,
             no_other_writers,
             forget_user,
+            drops,
             restore,
             dry_run,
         } => {
@@ -300,7 +301,7 @@ pub(crate) fn run(command: &Command, session: &Session) -> Result<Answer, Error>
                 .no_other_writers(*no_other_writers)
                 .allow_most(*allow_most)
                 .dry_run(*dry_run);
-            storage::collect(session, remote, &options, forget_user)
+            storage::collect(session, remote, &options, forget_user, &drops.into())
         }
         Command::Step(step) => steps::step(session, step),
         Command::Program(command) => config::program(session, command),

@@ -1,7 +1,8 @@
 //! Maintenance of remotes: collect, restore, repair, and disk usage.
 
 use backlot::{
-    ChangeOptions, CollectOptions, CollectReport, Collected, Error, PassedOver, RepairOptions, text,
+    ChangeOptions, CollectOptions, CollectReport, Collected, DropOptions, DroppedRelease, Error, PassedOver,
+    RepairOptions, text,
 };
 
 use crate::output::{Answer, would};
@@ -15,10 +16,11 @@ pub(super) fn collect(
     remote: Option<&str>,
     options: &CollectOptions,
     forget: &[String],
+    drops: &DropOptions,
 ) -> Result<Answer, Error> {
     let collected = session
         .open()?
-        .collect_remote(remote, options, forget, &session.context)?;
+        .collect_remote(remote, options, forget, drops, &session.context)?;
     let report = &collected.report;
     let mut lines = format!(
         "remote {}: {} in {}\nkept for {} and {}: {}\n",
@@ -36,6 +38,9 @@ pub(super) fn collect(
         lines.push_str(&format!("{}dropped the record {id}\n", would(options.dry_run)));
     }
     lines.push_str(&describe_passed_over(&collected.passed_over));
+    for release in &collected.dropped {
+        lines.push_str(&describe_dropped(release, options.dry_run));
+    }
     if report.parts > 0 {
         let parts = text::count(report.parts, "part");
         lines.push_str(&format!("kept for farm jobs: {parts}\n"));
@@ -71,6 +76,23 @@ pub(super) fn collect(
         );
     }
     Ok(Answer::new(&collected, lines))
+}
+
+/// A deprecated or yanked release, and what comes free.
+fn describe_dropped(release: &DroppedRelease, dry_run: bool) -> String {
+    let name = format!(
+        "{} {} in {} ({}: {})",
+        release.package,
+        release.version,
+        release.repo,
+        release.status,
+        text::printable(&release.reason)
+    );
+    if let Some(workspace) = &release.used_by {
+        return format!("kept the files of {name}: used by {}\n", workspace.display());
+    }
+    let (files, bytes) = (text::count(release.files, "file"), text::bytes(release.bytes));
+    format!("{}dropped {files} ({bytes}) of {name}\n", would(dry_run))
 }
 
 /// Objects rewritten so that their old form can be removed.

@@ -142,6 +142,8 @@ impl IndexRepo {
             modified: None,
             remotes: Vec::new(),
             checks: Vec::new(),
+            status: None,
+            since: None,
             author: String::new(),
             reason: reason.clone(),
             machine: String::new(),

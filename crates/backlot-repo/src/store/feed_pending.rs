@@ -4,7 +4,7 @@
 //! they are about, append them, remove the announcement. Invariants: the mark is read **before** the writer sees that its effect is not there yet, so no record
 //! up to the mark can have its event; an announcement means nothing by itself: whether it happened is seen in the repo, as every fact of a release is; so anybody may
 //! append what another one announced, at the same time as its writer, and it is in the feed once. Readers leave a writer some time; that is by clocks, and
-//! decides nothing. What has no announcement (releases of older versions, or copied in by hand; a power cut) a reindex adds from releases and facts.
+//! decides nothing. What has no announcement (releases of older versions, or copied in by hand; a power cut) a reindex adds from releases, facts, labels and records of cascades.
 //! Deliberately absent: how records are kept (`feed_log`).
 
 use std::collections::HashSet;
@@ -20,7 +20,7 @@ use super::release_events::{Said, new_id};
 use super::snapshot::fold;
 use super::{JSON, ReleaseStore, package_prefix, status_prefix};
 use crate::error::Result;
-use crate::feed::{CREATED, FeedEvent};
+use crate::feed::{CASCADE, CREATED, FeedEvent, LABEL};
 use crate::listing::Listing;
 use crate::release::ReleaseFile;
 use crate::release_event::{FACT_LIMIT, ReleaseEvent, fact_name, may_be, published_digests};
@@ -61,6 +61,16 @@ enum Happened {
     NotYet,
     /// What is there is something else, which never changes.
     Never,
+}
+
+/// Below which, among the records of cascades, their events are.
+const CASCADE_EVENTS: &str = "events/";
+
+/// The name of the record of an event of a cascade; `None` of an event of another kind.
+pub(super) fn cascade_record(event: &FeedEvent) -> Option<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_name = !event.id.is_empty() && event.id.chars().all(is_plain);
+    (event.topic.starts_with(CASCADE) && is_name).then(|| format!("{CASCADE_EVENTS}{}.json", event.id))
 }
 
 pub(super) fn pending_prefix() -> String {
@@ -165,19 +175,58 @@ impl ReleaseStore {
                 }
                 continue;
             }
-            let key = format!(
-                "{}{}.json",
-                status_prefix(&event.package, &event.version),
-                event.id
-            );
-            let fact = self.0.objects.read(&key, FACT_LIMIT)?;
-            let fact = fact.and_then(|bytes| serde_json::from_slice::<ReleaseEvent>(&bytes).ok());
-            if fact.is_none() {
+            let is_there = if event.topic.starts_with(LABEL) {
+                self.has_move(&event.package, &event.id)?
+            } else if event.topic.starts_with(CASCADE) {
+                // Of several who knew of it, the record is by the first.
+                match self.recorded(&event)? {
+                    Some(recorded) if recorded == event => true,
+                    Some(_) => return Ok(Happened::Never),
+                    None => false,
+                }
+            } else {
+                self.has_fact(&event)?
+            };
+            if !is_there {
                 return Ok(Happened::NotYet);
             }
             events.push(event);
         }
         Ok(Happened::All(events))
+    }
+
+    fn has_fact(&self, event: &FeedEvent) -> Result<bool> {
+        let folder = status_prefix(&event.package, &event.version);
+        let fact = self
+            .0
+            .objects
+            .read(&format!("{folder}{}.json", event.id), FACT_LIMIT)?;
+        let fact = fact.and_then(|bytes| serde_json::from_slice::<ReleaseEvent>(&bytes).ok());
+        Ok(fact.is_some())
+    }
+
+    /// The record of an event of a cascade.
+    fn recorded(&self, event: &FeedEvent) -> Result<Option<FeedEvent>> {
+        let Some(name) = cascade_record(event) else {
+            return Ok(None);
+        };
+        let bytes = self.read_record(&name)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// All events of cascades that are recorded.
+    pub(super) fn events_of_cascades(&self) -> Result<Vec<FeedEvent>> {
+        let below = self.records_below(CASCADE_EVENTS)?;
+        let names: Vec<String> = below
+            .iter()
+            .map(|name| format!("{CASCADE_EVENTS}{name}"))
+            .collect();
+        let read = self.read_records(&names)?;
+        let events = names.iter().zip(read).filter_map(|(name, bytes)| {
+            let event = serde_json::from_slice::<FeedEvent>(&bytes?).ok()?;
+            (cascade_record(&event).as_ref() == Some(name)).then_some(event)
+        });
+        Ok(events.collect())
     }
 
     /// Whether the file of an event is there with its bytes; the event as the facts say it, as several may have offered those bytes.
@@ -216,7 +265,7 @@ impl ReleaseStore {
         fold(facts, &release).published
     }
 
-    /// All events that the files and facts of a package amount to.
+    /// All events that the files, facts and labels of a package amount to.
     pub(super) fn events_of(&self, name: &PackageName, listing: &Listing) -> Result<Vec<FeedEvent>> {
         let said = self.read_facts(name)?;
         let mut events = Vec::new();
@@ -236,6 +285,7 @@ impl ReleaseStore {
         let facts = said.values().flat_map(|said| &said.named);
         let about = facts.filter(|(_, fact)| fact.package == *name);
         events.extend(about.filter_map(|(id, fact)| FeedEvent::of_fact(*id, fact)));
+        events.extend(self.events_of_labels(name)?);
         Ok(events)
     }
 

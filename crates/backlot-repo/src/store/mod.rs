@@ -8,7 +8,9 @@
 //! works), and plain HTTP ([`crate::IndexRepo`] reads the pages).
 
 mod by_page;
+mod cascade_events;
 mod commit;
+mod drops;
 mod existing;
 mod feed;
 mod feed_log;
@@ -16,6 +18,7 @@ mod feed_pending;
 mod file;
 mod kept;
 mod known_page;
+mod label_events;
 mod labels;
 mod making;
 mod names;
@@ -32,7 +35,9 @@ mod status_changes;
 mod tests;
 mod upkeep;
 
-pub use labels::{LabelEvent, LabelMove};
+pub use drops::Withdrawn;
+pub use label_events::LabelEvent;
+pub use labels::LabelMove;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

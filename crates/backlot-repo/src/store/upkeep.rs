@@ -265,6 +265,7 @@ impl ReleaseStore {
             running.advance(1, 0);
         }
         report.root_pages = self.mend_root(context)?;
+        events.extend(self.events_of_cascades()?);
         report.events = self.reconcile_feed(events, context)?;
         // Those that came to nothing: all that happened is in the feed now.
         let announced = self.0.objects.list(&pending_prefix(), false)?;

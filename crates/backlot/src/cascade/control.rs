@@ -192,7 +192,10 @@ impl Opened {
             self.context(),
         )?;
         let entries = journal.load(0)?.entries;
-        self.cancel_jobs(&RunState::from_entries(&entries)?);
+        let state = RunState::from_entries(&entries)?;
+        self.cancel_jobs(&state);
+        // Where nobody runs it, nobody else says how it ended.
+        self.tell_end_of(&repo, &state);
         self.cascade_status_of(repo, &id, &entries)
     }
 

@@ -4,7 +4,7 @@
 //! `backlot-cascade` plans over (`studio`), releases are chosen from it by `backlot-resolve` (`resolver`), and reports are made (`dependents`,
 //! `affected`). A cascade (`run`) is a plan with a journal in a repo (`ledger`); each of its assets is built in a workspace of its own (`private`,
 //! `worker`), in this process or in others (`executors`, `attempt`), over releases that are read again all the time (`live`). Others find it (`known`), see and
-//! control it through the journal (`control`), export it as a job (`export`), and undo it (`revert`, with higher versions `forward`). One that runs in the
+//! control it through the journal (`control`), are told of it (`events`), export it as a job (`export`), and undo it (`revert`, with higher versions `forward`). One that runs in the
 //! background is known by its machine (`background`); old journals are removed (`clean`). Invariant: nothing here changes an output or `inputs/` of
 //! anybody; the index is derived and can be deleted.
 
@@ -14,6 +14,7 @@ pub(crate) mod background;
 pub(crate) mod clean;
 pub(crate) mod control;
 pub(crate) mod dependents;
+pub(crate) mod events;
 pub(crate) mod executors;
 pub(crate) mod export;
 pub(crate) mod forward;

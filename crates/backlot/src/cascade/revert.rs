@@ -63,6 +63,7 @@ impl Opened {
                 reason,
                 self.context(),
             )?;
+            self.tell_end_of(&repo, &RunState::from_entries(&journal.load(0)?.entries)?);
         }
         let roots = if options.keep_roots {
             Vec::new()
@@ -85,6 +86,7 @@ impl Opened {
                 self.set_status(&release, repo, StatusChange::Yank, &reason, false)?;
                 step.done = true;
             }
+            self.tell_reverted(&repo, state.plan(), &plan, options.message.as_deref());
         }
         Ok(RevertReport {
             plan,

@@ -271,7 +271,7 @@ impl Opened {
                 event: JournalEvent::Confirmed,
             })?;
         }
-        let summary = self.drive_unless_begun(&ready, &journal, &plan.id, options)?;
+        let summary = self.drive_unless_begun(&ready, &journal, &plan, options)?;
         Ok(CascadeReport {
             cascade: plan.id.clone(),
             repo: home,
@@ -295,11 +295,11 @@ impl Opened {
         &self,
         ready: &Ready,
         journal: &RepoJournal<'_>,
-        cascade: &CascadeId,
+        plan: &Plan,
         options: &CascadeOptions,
     ) -> Result<Summary> {
         if !options.begin_only {
-            return self.drive(ready, journal, cascade, options);
+            return self.drive(ready, journal, plan, options);
         }
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
         Ok(state.summary(ending_of(&state, self.context().now())))
@@ -323,9 +323,12 @@ impl Opened {
                     by: owner.name.clone(),
                     event: JournalEvent::planned(&plan),
                 })?;
+                self.tell_begun(home, &plan);
                 return Ok((plan, journal));
             }
             if RunState::from_entries(&entries)?.cancelled().is_none() {
+                // Who wrote the plan may have been killed since.
+                self.tell_begun(home, &plan);
                 return Ok((plan, journal));
             }
         }
@@ -345,7 +348,7 @@ impl Opened {
             };
             supersede(&journal, &state, plan, &ready.owner.name, self.context())?;
             let state = RunState::from_entries(&journal.load(0)?.entries)?;
-            if is_over(ending_of(&state, self.context().now())) {
+            if is_over(self.tell_end_of(&ready.journal_repo, &state)) {
                 open.remove(&cascade)?;
             }
         }
@@ -366,9 +369,10 @@ impl Opened {
         &self,
         ready: &Ready,
         journal: &RepoJournal<'_>,
-        cascade: &CascadeId,
+        plan: &Plan,
         options: &CascadeOptions,
     ) -> Result<Summary> {
+        let cascade = &plan.id;
         self.forget_killed(cascade);
         let keep = options.keep_failed;
         let worker = StudioWorker::new(self, &ready.live, &ready.leases, keep);
@@ -383,6 +387,7 @@ impl Opened {
         let poll = self.poll_of(&ready.journal_repo)?;
         let runner = Runner::new(services, &ready.owner.name).with_poll(poll);
         let summary = self.run_with(&runner, journal, ready, cascade, options)?;
+        self.tell_end(&ready.journal_repo, plan, &summary);
         let folder = self.cascade_folder(cascade);
         if summary.ending == Some(Ending::Done) && !keep {
             file::remove(&folder).ok();
@@ -467,7 +472,8 @@ impl Opened {
                 self.context(),
             )?;
         }
-        let summary = self.drive_unless_begun(&ready, &journal, &id, options)?;
+        self.tell_begun(&home, state.plan());
+        let summary = self.drive_unless_begun(&ready, &journal, state.plan(), options)?;
         Ok(report_of(id, home, &state, summary))
     }
 
@@ -484,7 +490,7 @@ impl Opened {
         let journal = RepoJournal::new(self.ledger(&home)?, &id).watched(watch);
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
         let ready = self.make_ready(&home, None);
-        let summary = self.drive(&ready, &journal, &id, options)?;
+        let summary = self.drive(&ready, &journal, state.plan(), options)?;
         Ok(report_of(id, home, &state, summary))
     }
 
@@ -548,6 +554,8 @@ impl Opened {
             self.context().check()?;
         }
         let state = RunState::from_entries(&journal.load(0)?.entries)?;
+        // Who submitted it may be gone.
+        self.tell_end_of(&home, &state);
         let status = state.status(at);
         if let NodeStatus::Delayed { until } = status {
             again = Some(until);

@@ -57,6 +57,16 @@ pub enum OutsError {
         /// The asset.
         asset: String,
     },
+    /// The files of a release were given to a collection, and are gone.
+    #[error("the files of {release} were removed by `gc`, {}", text::printable(why))]
+    FilesDropped {
+        /// The package.
+        package: PackageName,
+        /// The release, for people.
+        release: String,
+        /// Who asked for it, when, and the status of the release with its reason.
+        why: String,
+    },
     /// A path that stands for nothing tracked.
     #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
     NotTracked {
@@ -146,6 +156,8 @@ backlot_core::coded! {
             );
         Self::NeedsCache { .. } => "files::needs_cache", Class::Conflict,
             "omit `--to-remote` or `--no-cache`, or change the pointers";
+        Self::FilesDropped { package, .. } => "files::dropped", Class::NotFound,
+            format!("its wheel and metadata are still there; install another version: `show {package}` lists them");
         Self::NotTracked { .. } => "files::not_tracked", Class::NotFound,
             "`status` lists tracked files; `add PATH` tracks it";
         Self::BadFrames { .. } => "files::bad_frames", Class::User,

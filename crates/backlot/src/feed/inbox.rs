@@ -1,10 +1,11 @@
-//! Events about the inputs of this workspace: new versions, yanks, deprecations and approvals.
+//! Events about the inputs of this workspace: new versions, yanks, deprecations and approvals, moves of labels that are followed; and cascades in which its
+//! outputs failed.
 //!
 //! What it uses is what its lock has from a repo. Events of other packages, and versions that are not newer than the one in use, are passed over, so what was
-//! updated meanwhile is not in the inbox any more. Invariant: what is unread is by the cursor that is kept; nothing is asked but the feeds. Deliberately absent:
+//! updated meanwhile is not in the inbox any more; nor is the move of a label that was moved again, or the failure of a cascade that ended otherwise since. Invariant: what is unread is by the cursor that is kept; nothing is asked but the feeds. Deliberately absent:
 //! which version an update would take (`outdated` tells).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backlot_core::options;
 use backlot_pep::{PackageName, Version};
@@ -14,6 +15,7 @@ use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::error::Result;
 use crate::feed::cursor::EventCursor;
 use crate::feed::reading::RepoEvent;
+use crate::releases::approved::LATEST_APPROVED;
 use crate::workspace::Opened;
 
 /// How many events are read at once.
@@ -32,13 +34,16 @@ options! {
     }
 }
 
-/// Something that happened to an input.
+/// Something that happened to an input or an output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The version of the package in use here.
+    /// The input, or the output that failed.
+    pub asset: PackageName,
+    /// The version of it in use here.
     pub used: Version,
-    /// The event: `new-version` (newer than the one in use), `yanked`, `unyanked`, `deprecated` or `approved` (the one in use).
+    /// The event: `new-version` (newer than the one in use), `yanked`, `unyanked`, `deprecated` or `approved` (the one in use), `label-moved` or
+    /// `label-removed` (the label that is followed), `cascade-failed` (an output could not be built).
     pub what: String,
     /// Whether it was not read before.
     pub unread: bool,
@@ -61,8 +66,7 @@ pub struct InboxReport {
 
 impl Opened {
     pub(crate) fn inbox(&self, options: InboxOptions) -> Result<InboxReport> {
-        let lock = Lock::load(self.root())?;
-        let packages = lock.as_ref().map_or(&[][..], |lock| lock.packages.as_slice());
+        let concern = self.concern()?;
         let feeds = self.feeds(&[])?;
         let kept = self.kept_cursor(FILE);
         let read = kept.load()?.unwrap_or_default();
@@ -71,21 +75,24 @@ impl Opened {
         } else {
             read.clone()
         };
-        let mut notices = Vec::new();
+        let mut notices: Vec<Notice> = Vec::new();
         let mut seen = BTreeSet::new();
         loop {
             let batch = feeds.read(&cursor, BATCH, self.context())?;
             for event in batch.events {
-                if let Some((used, what)) = concerns(packages, &event)
-                    && (what != NEW
-                        || seen.insert((event.event.package.clone(), event.event.version.clone())))
-                {
+                notices.retain(|notice| !replaces(&event, notice));
+                for (asset, used, what) in concern.of(&event) {
+                    let release = (event.event.package.clone(), event.event.version.clone());
+                    if what == NEW && !seen.insert(release) {
+                        continue;
+                    }
                     let (position, known) = (event.cursor.of(&event.repo), read.of(&event.repo));
                     notices.push(Notice {
+                        asset: asset.clone(),
                         used: used.clone(),
                         what: what.to_owned(),
                         unread: known.is_none() || position > known,
-                        event,
+                        event: event.clone(),
                     });
                 }
             }
@@ -107,22 +114,84 @@ impl Opened {
 
 /// There is a newer version.
 const NEW: &str = "new-version";
+/// The label that is followed is at another release.
+const MOVED: &str = "label-moved";
+/// It was removed.
+const REMOVED: &str = "label-removed";
+/// An output could not be built.
+const FAILED: &str = "cascade-failed";
 
-/// Which version in use an event concerns, and what it says of it.
-fn concerns<'a>(packages: &'a [LockedPackage], event: &RepoEvent) -> Option<(&'a Version, &'static str)> {
-    let (name, version): (&PackageName, &Version) = (&event.event.package, &event.event.version);
-    let used = packages.iter().find(|package| package.name == *name)?;
-    let from = used.repo.as_deref()?;
-    let what = match event.event.topic.as_str() {
-        "release.created" => {
-            let is_wanted = !version.is_prerelease() || used.version.is_prerelease();
-            return (*version > used.version && is_wanted).then_some((&used.version, NEW));
+/// What a workspace uses and makes.
+struct Concern {
+    /// The inputs.
+    packages: Vec<LockedPackage>,
+    /// The outputs with their versions.
+    outputs: BTreeMap<PackageName, Version>,
+}
+
+impl Opened {
+    fn concern(&self) -> Result<Concern> {
+        let outputs = self.outputs()?.into_iter();
+        Ok(Concern {
+            packages: Lock::load(self.root())?.map_or_else(Vec::new, |lock| lock.packages),
+            outputs: outputs
+                .map(|output| (output.package(), output.project.metadata.version.clone()))
+                .collect(),
+        })
+    }
+}
+
+impl Concern {
+    /// What an event concerns, the version of it in use, and what it says of it.
+    fn of<'a>(&'a self, event: &'a RepoEvent) -> Vec<(&'a PackageName, &'a Version, &'static str)> {
+        if event.event.topic == "cascade.finished" {
+            let failed = event.event.failed.iter();
+            return failed
+                .filter_map(|name| self.outputs.get_key_value(name))
+                .map(|(name, version)| (name, version, FAILED))
+                .collect();
         }
-        "release.yanked" => "yanked",
-        "release.unyanked" => "unyanked",
-        "release.deprecated" => "deprecated",
-        "release.approved" => "approved",
-        _ => return None,
-    };
-    (used.version == *version && from == event.repo).then_some((&used.version, what))
+        let about = self.input(event);
+        about
+            .map(|(input, what)| (&input.name, &input.version, what))
+            .into_iter()
+            .collect()
+    }
+
+    /// The input that an event concerns, and what it says of it.
+    fn input(&self, event: &RepoEvent) -> Option<(&LockedPackage, &'static str)> {
+        let version = &event.event.version;
+        let mut inputs = self.packages.iter();
+        let used = inputs.find(|package| package.name == event.event.package)?;
+        let from = used.repo.as_deref()?;
+        let follows = |label: &str| from == event.repo && used.label.as_deref() == Some(label);
+        let follows_event = event.event.label.as_deref().is_some_and(follows);
+        let is_used = used.version == *version && from == event.repo;
+        let what = match event.event.topic.as_str() {
+            "release.created" => {
+                let is_wanted = !version.is_prerelease() || used.version.is_prerelease();
+                return (*version > used.version && is_wanted).then_some((used, NEW));
+            }
+            "label.moved" => return (follows_event && used.version != *version).then_some((used, MOVED)),
+            "label.removed" => return follows_event.then_some((used, REMOVED)),
+            // This label is nobody's to move: the approval moved it.
+            "release.approved" if follows(LATEST_APPROVED) && *version > used.version => {
+                return Some((used, MOVED));
+            }
+            "release.yanked" => "yanked",
+            "release.unyanked" => "unyanked",
+            "release.deprecated" => "deprecated",
+            "release.approved" => "approved",
+            _ => return None,
+        };
+        is_used.then_some((used, what))
+    }
+}
+
+/// Whether what an earlier notice says does not hold any more after an event.
+fn replaces(event: &RepoEvent, notice: &Notice) -> bool {
+    let (new, old) = (&event.event, &notice.event.event);
+    let is_label = new.label.is_some() && new.label == old.label && new.package == old.package;
+    let is_cascade = new.topic == old.topic && new.cascade.is_some() && new.cascade == old.cascade;
+    event.repo == notice.event.repo && (is_label || is_cascade)
 }

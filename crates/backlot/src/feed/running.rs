@@ -227,22 +227,16 @@ impl Opened {
     pub(crate) fn test_hook(&self, name: &str) -> Result<Delivery> {
         let hook = self.wanted_hooks(&[name.to_owned()])?.remove(0);
         let now = self.context().now();
+        let (package, version) = (PackageName::parse("backlot-test")?, Version::parse("1.0")?);
         let event = RepoEvent {
             repo: hook.repos.first().cloned().unwrap_or_else(|| "test".to_owned()),
             cursor: EventCursor::default(),
             event: FeedEvent {
-                // Another each time, or a receiver that drops doubles would take it once.
-                id: format!("test-{}", now.0),
-                topic: TEST.to_owned(),
-                package: PackageName::parse("backlot-test")?,
-                version: Version::parse("1.0")?,
-                file: None,
-                sha256: None,
                 author: self.settings().author.value.clone(),
                 reason: "backlot hooks test".to_owned(),
                 machine: self.host().machine.clone(),
-                at: now,
-                time: now.to_string(),
+                // Another each time, or a receiver that drops doubles would take it once.
+                ..FeedEvent::new(format!("test-{}", now.0), TEST, (&package, &version), now)
             },
         };
         self.deliver(&hook, &event)?;

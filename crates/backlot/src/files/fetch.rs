@@ -47,7 +47,7 @@ impl Opened {
                 {
                     Err(error) if round < PULL_ROUNDS && lacks_objects(&error, cache) => {}
                     fetched => {
-                        let fetched = fetched?;
+                        let fetched = fetched.map_err(|error| self.with_dropped(error, tracked))?;
                         report.take(&fetched);
                         if fetched.rescued {
                             self.note_own_repos(&opened)?;

@@ -7,6 +7,8 @@ pub(crate) mod add;
 pub(crate) mod adding;
 pub(crate) mod additions;
 pub(crate) mod apart;
+pub(crate) mod dropped;
+pub(crate) mod drops;
 pub(crate) mod fetch;
 pub(crate) mod folding;
 pub(crate) mod foreign;

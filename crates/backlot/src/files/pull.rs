@@ -136,7 +136,8 @@ impl Opened {
             report.name_remote(&entry.name);
             let remote = self.open_remote(entry)?;
             let (lacking, manifests) = backlot_dvc::lacking_manifests(&of_pin, &cache)?;
-            report.take(&remote.pull(&aside.0, &lacking, context)?);
+            let pulled = remote.pull(&aside.0, &lacking, context);
+            report.take(&pulled.map_err(|error| self.with_dropped(error.into(), tracked))?);
             let (wanted, there) = backlot_dvc::plan_fetch(&of_pin, &cache, &aside.0)?;
             let sizes = remote.known_files(&wanted, context)?;
             report.objects += wanted.len() as u64;

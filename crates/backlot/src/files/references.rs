@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, WorkspaceError};
 use crate::files::known_outs::{KnownOut, KnownOuts};
+use crate::files::tracked::Tracked;
 use crate::project::provenance::{PROVENANCE_FILE, made_pointers};
 use crate::workspace::Opened;
 
@@ -114,6 +115,8 @@ struct Batch {
 pub(crate) enum Purpose<'a> {
     /// To decide what is kept: a missing manifest is an error.
     Decide,
+    /// The same for a collection that these releases are given to.
+    Collect(&'a GivenUp),
     /// To tell: a manifest that is nowhere is an unknown of its release, one that is damaged an error.
     Tell,
     /// To check what is there, and to mend it: a manifest that is nowhere, or damaged, is an unknown of its release.
@@ -126,8 +129,16 @@ impl<'a> Purpose<'a> {
     const fn known(self) -> Option<&'a KnownOuts<'a>> {
         match self {
             Self::TellKnown(known) => Some(known),
-            Self::Decide | Self::Tell | Self::Check => None,
+            Self::Decide | Self::Collect(_) | Self::Tell | Self::Check => None,
         }
+    }
+
+    /// Whether the files of a release of a repo count as needed by it.
+    fn counts(self, repo: &str, file: &ReleaseFile) -> bool {
+        let Self::Collect(given_up) = self else {
+            return true;
+        };
+        !given_up.contains(&(repo.to_owned(), file.package.clone(), file.version.clone()))
     }
 
     /// Whether a manifest that is damaged counts as one that is nowhere. Not for a collection: what that cannot read it would take
@@ -137,22 +148,15 @@ impl<'a> Purpose<'a> {
     }
 }
 
+/// Releases whose files are given to a collection now: the place of their repo, and what they are.
+pub(crate) type GivenUp = BTreeSet<(String, PackageName, Version)>;
+
 /// Whether the releases of a package are wanted.
 type IsWanted<'a> = &'a dyn Fn(&PackageName) -> bool;
 
 impl Opened {
-    /// Hand out the releases of all repos of this workspace but public ones with their objects. Manifests that are not in
+    /// Hand out the releases of all repos of this workspace but public ones with their objects, for a purpose. Manifests that are not in
     /// the cache are fetched from `remote`. Returns what was passed over.
-    pub(crate) fn each_release(
-        &self,
-        remote: NamedRemote<'_>,
-        wanted: IsWanted<'_>,
-        take: &mut dyn FnMut(ReleaseObjects) -> Result<()>,
-    ) -> Result<Vec<PassedOver>> {
-        self.each_release_by(remote, wanted, Purpose::Decide, take)
-    }
-
-    /// The same for a purpose.
     pub(crate) fn each_release_by(
         &self,
         remote: NamedRemote<'_>,
@@ -189,9 +193,10 @@ impl Opened {
         let cache = self.cache()?;
         let (mut batch, mut seen) = (Batch::default(), HashSet::new());
         for repo in repos {
+            let place = repo.place().to_string();
             let mut packages = match purpose {
                 Purpose::TellKnown(_) => repo.packages()?,
-                Purpose::Decide | Purpose::Tell | Purpose::Check => repo.all_names()?,
+                _ => repo.all_names()?,
             };
             packages.retain(|package| wanted(package));
             for some in packages.chunks(RELEASES) {
@@ -202,14 +207,20 @@ impl Opened {
                     let listing = match purpose {
                         // A page that is proven to be current is enough to tell.
                         Purpose::TellKnown(_) => sound(repo.listing(package, self.context())?)?,
-                        Purpose::Decide | Purpose::Tell | Purpose::Check => {
+                        _ => {
                             refuse_missing(repo, package)?;
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
                     };
-                    // Without a digest it is read, however often it is there.
+                    let dropped = match purpose {
+                        // What is there is told.
+                        Purpose::TellKnown(_) => BTreeMap::new(),
+                        _ => repo.dropped(package)?,
+                    };
+                    // Another repo that has the same file may need what this one gave up. Without a digest it is read, however often it is there.
                     let files = listing
                         .files()
+                        .filter(|file| !dropped.contains_key(&file.version) && purpose.counts(&place, file))
                         .filter(|file| file.sha256.is_none_or(|digest| seen.insert(digest)));
                     let mut files: Vec<&ReleaseFile> = files.collect();
                     if let Some(known) = known {
@@ -235,6 +246,7 @@ impl Opened {
         repo: &Repo,
         files: &[&ReleaseFile],
         remote: NamedRemote<'_>,
+        purpose: Purpose<'_>,
     ) -> Result<Vec<ReleaseObjects>> {
         let mut batch = Batch::default();
         for files in files.chunks(RELEASES) {
@@ -242,7 +254,7 @@ impl Opened {
             batch.add(repo, files, false)?;
         }
         let mut found = Vec::new();
-        self.flush(batch, &self.cache()?, remote, Purpose::Decide, &mut |release| {
+        self.flush(batch, &self.cache()?, remote, purpose, &mut |release| {
             found.push(release);
             Ok(())
         })?;
@@ -309,7 +321,7 @@ impl Opened {
         let all: Vec<&Pointer> = batch.pointers.values().flatten().collect();
         let found = self.need_manifests(&all, cache, remote);
         let some_are_lacking = match (&found, purpose) {
-            (Err(_), Purpose::Decide) | (Ok(()), _) => false,
+            (Err(_), Purpose::Decide | Purpose::Collect(_)) | (Ok(()), _) => false,
             (Err(Error::Workspace(WorkspaceError::UnknownManifests { .. })), _) => true,
             (Err(Error::Store(error)), _) => purpose.bears_damage() && is_damage(error),
             (Err(_), _) => false,
@@ -379,13 +391,17 @@ impl Opened {
     /// The objects that the pointers of this workspace's outputs and inputs need from a remote.
     pub(crate) fn workspace_objects(&self, remote: NamedRemote<'_>) -> Result<Needs> {
         let cache = self.cache()?;
-        let tracked = self.tracked(&[], true)?;
-        let pointers: Vec<&Pointer> = tracked
-            .iter()
-            .flat_map(|t| &t.pointers)
-            .map(|p| &p.pointer)
-            .collect();
-        self.need_manifests(&pointers, &cache, remote)?;
+        let mut tracked = self.tracked(&[], true)?;
+        if let Err(error) = self.need_manifests(&pointers_in(&tracked), &cache, remote) {
+            // Nobody has the files of a release that were given to a collection.
+            let dropped = self.dropped_inputs(&tracked, &error)?;
+            if dropped.is_empty() {
+                return Err(error);
+            }
+            tracked.retain(|one| !dropped.contains_key(&one.name));
+            self.need_manifests(&pointers_in(&tracked), &cache, remote)?;
+        }
+        let pointers = pointers_in(&tracked);
         let mut needs = Needs::default();
         for pointer in pointers {
             self.add_needs(pointer, &cache, remote, &mut needs)?;
@@ -487,6 +503,11 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn pointers_in(tracked: &[Tracked]) -> Vec<&Pointer> {
+    let pointers = tracked.iter().flat_map(|one| &one.pointers);
+    pointers.map(|one| &one.pointer).collect()
 }
 
 /// What some files of a repo say of tracked files: their pointers, and, of outputs of stages, what the builder recorded. Of another builder

@@ -12,6 +12,7 @@ use backlot_store::{CollectOptions, CollectReport, ObjectId, Remote, RestoreRepo
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, WorkspaceError};
+use crate::files::drops::{DropOptions, DroppedRelease};
 use crate::files::references::{NamedRemote, PassedOver, Purpose, ReleaseObjects};
 use crate::files::verify::VerifyOptions;
 use crate::workspace::Opened;
@@ -34,6 +35,9 @@ pub struct CollectedRemote {
     pub forgotten: Vec<String>,
     /// The workspaces of this cache whose files are kept.
     pub workspaces: Vec<std::path::PathBuf>,
+    /// Deprecated and yanked releases whose files were given to this collection, and those that a lock of these workspaces has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<DroppedRelease>,
     /// What became of the rest.
     #[serde(flatten)]
     pub report: CollectReport,
@@ -131,6 +135,7 @@ impl Opened {
         remote: Option<&str>,
         options: &CollectOptions,
         forget: &[String],
+        drops: &DropOptions,
     ) -> Result<CollectedRemote> {
         let entry = self.remote_entry(remote, "collecting")?.clone();
         let alone = options.no_other_writers || options.dry_run;
@@ -152,13 +157,15 @@ impl Opened {
         let mut releases = HashSet::new();
         let named = NamedRemote::new(&entry.name, &opened);
         let others = self.other_repos(named, forget)?;
+        let drops = self.plan_drops(named, drops)?;
+        let given_up = drops.given_up();
         let mut take = |release: ReleaseObjects| {
             keep.extend(release.needs.objects);
             keep.extend(release.needs.optional);
             releases.insert((release.package, release.version));
             Ok(())
         };
-        let passed_over = self.each_release(named, &|_| true, &mut take)?;
+        let passed_over = self.each_release_by(named, &|_| true, Purpose::Collect(&given_up), &mut take)?;
         // Their releases may have files on other remotes: a manifest that is not here has no files here either.
         self.each_release_in(&others.repos, named, &|_| true, Purpose::Tell, &mut take)?;
         let mut workspaces = Vec::new();
@@ -181,9 +188,22 @@ impl Opened {
             }
             workspaces.push(root);
         }
+        let dropped = if drops.is_empty() {
+            drops.told(&keep, &BTreeMap::new())
+        } else {
+            let listed = opened.list(self.context())?.into_iter();
+            drops.told(&keep, &listed.map(|one| (one.id, one.size)).collect())
+        };
         if !options.dry_run {
             for id in &others.forgotten {
                 opened.forget_user(id)?;
+            }
+            if !drops.is_empty() {
+                // A collection that is refused gives nothing up.
+                let planned = opened.collect(&keep, &options.dry_run(true), self.context())?;
+                if options.allow_most || !planned.takes_most {
+                    self.note_drops(&drops)?;
+                }
             }
         }
         Ok(CollectedRemote {
@@ -193,6 +213,7 @@ impl Opened {
             forgotten: others.forgotten,
             passed_over,
             workspaces,
+            dropped,
             report: opened.collect(&keep, options, self.context())?,
         })
     }

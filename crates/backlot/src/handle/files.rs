@@ -9,6 +9,7 @@ use backlot_store::{CollectOptions, RestoreReport};
 
 use crate::error::Result;
 use crate::files::add::{AddFiles, AddReport};
+use crate::files::drops::DropOptions;
 use crate::files::localize::LocalizedAsset;
 use crate::files::moved::MoveReport;
 use crate::files::put_back::{PutBackReport, RestoreOptions};
@@ -119,16 +120,18 @@ impl Workspace {
     }
 
     /// Collect what neither a release of this workspace's repos nor a workspace of this cache needs.
-    /// Repos that publishers recorded on the remote are read as well; `forget` drops records.
+    /// Repos that publishers recorded on the remote are read as well; `forget` drops records. Releases that `drops` admits keep their wheels
+    /// and count as needing no files, which their repos then say.
     pub fn collect_remote(
         &self,
         remote: Option<&str>,
         options: &CollectOptions,
         forget: &[String],
+        drops: &DropOptions,
         context: &Context,
     ) -> Result<CollectedRemote> {
         self.call("collect_remote", None, context, |workspace| {
-            workspace.collect_remote(remote, options, forget)
+            workspace.collect_remote(remote, options, forget, drops)
         })
     }
 

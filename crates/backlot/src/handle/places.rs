@@ -35,6 +35,10 @@ impl Workspace {
         context: &Context,
     ) -> Result<ReindexReport> {
         self.call("reindex_repo", None, context, |workspace| {
+            if !options.dry_run {
+                // A repo that keeps no cascades has none to close.
+                workspace.tell_open_cascades(name).ok();
+            }
             workspace.reindex_repo(name, options.dry_run)
         })
     }

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::environment::candidate_sources::CandidateSources;
 use crate::environment::installable::is_refusal;
 use crate::error::{Error, Result, WorkspaceError};
-use crate::files::references::NamedRemote;
+use crate::files::dropped::refuse_dropped;
+use crate::files::references::{NamedRemote, Purpose};
 use crate::files::remotes::CopyFilesReport;
 use crate::project::provenance::Provenance;
 use crate::validate::promotion::{Promotion, PromotionChecks};
@@ -373,7 +374,10 @@ impl Opened {
         let mut wanted: BTreeMap<ObjectId, String> = BTreeMap::new();
         let files: Vec<&ReleaseFile> = releases.iter().flat_map(|r| &r.files).collect();
         let named = NamedRemote::new(&from.name, &source);
-        for release in self.objects_in(&ends.source, &files, named)? {
+        for release in releases {
+            refuse_dropped(&ends.source, release)?;
+        }
+        for release in self.objects_in(&ends.source, &files, named, Purpose::Decide)? {
             let label = release.label();
             wanted.extend(release.needs.objects.into_iter().map(|id| (id, label.clone())));
         }

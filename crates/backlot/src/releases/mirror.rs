@@ -178,6 +178,7 @@ impl Opened {
         report: &mut MirrorReport,
     ) -> Result<Wanted> {
         let there = ends.target.own_files(name, self.context())?;
+        let dropped = ends.source.dropped(name)?;
         let mut wanted = Vec::new();
         let mut good = 0;
         for release in ends
@@ -187,6 +188,10 @@ impl Opened {
             .rev()
         {
             self.context().check()?;
+            // Nobody could pull it from there either.
+            if dropped.contains_key(&release.version) {
+                continue;
+            }
             if let Some(newest) = options.newest {
                 if good == newest {
                     break;

@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod feed;
 mod feed_model;
+mod feed_topics;
 mod hostile;
 mod memory;
 mod model;

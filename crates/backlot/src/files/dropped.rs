@@ -1,0 +1,91 @@
+//! Releases without their tracked files, which a collection took: what is told to those who want them.
+//!
+//! Invariant: a release is looked up only where objects are missing, or where it is to be copied. Deliberately absent: giving files up (`drops`).
+
+use std::collections::BTreeMap;
+
+use backlot_pep::PackageName;
+use backlot_repo::{Release, ReleaseEvent, Repo};
+
+use crate::environment::lockfile::Lock;
+use crate::error::{Error, OutsError, Result, WorkspaceError};
+use crate::files::tracked::Tracked;
+use crate::workspace::Opened;
+
+impl Opened {
+    /// The inputs among some assets whose files were given to a collection, by name, where an error is that objects are not there.
+    pub(crate) fn dropped_inputs(
+        &self,
+        tracked: &[Tracked],
+        error: &Error,
+    ) -> Result<BTreeMap<String, ReleaseEvent>> {
+        let mut dropped = BTreeMap::new();
+        let Some(lock) = Lock::load(self.root())?.filter(|_| is_missing(error)) else {
+            return Ok(dropped);
+        };
+        for one in tracked.iter().filter(|one| one.installed) {
+            let package = PackageName::of_asset(&one.name)?;
+            let Some(locked) = lock.package(&package) else {
+                continue;
+            };
+            let Some(Ok(entry)) = locked.repo.as_deref().map(|repo| self.repo_entry(repo)) else {
+                continue;
+            };
+            let mut of_package = self.open_repo(entry)?.dropped(&package)?;
+            dropped.extend(
+                of_package
+                    .remove(&locked.version)
+                    .map(|fact| (one.name.clone(), fact)),
+            );
+        }
+        Ok(dropped)
+    }
+
+    /// The error of a pull, which says if files are not there because they were given to a collection.
+    pub(crate) fn with_dropped(&self, error: Error, tracked: &[Tracked]) -> Error {
+        match self.dropped_inputs(tracked, &error) {
+            Ok(dropped) => match dropped.into_values().next() {
+                Some(fact) => files_dropped(&fact).into(),
+                None => error,
+            },
+            // It is the better reason.
+            Err(_) => error,
+        }
+    }
+}
+
+/// An error if the files of a release were given to a collection.
+pub(crate) fn refuse_dropped(repo: &Repo, release: &Release) -> Result<()> {
+    let Some(file) = release.files.first() else {
+        return Ok(());
+    };
+    match repo.dropped(&file.package)?.get(&file.version) {
+        Some(fact) => Err(files_dropped(fact).into()),
+        None => Ok(()),
+    }
+}
+
+fn files_dropped(fact: &ReleaseEvent) -> OutsError {
+    let date: String = fact.at.to_string().chars().take(10).collect();
+    let status = fact.status.as_deref().unwrap_or_default();
+    OutsError::FilesDropped {
+        package: fact.package.clone(),
+        release: format!("{} {}", fact.package, fact.version),
+        why: format!(
+            "as {} asked for on {date}; {status}: {}",
+            fact.author, fact.reason
+        ),
+    }
+}
+
+/// Whether an error is that a remote does not have objects.
+fn is_missing(error: &Error) -> bool {
+    use backlot_dvc::Error as DvcError;
+    use backlot_store::Error as StoreError;
+    matches!(
+        error,
+        Error::Store(StoreError::Missing { .. })
+            | Error::Dvc(DvcError::Store(StoreError::Missing { .. }))
+            | Error::Workspace(WorkspaceError::UnknownManifests { .. })
+    )
+}
