@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use auth::{Auth, LoginArgs};
-pub(crate) use browse::{DuArgs, SearchArgs};
+pub(crate) use browse::{DuArgs, SearchArgs, UsageOrder};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
 pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs, ValidateArgs};

@@ -39,10 +39,10 @@ impl SearchArgs {
     }
 }
 
-/// What takes how much.
+/// Arguments of `du`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --plot                  what each version cost, as bars\n  backlot du Shot010 -o shot010.svg          and as a chart\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
+    after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --plot                  the cost of each release as a bar, by date\n  backlot du Shot010 -o shot010.svg          the same as a chart over time\n  backlot du Shot010 --plot --by version     in the order of versions\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
 )]
 pub(crate) struct DuArgs {
     /// Packages or releases [default: all in this workspace's repos]
@@ -50,10 +50,33 @@ pub(crate) struct DuArgs {
     /// The remote [default: the default one]
     #[arg(long, value_name = "NAME")]
     pub(crate) remote: Option<String>,
-    /// Show the cost of each version as a bar
+    /// Show the cost of each release as a bar
     #[arg(long)]
     pub(crate) plot: bool,
-    /// Write a chart of it, as SVG
+    /// Write a chart of the costs to this file, as SVG
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Order and axis: date of publication, or version [default: date for --plot and -o, else version]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    by: Option<UsageOrder>,
+}
+
+impl DuArgs {
+    /// The order of the releases.
+    pub(crate) fn order(&self) -> UsageOrder {
+        self.by.unwrap_or(if self.plot || self.output.is_some() {
+            UsageOrder::Date
+        } else {
+            UsageOrder::Version
+        })
+    }
+}
+
+/// The order of releases in a usage report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum UsageOrder {
+    /// Date of publication, oldest first, over all packages
+    Date,
+    /// Package and version
+    Version,
 }

@@ -207,6 +207,9 @@ impl Opened {
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
                     };
+                    if let Some(known) = known {
+                        listing.files().for_each(|file| known.note_time(file));
+                    }
                     // Without a digest it is read, however often it is there.
                     let files = listing
                         .files()
