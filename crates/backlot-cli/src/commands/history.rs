@@ -226,7 +226,7 @@ fn rows_of(out: &OutStatus) -> Vec<Vec<String>> {
             vec![row(
                 " ?",
                 out.path.clone(),
-                "`backlot status` says more".to_owned(),
+                "see `backlot status`".to_owned(),
             )]
         }
         _ => Vec::new(),
