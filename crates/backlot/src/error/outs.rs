@@ -49,7 +49,7 @@ pub enum OutsError {
         /// The paths, relative to the workspace.
         paths: Vec<String>,
     },
-    /// Files that are not pushed to the remote of a command, and would be kept nowhere.
+    /// Files that are not pushed to the remote of a command, and would be kept nowhere else.
     #[error(
         "`{asset}` has tracked files that do not go to this remote (`push: false`, `cache: false` or a remote of their own), so they need the cache"
     )]
@@ -57,7 +57,7 @@ pub enum OutsError {
         /// The asset.
         asset: String,
     },
-    /// A path that stands for nothing tracked.
+    /// A path without tracked files.
     #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
     NotTracked {
         /// The path, relative to the workspace.
@@ -84,7 +84,7 @@ pub enum OutsError {
     ChangedHere {
         /// The tracked file or folder, relative to the workspace.
         path: String,
-        /// What it was to become.
+        /// Its intended result.
         source_path: String,
         /// The files, relative to the folder.
         files: Vec<String>,

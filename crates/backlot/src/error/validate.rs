@@ -34,7 +34,7 @@ pub enum ValidateError {
         /// Each with its first finding.
         checks: Vec<String>,
     },
-    /// A repair that cannot be taken over.
+    /// A repair that cannot be applied.
     #[error("what a repair did to `{path}` cannot be taken over: {reason}")]
     BadRepair {
         /// The file.
