@@ -1,4 +1,4 @@
-//! Cascades in the background: they outlive the shell that started them, are followed to their end, and one that was killed is seen to be and continued.
+//! Cascades in the background: they outlive their shell, can be followed to their end, and a killed one is detected and continued.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

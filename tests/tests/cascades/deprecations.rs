@@ -1,4 +1,4 @@
-//! Deprecating many releases at once: below a version, and by how long nobody has used them.
+//! Deprecating many releases at once: below a version, or unused for some time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Cascades that are undone by higher versions with the content of before.
+//! Reverting cascades by higher versions with the previous content.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};

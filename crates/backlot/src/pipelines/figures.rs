@@ -279,6 +279,7 @@ impl Opened {
             match report.charts.iter_mut().find(|chart| chart.name == name) {
                 Some(chart) => chart.lines.extend(lines),
                 None => report.charts.push(Chart {
+                    x_is_time: false,
                     title: plot.title.clone().unwrap_or_else(|| name.clone()),
                     name,
                     x_label: x_label

@@ -1,4 +1,4 @@
-//! Checks that assets declare: at a publish, by themselves, and on what a cascade built.
+//! Checks declared by assets: at a publish, on their own, and on builds of cascades.
 
 mod contents;
 mod provided;

@@ -1,4 +1,4 @@
-//! Repairs that checks declare: they work in a copy, are shown, and are taken over only if the checks pass then.
+//! Repairs declared by checks: they work on a copy, are shown, and are applied only if the checks then pass.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};
