@@ -342,7 +342,9 @@ pub(crate) enum Command {
     )]
     Unbundle(UnbundleArgs),
     /// Mark a release approved
-    #[command(after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"approved by the lead\"")]
+    #[command(
+        after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"approved by the lead\""
+    )]
     Approve(VerdictArgs),
     /// Mark a release deprecated
     #[command(

@@ -170,7 +170,10 @@ fn a_chart_has_a_time_axis_by_date_and_equal_steps_by_version() {
         .ok();
     let read = |name: &str| fs::read_to_string(studio.path(name)).expect("a chart");
     let (by_date, by_version) = (read("date.svg"), read("version.svg"));
-    assert!(by_date.contains(">published 20") && by_date.contains("(UTC)<"), "{by_date}");
+    assert!(
+        by_date.contains(">published 20") && by_date.contains("(UTC)<"),
+        "{by_date}"
+    );
     // Two releases, a mark each on three lines.
     assert_eq!(by_date.matches("<circle").count(), 6, "{by_date}");
     assert!(by_version.contains(">versions 0.1.0 to 0.1.1<"), "{by_version}");

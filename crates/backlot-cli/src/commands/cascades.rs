@@ -280,15 +280,13 @@ fn event_words(event: &NodeEvent) -> Option<String> {
         NodeEvent::Leased { .. } => "building".to_owned(),
         NodeEvent::Released { version } => format!("released {version}"),
         NodeEvent::Unchanged { why, version } => format!("{version} stays, {}", unchanged_words(*why)),
-        NodeEvent::Held { .. } => "keeps its release: it cannot be built with the available inputs".to_owned(),
+        NodeEvent::Held { .. } => {
+            "keeps its release: it cannot be built with the available inputs".to_owned()
+        }
         NodeEvent::Failed {
             failure, retry_at, ..
         } => {
-            let again = if retry_at.is_some() {
-                "; retrying"
-            } else {
-                ""
-            };
+            let again = if retry_at.is_some() { "; retrying" } else { "" };
             format!("failed ({}): {}{again}", failure.kind.as_str(), failure.message)
         }
         NodeEvent::Stopped { reason } => format!("stopped: {reason}"),

@@ -126,7 +126,10 @@ fn charts(releases: &[ReleaseUsage], order: UsageOrder) -> Vec<Chart> {
 }
 
 /// When a release was published, in seconds since the Unix epoch.
-#[expect(clippy::cast_precision_loss, reason = "exact to the millisecond for 200,000 years")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact to the millisecond for 200,000 years"
+)]
 fn seconds(release: &ReleaseUsage) -> Option<f64> {
     release.published_at.map(|at| at.0 as f64 / 1000.0)
 }
@@ -217,12 +220,7 @@ mod tests {
             .collect();
         assert_eq!(lengths, [40, 20, 0, 0], "{text}");
         assert!(text.contains('▏') && text.matches('▏').count() == 1, "{text}");
-        assert!(
-            bars(&[release("1.0", 0)], UsageOrder::Version)
-                .lines()
-                .count()
-                == 2
-        );
+        assert!(bars(&[release("1.0", 0)], UsageOrder::Version).lines().count() == 2);
     }
 
     #[test]
@@ -231,12 +229,18 @@ mod tests {
         let text = bars(&releases, UsageOrder::Date);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("published "), "{text}");
-        assert!(lines[1].starts_with("2024-02-29 ") && lines[2].starts_with("- "), "{text}");
+        assert!(
+            lines[1].starts_with("2024-02-29 ") && lines[2].starts_with("- "),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_chart_adds_up_the_costs() {
-        let charts = charts(&[release("1.0", 2 << 20), release("1.1", 1 << 20)], UsageOrder::Version);
+        let charts = charts(
+            &[release("1.0", 2 << 20), release("1.1", 1 << 20)],
+            UsageOrder::Version,
+        );
         assert_eq!(charts[0].lines[1].points, [(1.0, 2.0), (2.0, 3.0)]);
         assert_eq!(charts[0].x_label, "versions 1.0 to 1.1");
     }

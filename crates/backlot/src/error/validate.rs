@@ -35,7 +35,7 @@ pub enum ValidateError {
         checks: Vec<String>,
     },
     /// A repair that cannot be applied.
-    #[error("what a repair did to `{path}` cannot be taken over: {reason}")]
+    #[error("the repair of `{path}` cannot be applied: {reason}")]
     BadRepair {
         /// The file.
         path: String,

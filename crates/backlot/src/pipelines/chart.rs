@@ -283,7 +283,10 @@ mod tests {
             assert!(svg.contains(text), "{text}: {svg}");
         }
         let one = charts_as_svg(&[chart(&[(day, 1.0)]).over_time()]);
-        assert!(one.contains("cx=\"384.0\"") && one.contains(">01-02 00:00<"), "{one}");
+        assert!(
+            one.contains("cx=\"384.0\"") && one.contains(">01-02 00:00<"),
+            "{one}"
+        );
     }
 
     #[test]

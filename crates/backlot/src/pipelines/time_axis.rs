@@ -146,7 +146,13 @@ mod tests {
 
     #[test]
     fn any_range_has_few_ticks() {
-        for (first, last) in [(0.0, 1.0), (0.5, 0.6), (-1e9, 1e300), (f64::MIN, f64::MAX), (1e18, 2e18)] {
+        for (first, last) in [
+            (0.0, 1.0),
+            (0.5, 0.6),
+            (-1e9, 1e300),
+            (f64::MIN, f64::MAX),
+            (1e18, 2e18),
+        ] {
             assert!(ticks(first, last).len() <= 8, "{first} to {last}");
         }
         assert_eq!(range([86_400.0].into_iter()), (43_200.0, 129_600.0));

@@ -208,7 +208,7 @@ impl Opened {
                 return Ok(());
             }
             let stays = match (published, users.first()) {
-                (None, _) => Some("nobody knows when it was published".to_owned()),
+                (None, _) => Some("its date of publication is unknown".to_owned()),
                 (_, Some(user)) => Some(format!("it is used by {user}")),
                 _ if is_newest(&index.packages[*package], release) => Some("it is the newest one".to_owned()),
                 _ => self.label_at(repo, package, version)?,

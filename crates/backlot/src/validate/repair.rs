@@ -215,7 +215,7 @@ impl Opened {
             if seen(&root.join(path)) != *before {
                 return Err(ValidateError::BadRepair {
                     path: path.display().to_string(),
-                    reason: "somebody changed it meanwhile".to_owned(),
+                    reason: "it was changed in the meantime".to_owned(),
                 }
                 .into());
             }
