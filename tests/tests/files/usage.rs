@@ -147,14 +147,14 @@ fn a_plot_is_in_the_order_of_publication_and_shared_content_costs_the_release_th
         "new frames: {all:#?}"
     );
 
-    let day = studio.ws(&["du", "--plot"]).ok().stdout().to_owned();
+    let day = studio.ws(&["du", "--plot"]).ok().stdout();
     let today = day.lines().nth(1).and_then(|row| row.split(' ').next());
     let today = today.expect("a date").to_owned();
     assert!(today.len() == 10 && today.starts_with("20"), "{day}");
     let expected = ["table 0.1.0", "chair 0.1.0", "table 0.1.1"].map(|name| format!("{today} {name}"));
     assert_eq!(names(&day), expected, "{day}");
     let by_version = studio.ws(&["du", "--plot", "--by", "version"]).ok();
-    let order: Vec<String> = names(by_version.stdout())
+    let order: Vec<String> = names(&by_version.stdout())
         .iter()
         .map(|row| row.rsplit_once(' ').expect("a size").0.to_owned())
         .collect();
