@@ -482,7 +482,7 @@ pub(crate) enum Command {
     /// Run commands and webhooks on events
     #[command(subcommand)]
     Hooks(HooksCommand),
-    /// Show each input: installed, newest and approved version, pin, and recommended action
+    /// Show each input: installed, newest and approved version, recommended action
     Inputs(InputsArgs),
     /// Show news about the inputs: new versions, yanks, deprecations, approvals
     Inbox(InboxArgs),

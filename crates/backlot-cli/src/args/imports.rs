@@ -52,7 +52,7 @@ pub(crate) struct ImportUrlArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "PATH is relative to the package of the asset. Tracked files are fetched from the remote of this workspace, packaged files from the\nwheel; the asset is not installed. The release, its digest and its licence are recorded in the pointer and in later releases.\n\nExamples:\n  backlot import library Table==1.2.0 frames --asset Shot010\n  backlot import /studio/repos/library \"Trees>=2,<3\" leaves/oak.abc outputs/forest/src/forest/oak.abc\n  backlot import https://repo.example/simple/ Lamp==1.0 shade.exr --asset Shot010 --dry-run\n  backlot import --git https://git.example/sets.git trees --rev v2 --asset Forest      a path in a git repository, also if DVC tracks it\nAfterwards, `backlot status --imports` shows newer releases in the range and newer commits, and `backlot update PATH.dvc` applies them."
+    after_help = "PATH is relative to the package of the asset. Tracked files are fetched from the remote of this workspace, packaged files from the\nwheel; the asset is not installed. The release, its digest and its licence are recorded in the pointer and in later releases.\n\nExamples:\n  backlot import library Table==1.2.0 frames --asset Shot010\n  backlot import /studio/repos/library \"Trees>=2,<3\" leaves/oak.abc outputs/forest/src/forest/oak.abc\n  backlot import https://repo.example/simple/ Lamp==1.0 shade.exr --asset Shot010 --dry-run\n  backlot import --git https://git.example/sets.git trees --rev v2 --asset Forest      a path in a git repository, or tracked by DVC there\nAfterwards, `backlot status --imports` shows newer releases in the range and newer commits; `backlot update PATH.dvc` applies them."
 )]
 pub(crate) struct ImportArgs {
     /// Import from a git repository: REPO is its URL or folder, and PATH follows it
@@ -88,7 +88,7 @@ pub(crate) struct ImportArgs {
 /// Arguments of `import-rez`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The package.py is parsed, not run. Requirements become inputs, `table-1.2+<2` as `table>=1.2,<2`; build requirements go into the group\n`build`. Anything that cannot be converted is listed. Files are not copied: track them with `backlot add`.\n\nExamples:\n  backlot import-rez /rez/packages/table/1.2.0 --dry-run\n  backlot import-rez /rez/packages/table/1.2.0 --name Table --type Prop\n  backlot add /rez/packages/table/1.2.0/python --asset Table"
+    after_help = "The package.py is parsed, not run. Requirements become inputs, `table-1.2+<2` as `table>=1.2,<2`; build requirements go into\nthe group `build`. Anything that cannot be converted is listed. Files are not copied: track them with `backlot add`.\n\nExamples:\n  backlot import-rez /rez/packages/table/1.2.0 --dry-run\n  backlot import-rez /rez/packages/table/1.2.0 --name Table --type Prop\n  backlot add /rez/packages/table/1.2.0/python --asset Table"
 )]
 pub(crate) struct ImportRezArgs {
     /// The package.py, or its folder
