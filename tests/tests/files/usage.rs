@@ -108,6 +108,11 @@ fn a_missing_manifest_costs_its_own_line_only() {
     assert_ne!(run.output.status.code(), Some(0));
 }
 
+/// Pages of a repo give times in whole seconds.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1_050));
+}
+
 /// The first words of the lines of a report below its head.
 fn names(report: &str) -> Vec<String> {
     let rows = report.lines().skip(1);
@@ -127,7 +132,9 @@ fn a_plot_is_in_the_order_of_publication_and_shared_content_costs_the_release_th
         studio.write(&format!("ws/outputs/chair/src/chair/frames/{name}"), content);
     }
     studio.ws(&["add", "ws/outputs/chair/src/chair/frames"]).ok();
+    next_second();
     studio.ws(&["publish", "Chair"]).ok();
+    next_second();
     studio.frames("ws/outputs/table/src/table/frames", 4, 50_000, 9);
     studio.ws(&["publish", "Table", "--bump", "micro"]).ok();
 
