@@ -183,9 +183,9 @@ fn draw(text: &mut String, chart: &Chart) {
     }
     let mut row = SIZE.1 + ROW / 2.0;
     for (at, line) in chart.lines.iter().enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
         let stroke = format!(
-            "fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-dasharray=\"{}\"",
-            COLOURS[at % COLOURS.len()],
+            "fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{}\"",
             DASHES[at % DASHES.len()]
         );
         let places: Vec<String> = line
@@ -202,7 +202,7 @@ fn draw(text: &mut String, chart: &Chart) {
         };
         for (x, y) in marked {
             let (x, y) = (x_at(*x), y_at(*y));
-            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" {stroke}/>");
+            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
         }
         let _ = writeln!(text, "<path d=\"M{left} {row:.1}h28\" {stroke}/>");
         label(text, (left + 36.0, row + 4.0), "start", &line.name);
