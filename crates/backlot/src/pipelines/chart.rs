@@ -202,7 +202,10 @@ fn draw(text: &mut String, chart: &Chart) {
         };
         for (x, y) in marked {
             let (x, y) = (x_at(*x), y_at(*y));
-            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
+            let _ = writeln!(
+                text,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
+            );
         }
         let _ = writeln!(text, "<path d=\"M{left} {row:.1}h28\" {stroke}/>");
         label(text, (left + 36.0, row + 4.0), "start", &line.name);
