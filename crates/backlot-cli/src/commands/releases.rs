@@ -86,7 +86,7 @@ pub(super) fn deprecate(session: &Session, args: &DeprecateArgs) -> Result<Answe
     if !report.kept.is_empty() {
         let kept = text::count(report.kept.len() as u64, "release");
         text.push_str(&format!(
-            "{kept} of that age are kept; --json lists the reasons\n"
+            "{kept} of that age kept; --json lists the reasons\n"
         ));
     }
     if listed_only && !args.dry.dry_run && !report.releases.is_empty() {
