@@ -85,9 +85,7 @@ pub(super) fn deprecate(session: &Session, args: &DeprecateArgs) -> Result<Answe
     }
     if !report.kept.is_empty() {
         let kept = text::count(report.kept.len() as u64, "release");
-        text.push_str(&format!(
-            "{kept} of that age kept; --json lists the reasons\n"
-        ));
+        text.push_str(&format!("{kept} of that age kept; --json lists the reasons\n"));
     }
     if listed_only && !args.dry.dry_run && !report.releases.is_empty() {
         text.push_str("nothing was changed; use `--yes` to deprecate them\n");
