@@ -1,4 +1,4 @@
-//! The arguments: every command, its options, and the examples its help teaches with.
+//! Command-line arguments: all commands with their options, help texts and examples.
 
 mod auth;
 mod browse;
@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use auth::{Auth, LoginArgs};
-pub(crate) use browse::{DuArgs, SearchArgs};
+pub(crate) use browse::{DuArgs, SearchArgs, UsageOrder};
 pub(crate) use bundles::{BundleArgs, UnbundleArgs};
 pub(crate) use cache::Cache;
 pub(crate) use cascade::{CascadeCommand, DependentsArgs, DirtyArgs, PushArgs, RunNodeArgs, ValidateArgs};
@@ -79,7 +79,7 @@ pub(crate) struct Global {
     /// Print nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// Show every warning, also where there are many of a kind
+    /// Show every warning, even many of the same kind
     #[arg(long, short, global = true)]
     pub(crate) verbose: bool,
     /// Do not contact package indexes; use cached pages and files only
@@ -87,7 +87,7 @@ pub(crate) struct Global {
     pub(crate) offline: bool,
 }
 
-/// A change that can be shown instead of made.
+/// The option of commands that change something.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct DryRun {
     /// Show what would be done, change nothing
@@ -105,7 +105,7 @@ impl DryRun {
 pub(crate) enum Command {
     /// Create a workspace
     #[command(
-        after_help = "Examples:\n  backlot init                      here\n  backlot init shots/sh010          in a new folder\n  backlot init --python none        without an interpreter: inputs is a plain tree\n  backlot init --cache /fast/cache  with a cache of its own"
+        after_help = "Examples:\n  backlot init                      here\n  backlot init shots/sh010          in a new folder\n  backlot init --python none        without an interpreter: inputs is a plain folder tree\n  backlot init --cache /fast/cache  with a cache of its own"
     )]
     Init {
         /// The folder [default: this one]
@@ -119,16 +119,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Manage repos, which releases are published to and installed from
+    /// Manage repos, where releases are published
     #[command(subcommand)]
     Repo(Repo),
-    /// Manage remotes, which file content is pushed to and pulled from
+    /// Manage remotes, where file content is stored
     #[command(subcommand)]
     Remote(Remote),
     /// Store, list and test the credentials of servers
     #[command(subcommand)]
     Auth(Auth),
-    /// Manage the cache, the files that this machine keeps for all workspaces
+    /// Manage the file cache of this machine
     #[command(subcommand)]
     Cache(Cache),
     /// Show and change settings
@@ -142,7 +142,7 @@ pub(crate) enum Command {
     /// Manage Python interpreters, for machines without Python
     #[command(subcommand)]
     Python(Python),
-    /// Manage the channels that conda packages come from
+    /// Manage the channels for conda packages
     #[command(subcommand)]
     Channel(Channel),
     /// Manage conda packages beside the inputs
@@ -155,28 +155,28 @@ pub(crate) enum Command {
     New(NewArgs),
     /// Track files or folders of an asset
     #[command(
-        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; again: updates it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send the files, keep only the pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
+        after_help = "Examples:\n  backlot add outputs/table/src/table/frames          a folder inside an asset\n  backlot add ~/renders/turntable --asset Table       copy a folder into the asset and track it; repeat to update it\n  backlot add ~/tmp/v3.abc --asset Table --as model.abc\n  backlot add outputs/table/src/table/frames --push   add and push in one pass\n  backlot add /scratch/renders --asset Table --to-remote           send the files, keep only their pointer here\n  backlot add outputs/table/src/table/frames/f.0004.exr            only this frame of a tracked folder\n  backlot add --remove outputs/table/src/table/frames/f.0004.exr   the folder without this frame\nFiles of a tracked folder that were never pulled here stay as they are."
     )]
     Add {
         /// Files or folders
         #[arg(required_unless_present = "remove")]
         paths: Vec<PathBuf>,
-        /// Remove a file or folder from its tracked folder, also if it was never pulled here
+        /// Remove a file or folder from its tracked folder, even if it was never pulled
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
-        /// The asset to copy paths from outside into
+        /// The asset to copy files from outside into
         #[arg(long, value_name = "NAME")]
         asset: Option<String>,
-        /// The name for a path from outside, in the asset
+        /// The name in the asset for a file or folder from outside
         #[arg(long = "as", value_name = "NAME")]
         rename: Option<String>,
         /// Keep files of the tracked folder that are no longer in PATH
         #[arg(long, requires = "asset")]
         keep_gone: bool,
-        /// Push the asset's files as well; new files are sent while they are read
+        /// Push the asset's files as well, sending new files while they are read
         #[arg(long, group = "sending")]
         push: bool,
-        /// Send the files in one pass and keep no copy, neither in the cache nor, of paths from outside, in the asset
+        /// Send the files in one pass, without a copy in the cache or, for files from outside, in the asset
         #[arg(long, group = "sending")]
         to_remote: bool,
         /// The remote to push to [default: the default one]
@@ -185,15 +185,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Track a copy of a file or folder from elsewhere, and follow it
+    /// Import a file or folder from a path or URL, and track its source
     ImportUrl(ImportUrlArgs),
-    /// Track a copy of a file or folder of a release of another repo
+    /// Import a file or folder from a release of another repo
     Import(ImportArgs),
-    /// Make an asset of a rez package
+    /// Convert a rez package to an asset
     ImportRez(ImportRezArgs),
     /// Publish the versions in a folder tree such as `table_v001`, `table_v002`
     ImportFolder(ImportFolderArgs),
-    /// Stop tracking files or folders, which stay where they are
+    /// Stop tracking files or folders, without deleting them
     Untrack(UntrackArgs),
     /// Restore tracked files as they were added, or from a release
     Restore(RestoreArgs),
@@ -201,17 +201,17 @@ pub(crate) enum Command {
     Discard(DiscardArgs),
     /// Show the state of files, versions and inputs
     #[command(
-        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --imports         ask the sources of imports\n  backlot status --json | jq .outputs[].version"
+        after_help = "Examples:\n  backlot status\n  backlot status --short\n  backlot status --imports         check the sources of imports\n  backlot status --json | jq .outputs[].version"
     )]
     Status {
         /// Print one line per change, as `git status --short`
         #[arg(long, short)]
         short: bool,
-        /// Ask the sources of imports what changed
+        /// Check the sources of imports for changes
         #[arg(long, conflicts_with = "short")]
         imports: bool,
     },
-    /// Show what differs between an asset and a release, or two releases
+    /// Show differences between an asset and a release, or two releases
     Diff(DiffArgs),
     /// Show the releases of an asset with author, time, reason and inputs
     Log(LogArgs),
@@ -220,7 +220,7 @@ pub(crate) enum Command {
     Input(Input),
     /// Raise an asset's version
     #[command(
-        after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release; several with commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table 2.0.0          1.2.3 -> 2.0.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
+        after_help = "Steps: major, minor, micro (patch, fix), a, b, rc, post, dev, release, or several separated by commas.\n\nExamples:\n  backlot bump Table minor          1.2.3 -> 1.3.0\n  backlot bump Table 2.0.0          1.2.3 -> 2.0.0\n  backlot bump Table patch,a        1.2.3 -> 1.2.4a0\n  backlot bump Table rc             1.2.4a0 -> 1.2.4rc0\n  backlot bump Table release        1.2.4rc0 -> 1.2.4\n  cd outputs/table && backlot bump micro"
     )]
     Bump {
         /// The asset, and the steps or version; inside an asset's folder, only the steps or version
@@ -231,7 +231,7 @@ pub(crate) enum Command {
     },
     /// Build an asset's wheel
     #[command(
-        after_help = "Examples:\n  backlot build Table               into build/table/\n  backlot build                     inside an asset's folder, or where there is only one"
+        after_help = "Examples:\n  backlot build Table               into build/table/\n  backlot build                     inside an asset's folder, or if there is only one"
     )]
     Build {
         /// The asset
@@ -239,14 +239,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Run the checks that an asset and the studio declare
+    /// Run the checks declared by an asset and by the studio
     #[command(
-        after_help = "Checks are declared in the asset.toml of an asset, and of the asset that `checks` in backlot.toml names; a publish runs them first and refuses\nwhat they refuse. The exit code is 5 if one refuses, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n  backlot validate Table --repair         correct what checks with a `repair` refuse, after showing the changes\n  backlot validate Table --repair --yes\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
+        after_help = "Checks are declared in the asset.toml of an asset, and in that of the asset that `checks` in backlot.toml names. A publish runs them\nfirst, and fails if one fails. The exit code is 5 if a check fails, 6 if one cannot be run.\n\nExamples:\n  backlot validate Table\n  backlot validate Table --auto      as strictly as in a cascade\n  backlot validate Table --to blessed\n  backlot validate Table --repair         run the `repair` of failed checks, and apply it after confirmation\n  backlot validate Table --repair --yes\n\n  # src/table/asset.toml\n  [[backlot.validate]]\n  id = \"frames.complete\"\n  files = \"frames/*.exr\"\n  params = { first = 1001, last = 1100 }"
     )]
     Validate(ValidateArgs),
     /// Publish an asset: push its files, build its wheel, create the release
     #[command(
-        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the workspace's target, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 gives the version itself\n  backlot publish Table --skip-existing     in a script that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           what would be pushed and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          on a node with little disk: read once, sent, not copied\n  backlot publish Shot010 --repro           run the stages that are not up to date, then publish\n  backlot publish Table --push              then rebuild and publish the assets built from it\n  backlot publish Table --push --background   the same, in a process that outlives this terminal\n  backlot publish Shot010 --pull            with the newest inputs that it admits\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       what a farm job stored with `backlot part push`"
+        after_help = "Changed files are added first; files of a tracked folder that were never pulled here stay as they are. Publishing a\nversion again is a conflict. With --bump, the asset gets its new version when the release is created.\n\nExamples:\n  backlot publish Table                     to the default repo of the workspace, often `review`\n  backlot publish Table --bump minor        1.2.3 -> 1.3.0; --bump 2.0.0 sets an exact version\n  backlot publish Table --skip-existing     for scripts that may run twice\n  backlot publish Table --to blessed -m \"approved by Ana\"\n  backlot publish Table --dry-run           show what would be pushed, and where\n  backlot publish Table --remove outputs/table/src/table/frames/f.0004.exr\n  backlot publish Table --no-cache          for machines with little disk space: send without a copy\n  backlot publish Shot010 --repro           run stages that are not up to date first\n  backlot publish Table --push              then rebuild and publish the assets built from it\n  backlot publish Table --push --background   the same in the background\n  backlot publish Shot010 --pull            update its inputs first\n  backlot publish Shot010 --from-parts 5f3e91 --expect frames=1-100       files that a farm job stored with `part push`"
     )]
     Publish {
         /// The asset
@@ -254,34 +254,34 @@ pub(crate) enum Command {
         /// The repo
         #[arg(long, value_name = "REPO")]
         to: Option<String>,
-        /// The remote for its files
+        /// The remote for the files
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
         /// The reason, recorded with the release
         #[arg(long, short)]
         message: Option<String>,
-        /// Raise the version first: steps as for `backlot bump`, or a version
+        /// Raise the version first: steps as for `backlot bump`, or an exact version
         #[arg(long, value_name = "STEPS|VERSION")]
         bump: Option<String>,
-        /// Succeed without publishing if this version is in the repo already
+        /// Succeed without publishing if this version is already in the repo
         #[arg(long)]
         skip_existing: bool,
-        /// Remove a file or folder from its tracked folder, also if it was never pulled here
+        /// Remove a file or folder from its tracked folder, even if it was never pulled
         #[arg(long, value_name = "PATH")]
         remove: Vec<PathBuf>,
-        /// Publish a release that cannot be installed, or that lacks changes of a newer release; needs a reason (-m)
+        /// Publish even if the release cannot be installed or lacks changes of a newer one; requires a reason (-m)
         #[arg(long, requires = "message")]
         force: bool,
-        /// Publish pointers with `push: false` as well, whose files cannot be pulled
+        /// Publish even with pointers marked `push: false`, whose files cannot be pulled
         #[arg(long)]
         allow_unpushed: bool,
-        /// Run its pipeline stages that are not up to date first
+        /// First run the pipeline stages that are not up to date
         #[arg(long, conflicts_with = "dry_run")]
         repro: bool,
         /// Send changed files in one pass, without a copy in the cache
         #[arg(long, conflicts_with_all = ["from_parts", "allow_unpushed"])]
         no_cache: bool,
-        /// Do not report which assets it affects
+        /// Do not report the assets it affects
         #[arg(long)]
         no_dirty: bool,
         #[command(flatten)]
@@ -293,7 +293,7 @@ pub(crate) enum Command {
     },
     /// Run the pipeline stages that are not up to date
     #[command(
-        after_help = "Stages are defined in a dvc.yaml in the package of an asset, as for DVC, and write only there.\nResults in the cache are restored instead of running the stage. Outputs are replaced only when\ntheir stage has succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with what they need\n  backlot repro Shot010:movie -n   what would run, and why\n  backlot repro -k -j 4            four at a time; go on after a failure\n  backlot repro -f -s movie        run one stage whatever its state\n  backlot repro --pull             fetch results from the remote instead of running stages"
+        after_help = "Stages are defined in a dvc.yaml in the package of an asset, in DVC's format, and may write only there.\nCached results are restored instead of running the stage. Outputs are replaced only when\ntheir stage has succeeded. Commands get PATH, VIRTUAL_ENV and PYTHONPATH as with `backlot run`, and\nBACKLOT_ASSET, BACKLOT_VERSION, BACKLOT_WORKSPACE and BACKLOT_INPUTS.\n\nExamples:\n  backlot repro                    the dvc.yaml here, else this asset's, else all assets'\n  backlot repro Shot010            all stages of an asset, with their dependencies\n  backlot repro Shot010:movie -n   show what would run, and why\n  backlot repro -k -j 4            four at a time; continue after a failure\n  backlot repro -f -s movie        run one stage even if it is up to date\n  backlot repro --pull             fetch results from the remote instead of running stages"
     )]
     Repro(ReproArgs),
     /// Run one stage of a plan, for schedulers
@@ -304,7 +304,7 @@ pub(crate) enum Command {
     /// List and edit pipeline stages
     #[command(subcommand)]
     Stage(Stage),
-    /// Show how pipeline stages depend on each other
+    /// Show the dependency graph of pipeline stages
     #[command(
         after_help = "Examples:\n  backlot dag\n  backlot dag Shot010 --svg > shot010.svg\n  backlot dag Shot010 --dot | dot -Tpdf > shot010.pdf\n  backlot dag --mermaid"
     )]
@@ -328,7 +328,7 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Copy all releases of one repo to another
     #[command(
-        after_help = "Only missing releases are copied, with approvals and yanks; nothing is removed from the other repo. A run that was\nstopped is continued by the next one.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
+        after_help = "Only missing releases are copied, with approvals and yanks; nothing is removed from the other repo. An\ninterrupted run is continued by the next one.\n\nExamples:\n  backlot mirror blessed site\n  backlot mirror blessed site --name \"shot*\" --newest 3\n  backlot mirror blessed site --files --from-remote main --to-remote site"
     )]
     Mirror(MirrorArgs),
     /// Pack releases with everything they require into one file or folder
@@ -338,29 +338,31 @@ pub(crate) enum Command {
     Bundle(BundleArgs),
     /// Import a bundle into this workspace, a repo or a remote
     #[command(
-        after_help = "The whole bundle is checked before any of it is used. Its files go into the cache. Without --into-repo and --push its releases\ngo to the repo `bundles` of this workspace, and are installed into `inputs`; no other repo or remote is contacted.\n\nExamples:\n  backlot unbundle shot.tar.zst                              install it here\n  backlot unbundle shot.tar.zst --into-repo site --push site  for everybody at this site\n  backlot unbundle /media/usb/shot --push site               only its files\n  backlot unbundle shot.tar.zst --dry-run                    check it"
+        after_help = "The whole bundle is checked before any of it is used. Its files go into the cache. Without --into-repo and --push its releases\ngo to the repo `bundles` of this workspace, and are installed into `inputs`; no other repo or remote is contacted.\n\nExamples:\n  backlot unbundle shot.tar.zst                              install it here\n  backlot unbundle shot.tar.zst --into-repo site --push site  for all workspaces of this site\n  backlot unbundle /media/usb/shot --push site               only its files\n  backlot unbundle shot.tar.zst --dry-run                    check it"
     )]
     Unbundle(UnbundleArgs),
     /// Mark a release approved
-    #[command(after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"seen by the lead\"")]
+    #[command(
+        after_help = "Examples:\n  backlot approve Table==1.0.0 --repo review -m \"approved by the lead\""
+    )]
     Approve(VerdictArgs),
     /// Mark a release deprecated
     #[command(
-        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nA release is unused if it is not the newest of its asset, has no label, is older than the age, nothing was built with it since,\nand no newest release of any asset, in any repo of the workspace, was built with it or admits nothing newer. --json has what stays,\nand why.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\"\n  backlot deprecate Table --below 2.0 -m \"the old rig\"    all releases below it\n  backlot deprecate Table --below 2.0 -m \"the old rig\" --dry-run\n  backlot deprecate --unused-for 90d                     list what nobody uses\n  backlot deprecate --unused-for 90d --yes               and deprecate it"
+        after_help = "A deprecated release is chosen only if no other release fits, with a warning, and never by `backlot update`.\n\nA release is unused if it is not the newest of its asset, has no label, is older than the age, nothing was built with it since,\nand the newest releases of all assets, in all repos of the workspace, were not built with it and allow a newer one. --json lists\nthe kept releases with reasons.\n\nExamples:\n  backlot deprecate Table==1.0.0 -m \"use 2.0, its rig is faster\"\n  backlot deprecate Table --below 2.0 -m \"the old rig\"    all releases below it\n  backlot deprecate Table --below 2.0 -m \"the old rig\" --dry-run\n  backlot deprecate --unused-for 90d                     list unused releases\n  backlot deprecate --unused-for 90d --yes               deprecate them"
     )]
     Deprecate(DeprecateArgs),
-    /// Mark a release yanked, so that it is no longer chosen; the release itself is kept
+    /// Mark a release yanked: it is kept, but no longer chosen
     #[command(
-        after_help = "A yanked release is still installed by a pin (Table==1.0.0) or from a lock, and by nothing else: neither by Backlot nor by\npip or uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
+        after_help = "A yanked release is only installed by a pin (Table==1.0.0) or from a lock, by Backlot as well as by pip and uv.\n\nExamples:\n  backlot yank Table==1.0.0 --repo blessed -m \"wrong scale\""
     )]
     Yank(VerdictArgs),
     /// Unyank a release
     #[command(after_help = "Examples:\n  backlot unyank Table==1.0.0 -m \"the scale was right\"")]
     Unyank(VerdictArgs),
-    /// Manage labels, names that are moved from release to release of an asset
+    /// Manage labels, movable names for releases of an asset
     #[command(subcommand)]
     Label(Label),
-    /// Show and change which releases may be chosen
+    /// Show and change the policies for choosing releases
     Policy(PolicyArgs),
     /// Search for packages in the repos
     Search(SearchArgs),
@@ -381,9 +383,9 @@ pub(crate) enum Command {
     },
     /// Install assets and pull their files, in a workspace or a new one
     Get(GetArgs),
-    /// Install releases with everything they require
+    /// Install releases with their requirements
     #[command(
-        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  and take newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install Table@hero                 the release that a label is at, see `backlot label`\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   what `backlot verify --inputs` found damaged\n  backlot install --from-lock pylock.toml    exactly what another tool locked\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             and pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
+        after_help = "Examples:\n  backlot install Shot010                    and add it to backlot.toml\n  backlot install \"Table>=1.2,<2\" Lamp==1.0\n  backlot install                            update inputs to match backlot.toml\n  backlot install --upgrade                  also update to newer releases that fit\n  backlot install Table --from review        prefer a repo, this time only\n  backlot install Table@hero                 the release with a label, see `backlot label`\n  backlot install \"Rug @ https://host/rug-1.0-py3-none-any.whl\"   a file by its URL, locked with its digest\n  backlot install --locked                   exactly backlot.lock\n  backlot install --repair                   reinstall packages that `verify --inputs` reports as damaged\n  backlot install --from-lock pylock.toml    exactly the lock of another tool\n  backlot install Shot010 -c \"Table<2\"       keep Table below 2, whatever requires it\n  backlot install Shot010 --override \"Table==1.4\"\n  backlot install --resolution lowest --dry-run\n  backlot install Shot010 --pull             also pull the files of all inputs that are not on demand\nWithout --pull, run `backlot pull` for the files."
     )]
     Install {
         /// Requirements
@@ -391,7 +393,7 @@ pub(crate) enum Command {
         /// Prefer this repo to all others
         #[arg(long, value_name = "REPO")]
         from: Option<String>,
-        /// Take newer releases that fit
+        /// Update to newer releases that fit
         #[arg(long, short = 'U')]
         upgrade: bool,
         /// Allow pre-releases
@@ -406,7 +408,7 @@ pub(crate) enum Command {
         /// Install exactly the versions in a pylock.toml, and require them from now on
         #[arg(long, value_name = "FILE", conflicts_with_all = ["requirements", "upgrade", "pre", "from", "locked"])]
         from_lock: Option<PathBuf>,
-        /// Then pull the tracked files of all inputs that are not on demand (see `backlot localize`)
+        /// Also pull the tracked files of all inputs that are not on demand (see `backlot localize`)
         #[arg(long, alias = "wait-local", conflicts_with = "repair")]
         pull: bool,
         #[command(flatten)]
@@ -414,9 +416,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dry: DryRun,
     },
-    /// Choose whether the files of an input are pulled always, or only when it is named
+    /// Choose whether the files of an input are always pulled, or only on demand
     #[command(
-        after_help = "Saved in `[localize]` of backlot.toml. Files that were pulled already stay.\n\nExamples:\n  backlot localize                             the setting of each input\n  backlot localize Character01 on-demand       `backlot pull` skips its files\n  backlot pull Character01                     pulls them now\n  backlot localize Character01 always"
+        after_help = "Saved in `[localize]` of backlot.toml. Files that were already pulled are kept.\n\nExamples:\n  backlot localize                             the setting of each input\n  backlot localize Character01 on-demand       `backlot pull` skips its files\n  backlot pull Character01                     pulls them now\n  backlot localize Character01 always"
     )]
     Localize {
         /// The asset
@@ -429,9 +431,9 @@ pub(crate) enum Command {
     },
     /// Update inputs to the newest releases that fit, or imports from their source
     Update(UpdateArgs),
-    /// Show inputs that have newer releases, and the requirement that holds each back
+    /// Show inputs with newer releases, and the requirements that exclude them
     #[command(
-        after_help = "Columns: the installed version, the version `backlot update` would take, the newest in each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
+        after_help = "Columns: the installed version, the version that `backlot update` would install, the newest in each repo.\n\nExamples:\n  backlot outdated\n  backlot outdated --json | jq .outdated[].package"
     )]
     Outdated,
     /// Show the inputs as a tree of requirements
@@ -444,7 +446,7 @@ pub(crate) enum Command {
         /// Show the packages that require it instead
         #[arg(long)]
         invert: bool,
-        /// The number of levels below the first
+        /// The number of levels to show below the roots
         #[arg(long, short, value_name = "N")]
         depth: Option<usize>,
         #[command(flatten)]
@@ -458,15 +460,15 @@ pub(crate) enum Command {
     },
     /// List the assets that require an asset, over whole repos
     #[command(
-        after_help = "The newest release of each asset counts. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and the assets that require those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --all --svg > table.svg\n  backlot dependents Table --json | jq .dependents[].package"
+        after_help = "Only the newest release of each asset is considered. `backlot tree NAME --invert` shows the inputs of this workspace instead.\n\nExamples:\n  backlot dependents Table\n  backlot dependents Table --depth 2           and the assets that require those\n  backlot dependents Table --all --repo blessed\n  backlot dependents Table --all --svg > table.svg\n  backlot dependents Table --json | jq .dependents[].package"
     )]
     Dependents(DependentsArgs),
-    /// Show assets that are affected by a release, or that are not current
+    /// Show the assets that a release affects, or that are not current
     #[command(
-        after_help = "An asset is current if its newest release was built with what it would be built with now. Each other one has a decision:\nbuild, up to date (its inputs have other versions with the same files), held (by a bound, a pin, a conflict, or frozen), manual,\noutside, proposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           what Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    the version of the output Table, or else its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
+        after_help = "An asset is current if its newest release was built with the inputs that would be chosen now. All others have a decision: build,\nup to date (new versions of its inputs have the same files), held (by a bound, a pin, a conflict, or frozen), manual, outside,\nproposed or cycle.\n\nExamples:\n  backlot dirty                        all assets that are not current\n  backlot dirty Table==1.5.0           the assets that Table 1.5.0 affects, published or not\n  backlot dirty Table --repo review    of the output Table, or else of its newest release\n  backlot dirty Table --dot | dot -Tpdf > table.pdf"
     )]
     Dirty(DirtyArgs),
-    /// Build again what a publish affects, and see, stop, continue and undo that
+    /// Rebuild the assets that a release affects; watch, stop, resume and undo it
     #[command(subcommand)]
     Cascade(CascadeCommand),
     /// Run a command in the environment of the inputs, or of named releases
@@ -475,14 +477,14 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Print the variables of the environment of the inputs, or of named releases
     Env(EnvArgs),
-    /// Show what happened to releases: created, approved, deprecated, yanked, unyanked
+    /// Show release events: created, approved, deprecated, yanked, unyanked
     Events(EventsArgs),
     /// Run commands and webhooks on events
     #[command(subcommand)]
     Hooks(HooksCommand),
-    /// Show each input: version in use, newest, approved, pinned, and what to do
+    /// Show each input: installed, newest and approved version, recommended action
     Inputs(InputsArgs),
-    /// Show what happened to the inputs: new versions, yanks, deprecations, approvals
+    /// Show news about the inputs: new versions, yanks, deprecations, approvals
     Inbox(InboxArgs),
     /// Remove packages from the requirements of the workspace
     #[command(
@@ -497,10 +499,10 @@ pub(crate) enum Command {
     },
     /// Choose releases and write backlot.lock, without installing
     #[command(
-        after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run\n  backlot lock --constraint \"Table<2\"       whatever requires Table\n  backlot lock --exclude-newer 2026-01-31  as it would have been on that day"
+        after_help = "Examples:\n  backlot lock\n  backlot lock --upgrade --dry-run\n  backlot lock --constraint \"Table<2\"       keep Table below 2\n  backlot lock --exclude-newer 2026-01-31  with the releases up to that day"
     )]
     Lock {
-        /// Ignore the present lock
+        /// Ignore the existing lock
         #[arg(long, short = 'U')]
         upgrade: bool,
         /// Allow pre-releases
@@ -513,7 +515,7 @@ pub(crate) enum Command {
     },
     /// Export the exact inputs as requirements.txt or pylock.toml, for pip and uv
     #[command(
-        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt\n  backlot export -o pylock.toml         PEP 751; the file name decides"
+        after_help = "Examples:\n  backlot export                        to standard output\n  backlot export -o requirements.txt\n  backlot export -o pylock.toml         PEP 751, chosen by the file name"
     )]
     Export {
         /// The file
@@ -542,13 +544,13 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Overwrite or remove files that were changed, renamed or copied here, keeping a copy in the cache
+        /// Overwrite or remove files that were changed, renamed or copied locally, keeping a copy in the cache
         #[arg(long)]
         force: bool,
-        /// Restore the files that the last `pull --force` set aside
+        /// Restore the files that the last `pull --force` replaced
         #[arg(long, conflicts_with_all = ["names", "frames", "remote", "force"])]
         undo: bool,
-        /// Fetch stage results of other machines for these assets as well
+        /// Also fetch stage results of other machines for these assets
         #[arg(long, conflicts_with_all = ["frames", "undo"])]
         run_cache: bool,
         #[command(flatten)]
@@ -556,7 +558,7 @@ pub(crate) enum Command {
     },
     /// Push the tracked files of outputs to a remote
     #[command(
-        after_help = "`backlot publish` pushes as well; this is for files that others need before there is a release. With paths or frames, only\nthe files are sent, not the list of the folder that they are in.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010\n  backlot push Dailies --run-cache"
+        after_help = "`backlot publish` pushes as well; use this for files that others need before there is a release. With paths or frames, only the\nfiles are sent, not the manifest of their folder.\n\nExamples:\n  backlot push\n  backlot push Table --dry-run\n  backlot push Table --frames 1001-1010\n  backlot push Dailies --run-cache"
     )]
     Push {
         /// Assets, and paths or patterns of files [default: all]
@@ -568,7 +570,7 @@ pub(crate) enum Command {
         /// The remote
         #[arg(long, value_name = "NAME")]
         remote: Option<String>,
-        /// Push stage results of these assets as well, so that other machines need not run them
+        /// Also push stage results of these assets, so that other machines need not run the stages
         #[arg(long, conflicts_with = "frames")]
         run_cache: bool,
         #[command(flatten)]
@@ -576,7 +578,7 @@ pub(crate) enum Command {
     },
     /// Turn an installed release into an editable output
     #[command(
-        after_help = "Its version is raised by a micro step; `backlot pull` then fetches its files. With --rebase, changes of a newer release\nare merged into the output file by file; a file that both changed is a conflict, and nothing is done.\n\nExamples:\n  backlot edit Table\n  backlot edit Table --rebase"
+        after_help = "The version is raised by a micro step; `backlot pull` then fetches the files. With --rebase, changes of a newer release are merged\ninto the output file by file; if both changed a file, this is a conflict and nothing is changed.\n\nExamples:\n  backlot edit Table\n  backlot edit Table --rebase"
     )]
     Edit {
         /// The package
@@ -589,7 +591,7 @@ pub(crate) enum Command {
     },
     /// Rename an output
     #[command(
-        after_help = "Its folders, package, module and metadata get the new name, tracked files stay tracked, and requirements of this workspace and its\nother outputs follow. Releases of the old name stay: publish the new one, and deprecate those. Code that imports the module is\nlisted, not changed.\n\nExamples:\n  backlot rename Table Desk --dry-run\n  backlot rename Table Desk\n  backlot publish Desk && backlot deprecate Table==1.2.0 -m \"is Desk now\""
+        after_help = "Renames its folders, package, module and metadata, and updates the requirements of this workspace and its other outputs. Tracked\nfiles stay tracked. Releases of the old name are kept: publish the new name, then deprecate them. Code that imports the module is\nlisted, not changed.\n\nExamples:\n  backlot rename Table Desk --dry-run\n  backlot rename Table Desk\n  backlot publish Desk && backlot deprecate Table==1.2.0 -m \"renamed to Desk\""
     )]
     Rename {
         /// The asset
@@ -604,7 +606,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Restore damaged or missing objects of a remote, or releases of a repo
     #[command(
-        after_help = "The whole remote or repo is read; damaged or missing data is restored from the cache, or from the other remotes or repos\nof this workspace. A release in a repo is restored only with the digest that it was published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
+        after_help = "Reads the whole remote or repo, and restores damaged or missing data from the cache, or from the other remotes or repos of this\nworkspace. Releases are only restored with the digest that they were published with.\n\nExamples:\n  backlot repair\n  backlot repair --remote site --from main --dry-run\n  backlot repair --repo review                 wheels, sidecars and pages of a repo in a folder or store\n  backlot repair --repo blessed --from review"
     )]
     Repair {
         /// The remote [default: the default one]
@@ -656,10 +658,10 @@ pub(crate) enum Command {
         #[arg(long, required_unless_present = "remote")]
         dry_run: bool,
     },
-    /// Run a ready-made step: proxies, contact sheets, checksums, frame checks
+    /// Run a built-in step: proxies, contact sheets, checksums, frame checks
     #[command(subcommand)]
     Step(Step),
-    /// Show facts about this program
+    /// Show information about this program
     #[command(name = "self", subcommand)]
     Program(SelfCommand),
     /// Print the completion script of a shell
@@ -670,10 +672,10 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print what the last word may become, for completion scripts
+    /// Print completions of the last word, for completion scripts
     #[command(hide = true)]
     Complete {
-        /// One word: the command line, up to where it is typed
+        /// WORDS is one word, the command line up to the cursor
         #[arg(long)]
         line: bool,
         /// The words after the name of the program

@@ -1,4 +1,4 @@
-//! The calls: what they are made with, and one of each method.
+//! Calls of the facade's methods, one of each, with their arguments.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! Every public method of the facade's handles, called from every kind of thread over every kind of place: it answers, or with an ordinary
-//! error; it never panics or hangs, and tells what it does as one operation.
+//! Every public method of the facade's handles, called from every kind of thread, with every kind of repo and remote: it returns a result or an ordinary
+//! error, never panics or hangs, and reports itself as one operation.
 //!
-//! What is called is compared with the source: a new method that is not called here fails.
+//! The calls are compared with the source: a new method without a call here fails.
 
 mod calls;
 

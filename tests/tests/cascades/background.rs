@@ -1,4 +1,4 @@
-//! Cascades in the background: they outlive the shell that started them, are followed to their end, and one that was killed is seen to be and continued.
+//! Cascades in the background: they outlive their shell, can be followed to their end, and a killed one is detected and continued.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ fn a_cascade_in_the_background_outlives_its_shell_and_is_followed_to_its_end() {
     assert_eq!(status["background"]["process"], report["background"]["process"]);
     assert_eq!(status["background"]["alive"], true, "{status:#}");
     let text = at(&studio, "rig", &["cascade", "status"]).ok().stdout();
-    assert!(text.contains("runs it in the background"), "{text}");
+    assert!(text.contains("running in the background"), "{text}");
     // It leads a session of its own.
     let stat = fs::read_to_string(format!("/proc/{}/stat", process(&report))).expect("it runs");
     let after = stat.rsplit(')').next().expect("fields");
@@ -116,7 +116,7 @@ fn one_that_was_killed_is_seen_to_be_and_is_continued() {
     let followed = at(&studio, "model", &["cascade", "status", "-f"]).ok().stdout();
     assert!(begun.elapsed() < Duration::from_secs(20), "nobody is waited for");
     assert!(
-        followed.contains("was killed") && followed.contains("continues it"),
+        followed.contains("was killed") && followed.contains("to continue"),
         "{followed}"
     );
     fs::remove_file(&wait).expect("removed");

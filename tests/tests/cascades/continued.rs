@@ -1,4 +1,4 @@
-//! Cascades that meet others, are killed, thought lost, stopped and continued, on one machine and through stores: the scenarios by their numbers.
+//! Cascades that meet others, are killed, lose their lease, are stopped and continued, on one machine and through stores: numbered scenarios.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Deprecating many releases at once: below a version, and by how long nobody has used them.
+//! Deprecating many releases at once: below a version, or unused for some time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,7 @@ fn what_nobody_uses_is_listed_and_deprecated_only_when_that_is_said() {
         .ok()
         .stdout();
     assert!(
-        text.contains("would have deprecated 5 releases") && text.contains("`--yes` deprecates them"),
+        text.contains("would have deprecated 5 releases") && text.contains("use `--yes` to deprecate them"),
         "{text}"
     );
     assert!(before == studio.snapshot("repos"), "it only lists");

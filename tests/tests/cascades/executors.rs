@@ -1,5 +1,5 @@
-//! Cascades whose assets are built by processes of their own, here or as schedulers start them: logs, kills, stops, times, fencing, and jobs of Open Job
-//! Description, checked and run by its own command.
+//! Cascades built by separate processes, locally or as started by schedulers: logs, kills, cancellation, time limits, fencing, and Open Job
+//! Description jobs, checked and run by its own command.
 
 use std::process::Command;
 

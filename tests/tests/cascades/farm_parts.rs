@@ -1,5 +1,5 @@
-//! A farm renders one sequence: nodes with a home and a cache each, no workspace and no common disk but the remote, and
-//! whoever makes the release.
+//! A farm renders one sequence: nodes with their own home and cache, without a workspace or a shared disk except the remote, and
+//! the publisher.
 
 use std::process::{Child, Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! What a farm stored and no release can have is refused before a pointer is written, and the dry run says the same as the run.
+//! Parts of a farm job that cannot form a release are refused before a pointer is written, and a dry run reports the same.
 
 use std::collections::BTreeMap;
 

@@ -617,7 +617,7 @@ fn the_inbox_has_what_happened_to_the_inputs() {
     assert_eq!(inbox(&[]), both);
     assert_eq!(inbox(&[]), both, "looking is not reading");
     let text = user(&["inbox", "--mark-read"]).ok().stdout();
-    assert!(text.contains("0.2.0 is there; 0.1.0 is used here"), "{text}");
+    assert!(text.contains("0.2.0 is available; 0.1.0 is in use"), "{text}");
     assert!(
         text.contains("0.1.0 is deprecated") && text.contains("use 0.2"),
         "{text}"

@@ -1,4 +1,4 @@
-//! Graphs and costs as pictures.
+//! Graphs and costs as images.
 
 use backlot_tests::Studio;
 use fs_err as fs;

@@ -1,4 +1,4 @@
-//! Cascades, the checks they ask, the events they leave, and the machines of a farm.
+//! Cascades, checks, events, and farms.
 
 mod background;
 mod continued;

@@ -1,4 +1,4 @@
-//! What a publish affects: the scenarios of cascades that a report alone can show, by their numbers.
+//! Reports of affected assets: numbered scenarios of cascades that need only a report.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{

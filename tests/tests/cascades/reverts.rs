@@ -1,4 +1,4 @@
-//! Cascades that are undone by higher versions with the content of before.
+//! Reverting cascades by higher versions with the previous content.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};
@@ -142,5 +142,8 @@ fn scenario_20_a_revert_forward_that_was_stopped_goes_on_and_leaves_what_people_
     );
     assert_eq!(versions(&studio, "anim"), ["1.0", "1.0.1", "1.1"]);
     assert_eq!(versions(&studio, "model"), ["1.0", "1.1", "1.1.1"]);
-    assert!(text.contains("review/anim 1.1 of ana is built on"), "{text}");
+    assert!(
+        text.contains("kept review/anim 1.1 by ana, which is based on"),
+        "{text}"
+    );
 }

@@ -1,4 +1,4 @@
-//! Cascades that run, with the real command: the scenarios of cascades by their numbers, killed and continued ones, and those of other machines.
+//! Running cascades with the real command: numbered scenarios, including killed and continued runs, and other machines.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release, require, treat};

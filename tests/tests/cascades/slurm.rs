@@ -1,4 +1,4 @@
-//! Cascades on a real Slurm: arrays, kills of a node's process, of the controller and of the runner, lost answers, cancellation and refusals.
+//! Cascades on a real Slurm: arrays, kills of a node's process, of the controller and of the runner, lost responses, cancellation and rejections.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! What a program is told while it calls: whose each event is, and how far each operation is.
+//! Events for embedding programs: the call they belong to, and the progress of each operation.
 
 use std::sync::Arc;
 

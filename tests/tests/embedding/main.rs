@@ -1,4 +1,4 @@
-//! In programs of others: what a program that calls the libraries is told, and the store by itself.
+//! Embedding: events of the libraries, and the store on its own.
 
 mod events;
 mod store_alone;

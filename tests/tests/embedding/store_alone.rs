@@ -1,4 +1,4 @@
-//! `backlot-store` in programs of others: its examples, run against a folder and real servers (moto for S3, OpenSSH for SFTP).
+//! `backlot-store` on its own: its examples, run against a folder and real servers (moto for S3, OpenSSH for SFTP).
 
 use std::process::Command;
 

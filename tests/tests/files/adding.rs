@@ -1,4 +1,4 @@
-//! Adding paths from outside: what is refused leaves nothing behind, what was stopped goes on with the source as it is now; and
+//! Adding paths from outside: a refused add leaves nothing behind, an interrupted one continues with the current source; and
 //! adding in every module folder.
 
 use std::os::unix::ffi::OsStrExt as _;

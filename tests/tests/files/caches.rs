@@ -1,4 +1,4 @@
-//! One cache for many: damage in it is mended, edits do not travel through it, and many processes use it at once.
+//! Shared caches: damage is repaired, edits do not spread through hard links, and many processes can use one at the same time.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Collections of a remote that several projects share: what the releases of all their repos need is kept, or nothing is collected.
+//! Collections of a remote that several projects share: files of releases in all their repos are kept, or nothing is collected.
 
 use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;

@@ -1,4 +1,4 @@
-//! Damage on a chunked remote: nothing is published on what only the publisher can read, and `repair` mends all that it can.
+//! Damaged chunked remotes: nothing is published on data that only the publisher can read, and `repair` restores what it can.
 
 use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;

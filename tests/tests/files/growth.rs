@@ -1,5 +1,5 @@
-//! A remote and a repo stay small and cheap with age and many publishers. Counts of objects, descriptors and system calls,
-//! never times: the bench `growth` has those.
+//! A remote and a repo stay small and cheap with age and many publishes. Counts objects, descriptors and system calls,
+//! not times, which the bench `growth` measures.
 
 use std::process::Command;
 

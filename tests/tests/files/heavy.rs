@@ -1,8 +1,8 @@
-//! One large file: added, sent and fetched within the memory that is promised.
+//! One large file: added, sent and fetched within the documented memory limits.
 //!
 //! It has 64 MiB; built with `BACKLOT_HEAVY=1` in the environment 20 GiB, which needs 23 GiB of disk below `TMPDIR` and some
-//! minutes. Each MiB of the file begins with bytes of its own; the rest is a hole, which costs no disk and is read like
-//! anything else.
+//! minutes. Each MiB of the file begins with distinct bytes; the rest is a hole, which uses no disk space and is read like
+//! any data.
 
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 

@@ -1,6 +1,6 @@
-//! `kill -9` at random points: nothing half visible afterwards, and a rerun completes.
+//! `kill -9` at random points: afterwards nothing incomplete is visible, and a rerun completes.
 //!
-//! The delays spread over the time an unkilled run takes, so that every phase is hit. `BACKLOT_KILL_ROUNDS` sets the
+//! The delays are spread over the time of an unkilled run, so that every phase is hit. `BACKLOT_KILL_ROUNDS` sets the
 //! number of kills of each kind (50 by default).
 #![expect(
     clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! Large files: a new version costs what is new about it, holes stay holes, and nothing is read twice.
+//! Large files: a new version only stores its changes, holes stay holes, and nothing is read twice.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Making room in the cache of a machine: what no workspace needs goes, what one needs stays, whatever happens meanwhile.
+//! Cleaning the cache of a machine: files that no workspace needs are removed, all others are kept, also during concurrent changes.
 #![expect(
     clippy::disallowed_methods,
     reason = "a disk that is not mounted is played by renaming a folder"

@@ -1,4 +1,4 @@
-//! Inputs whose files have to be here before an install is done, and those that are pulled when they are named.
+//! Inputs whose files are pulled by an install, and inputs whose files are pulled on demand.
 
 use backlot_tests::{Run, Studio};
 use serde_json::{Value, json};

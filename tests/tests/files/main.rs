@@ -1,4 +1,4 @@
-//! Files of assets: added, stored, pulled, kept and cleaned away, on this machine and in folders.
+//! Files of assets: added, stored, pulled, kept and removed, on this machine and in folders.
 
 mod adding;
 mod caches;

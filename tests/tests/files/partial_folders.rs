@@ -1,4 +1,4 @@
-//! Tracked folders of which only a part is here: what is published, added and removed, and that all commands say the same.
+//! Tracked folders that are only partly pulled: publishing, adding and removing, with consistent reports of all commands.
 
 use std::process::Command;
 

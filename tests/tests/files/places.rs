@@ -1,4 +1,4 @@
-//! A repo or remote that was there and is gone, or is another one now, is an error: never an empty place, never made anew.
+//! A repo or remote that is missing or was replaced is an error: it is never treated as empty and never created again.
 #![expect(
     clippy::disallowed_methods,
     reason = "a disk is unmounted by moving its folder away"

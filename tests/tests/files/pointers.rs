@@ -1,4 +1,4 @@
-//! Pointers of DVC in all spellings: what we read of each beside what DVC itself reads.
+//! DVC pointers in all spellings, read by Backlot and by DVC itself.
 
 use std::process::Command;
 

@@ -1,8 +1,8 @@
-//! A power cut after a command: what was not synced is cut, empty, or gone, and commands mend it.
+//! A power cut after a command: files that were not synced are truncated, empty or missing, and commands recover.
 //!
-//! Of a cache nothing is synced but what the format says, so all that a command put there is harmed in turn: cut to nothing, cut
-//! at a page, removed; with and without the databases that remember what was right. Modes and modification times stay, as a
-//! journal of the disk's names keeps them. What was synced (pointers, manifests of releases, remotes, repos) is left alone.
+//! Of a cache only the files named by the format are synced, so all others that a command wrote are damaged in turn: truncated to nothing or
+//! at a page, or removed; with and without the databases about verified files. Modes and modification times are kept, as by a
+//! file system journal. Synced files (pointers, manifests of releases, remotes, repos) are not changed.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Pulls over files that somebody changed, renamed or copied, and that dry runs tell what the runs do.
+//! Pulls over changed, renamed or copied files; dry runs report the same as runs.
 
 use backlot_tests::{Run, Studio};
 use fs_err as fs;

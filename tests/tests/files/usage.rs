@@ -1,4 +1,4 @@
-//! What releases take on a remote, as `du` tells it.
+//! `du`: disk usage of releases on a remote, as a table, as bars and as a chart.
 
 use backlot_tests::Studio;
 use fs_err as fs;
@@ -73,7 +73,7 @@ fn a_lost_pack_costs_the_lines_of_its_releases_only() {
 }
 
 #[test]
-fn a_manifest_that_is_nowhere_costs_its_own_line_only() {
+fn a_missing_manifest_costs_its_own_line_only() {
     let studio = Studio::with_dvc_layout();
     studio.asset("Table", 3, 1_000);
     studio.ws(&["publish", "Table"]).ok();
@@ -101,9 +101,88 @@ fn a_manifest_that_is_nowhere_costs_its_own_line_only() {
             .ws(&["du"])
             .ok()
             .stdout()
-            .contains("1 folder not counted: the manifest is nowhere")
+            .contains("1 folder not counted: its manifest is missing")
     );
     // What decides over deletion still has to know everything.
     let run = studio.ws(&["verify", "--remote", "--releases", "--json"]);
     assert_ne!(run.output.status.code(), Some(0));
+}
+
+/// Pages of a repo give times in whole seconds.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1_050));
+}
+
+/// The first words of the lines of a report below its head.
+fn names(report: &str) -> Vec<String> {
+    let rows = report.lines().skip(1);
+    let words = rows.map(|row| row.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    words.collect()
+}
+
+#[test]
+fn a_plot_is_in_the_order_of_publication_and_shared_content_costs_the_release_that_was_first() {
+    let studio = Studio::new();
+    studio.asset("Table", 4, 50_000);
+    studio.ws(&["publish", "Table"]).ok();
+    // Before `table` by name, after its first version by date, with the same content.
+    studio.ws(&["new", "Chair"]).ok();
+    let frames = studio.snapshot("ws/outputs/table/src/table/frames");
+    for (name, content) in &frames {
+        studio.write(&format!("ws/outputs/chair/src/chair/frames/{name}"), content);
+    }
+    studio.ws(&["add", "ws/outputs/chair/src/chair/frames"]).ok();
+    next_second();
+    studio.ws(&["publish", "Chair"]).ok();
+    next_second();
+    studio.frames("ws/outputs/table/src/table/frames", 4, 50_000, 9);
+    studio.ws(&["publish", "Table", "--bump", "micro"]).ok();
+
+    let all = rows(&studio.ws(&["du", "--json"]).ok().json());
+    let published: Vec<u64> = all
+        .iter()
+        .map(|row| row["published_at"].as_u64().expect("a time"))
+        .collect();
+    assert!(
+        published[1] < published[0] && published[0] < published[2],
+        "chair, table, table: {all:#?}"
+    );
+    let cost = |row: &Value| row["added"].as_u64().expect("bytes");
+    assert!(cost(&all[0]) < 10_000, "table has the same frames: {all:#?}");
+    assert!(
+        cost(&all[1]) > 150_000 && cost(&all[2]) > 150_000,
+        "new frames: {all:#?}"
+    );
+
+    let day = studio.ws(&["du", "--plot"]).ok().stdout();
+    let today = day.lines().nth(1).and_then(|row| row.split(' ').next());
+    let today = today.expect("a date").to_owned();
+    assert!(today.len() == 10 && today.starts_with("20"), "{day}");
+    let expected = ["table 0.1.0", "chair 0.1.0", "table 0.1.1"].map(|name| format!("{today} {name}"));
+    assert_eq!(names(&day), expected, "{day}");
+    let by_version = studio.ws(&["du", "--plot", "--by", "version"]).ok();
+    let order: Vec<String> = names(&by_version.stdout())
+        .iter()
+        .map(|row| row.rsplit_once(' ').expect("a size").0.to_owned())
+        .collect();
+    assert_eq!(order, ["chair 0.1.0", "table 0.1.0", "table 0.1.1"]);
+}
+
+#[test]
+fn a_chart_has_a_time_axis_by_date_and_equal_steps_by_version() {
+    let studio = studio();
+    studio.ws(&["du", "Table", "-o", "date.svg"]).ok();
+    studio
+        .ws(&["du", "Table", "-o", "version.svg", "--by", "version"])
+        .ok();
+    let read = |name: &str| fs::read_to_string(studio.path(name)).expect("a chart");
+    let (by_date, by_version) = (read("date.svg"), read("version.svg"));
+    assert!(
+        by_date.contains(">published 20") && by_date.contains("(UTC)<"),
+        "{by_date}"
+    );
+    // Two releases, a mark each on three lines.
+    assert_eq!(by_date.matches("<circle").count(), 6, "{by_date}");
+    assert!(by_version.contains(">versions 0.1.0 to 0.1.1<"), "{by_version}");
+    assert!(!by_version.contains("<circle"), "{by_version}");
 }

@@ -1,4 +1,4 @@
-//! Which file of an index is taken, and when a search stops instead: judged beside pip and uv.
+//! Choosing a file of an index, and stopping a search: compared with pip and uv.
 
 use std::process::Command;
 use std::sync::Arc;

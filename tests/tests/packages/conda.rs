@@ -1,4 +1,4 @@
-//! Conda packages and interpreters from channels made here: installed whole or not at all, proven, locked, explained.
+//! Conda packages and interpreters from local channels: installed completely or not at all, verified, locked, with explained conflicts.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

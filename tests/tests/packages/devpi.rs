@@ -1,4 +1,4 @@
-//! Indexes of a real devpi server that inherit from others, and those that are made here.
+//! Indexes of a real devpi server that inherit from others, and indexes created by Backlot.
 
 use std::process::Command;
 

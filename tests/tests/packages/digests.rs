@@ -1,4 +1,4 @@
-//! Digests beside SHA-256: what an index, a URL or its metadata promises by SHA-384 and SHA-512 is compared, as by pip and uv.
+//! Digests other than SHA-256: SHA-384 and SHA-512 of an index, a URL or its metadata are verified, as by pip and uv.
 
 use backlot_tests::Studio;
 use backlot_tests::installers::{INSTALLERS, install_by};

@@ -1,5 +1,5 @@
-//! Packages named by their URL (PEP 508, PEP 610): installed, locked and exported as pip and uv do it, and whatever is wrong at the
-//! other end is named. Which URLs are followed is in `direct_urls_uv.rs`.
+//! Requirements by URL (PEP 508, PEP 610): installed, locked and exported as by pip and uv, with errors that name problems of the
+//! server. Which URLs are followed is in `direct_urls_uv.rs`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Which URLs are followed, and what comes of it: each case put to us and to the real uv.
+//! Which URLs are followed: each case is compared with the real uv.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Environments: what wheels bring goes where pip puts it, conflicts are named, damage is mended, all of it can be moved.
+//! Environments: files of wheels are placed as by pip, conflicts are reported, damage is repaired, environments can be moved.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;

@@ -1,4 +1,4 @@
-//! Package indexes over HTTP: real servers and real clients on both sides of us.
+//! Package indexes over HTTP, with real servers and real clients.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Locks: pip, uv and `packaging` read what we export, we read what uv locks, and a lock gives the same environment.
+//! Locks: pip, uv and `packaging` read exported locks, Backlot reads locks of uv, and a lock reproduces the environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;

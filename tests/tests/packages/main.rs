@@ -1,4 +1,4 @@
-//! Packages: what is chosen, installed, locked and built, judged beside pip and uv.
+//! Packages: choosing, installing, locking and building, compared with pip and uv.
 
 mod choosing;
 mod conda;

@@ -1,4 +1,4 @@
-//! Real peers judge what we write: pip, uv, twine, dvc, Python itself.
+//! Real peers read what Backlot writes: pip, uv, twine, dvc, Python itself.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Repos outside the studio: only what is on their list comes from them, and no other name is ever said to them.
+//! Repos outside the studio: only allowed packages are requested, and no other name is sent to them.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `pylock.toml` (PEP 751) in all spellings: what we install from each beside pip and uv.
+//! `pylock.toml` (PEP 751) in all spellings: installed packages are compared with pip and uv.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,6 +1,6 @@
-//! RECORDs as builders of the field write them: what is installed beside pip and uv, and what is refused.
+//! RECORDs as written by common builders: installed like by pip and uv, or refused.
 //!
-//! pip and uv compare no digest of RECORD when they install; what they take with wrong bytes is refused here.
+//! pip and uv do not compare digests of RECORD when they install; files with wrong bytes, which they accept, are refused here.
 
 use std::io::Write as _;
 

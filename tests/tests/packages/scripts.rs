@@ -1,4 +1,4 @@
-//! Entry points that cannot work are told, where they are installed and where they are built.
+//! Invalid entry points are reported, when installing and when building.
 
 use backlot_tests::Studio;
 use backlot_tests::installers::site_packages;

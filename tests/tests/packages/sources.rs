@@ -1,5 +1,5 @@
-//! Source distributions: what hatchling packs is installed as pip installs it, from folders and over HTTP; what would
-//! need code to be run, and what is hostile, is left alone and named.
+//! Source distributions: those of hatchling are installed as by pip, from folders and over HTTP; those that
+//! need code to be run, or are malicious, are skipped and reported.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,6 +1,6 @@
-//! The scenarios of `backlot-resolve` put to the real uv: the same versions, or the case says why not.
+//! The scenarios of `backlot-resolve` with the real uv: the same versions, or a documented reason for the difference.
 //!
-//! What Backlot answers is proven by `crates/backlot-resolve/tests/scenarios.rs` against the same files. Each case becomes
+//! `crates/backlot-resolve/tests/scenarios.rs` tests Backlot with the same files. Each case becomes
 //! a folder of tiny wheels with a page for each package, which `uv pip compile` reads by a `file://` URL.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Releases of many files are copied whole: the wheels of every platform and build, and the source distribution. Folders
-//! here; stores and indexes in their own tests.
+//! Releases with many files are copied completely: the wheels of every platform and build, and the source distribution. Here
+//! with folders; stores and indexes have their own tests.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Pipelines of assets: stages run when their inputs changed, their outputs are published and pulled like all tracked files, and nothing of an
-//! installed release runs.
+//! Pipelines of assets: stages run when their inputs change, their outputs are published and pulled like all tracked files, and stages of
+//! installed releases never run.
 
 use std::collections::BTreeMap;
 use std::path::Path;

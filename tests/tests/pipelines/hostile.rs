@@ -1,4 +1,4 @@
-//! A `dvc.yaml` that somebody else wrote: it runs nothing before it is asked to, and is read in bounded time and memory, or refused.
+//! A malicious `dvc.yaml`: it runs nothing unless requested, and is read in bounded time and memory, or refused.
 
 use backlot_tests::memory::watched;
 use backlot_tests::{Run, Studio, run_command};

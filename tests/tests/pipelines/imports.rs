@@ -1,4 +1,4 @@
-//! Files that come from elsewhere: paths, web servers and stores, as real DVC imports them; and what sources do that break off, change, lie or go away.
+//! Imports from paths, web servers and stores, compared with real DVC; and sources that break off, change, send wrong data or become unreachable.
 
 use std::path::PathBuf;
 use std::process::Command;

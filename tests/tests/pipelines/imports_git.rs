@@ -1,4 +1,4 @@
-//! Imports of paths of git repositories and of what DVC tracks there: as real DVC makes them, read and updated both ways.
+//! Imports of paths of git repositories and of files that DVC tracks there: same as by real DVC, and readable and updatable by both.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Folders that are imported to a remote: no copy of their files is kept here, and a pull brings them.
+//! Folders that are imported to a remote: no local copy is kept, and a pull fetches their files.
 
 use backlot_tests::{Studio, noise, run_command};
 use fs_err as fs;

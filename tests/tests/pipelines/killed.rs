@@ -1,7 +1,7 @@
-//! Runs of pipelines and updates of imports that are stopped at random points, by signals and by full disks: files are old or new,
-//! never half; nothing that a stage started is left; a rerun completes, and runs only what is needed.
+//! Pipeline runs and updates of imports that are stopped at random points, by signals and by full disks: files are old or new,
+//! never partial; no process of a stage is left; a rerun completes, and runs only what is needed.
 //!
-//! 25 stops of each kind; built with `BACKLOT_HEAVY=1` in the environment 100. Without the right to mount, no disk gets full.
+//! 25 stops of each kind; built with `BACKLOT_HEAVY=1` in the environment 100. Full disks need the right to mount.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

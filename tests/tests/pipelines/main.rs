@@ -1,4 +1,4 @@
-//! Pipelines and imports: derived files, and files that come from elsewhere, beside real dvc.
+//! Pipelines and imports, compared with real dvc.
 
 mod assets;
 mod figures;

@@ -1,10 +1,10 @@
-//! Random pipelines, run by real dvc and by us side by side: the same stages run, are put back or skipped, for the same first
-//! reason and with the same commands; locks and files have the same bytes; and each goes on at any point with what the other one
-//! made. 20 pipelines; built with `BACKLOT_HEAVY=1` in the environment 200. `BACKLOT_SEEDS=3,17` tries these.
+//! Random pipelines, run by real dvc and by Backlot: the same stages run, are restored or skipped, for the same first
+//! reason and with the same commands; locks and files have the same bytes; and each continues at any point with the results of the
+//! other. 20 pipelines; built with `BACKLOT_HEAVY=1` in the environment 200. `BACKLOT_SEEDS=3,17` selects pipelines.
 //!
-//! Known differences, each a fault of dvc or a gap that we close: a failed stage keeps its outputs of before; a result whose
-//! newest files are gone, or that an edited lock does not name, is put back if the cache has it; outputs without a cache that are
-//! whole need no run, and are not put back from a time when they had one.
+//! Known differences, each a fault or a gap of dvc: a failed stage keeps its previous outputs; a result whose
+//! newest files are missing, or that an edited lock does not name, is restored if the cache has it; complete outputs without a cache
+//! need no run, and are not restored from a time when they had one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! Stages added, frozen and removed by commands: as real DVC writes them, and with all that people wrote around them.
+//! Stages added, frozen and removed by commands: as by real DVC, keeping comments and formatting.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Ready-made steps of pipelines: proxies, contact sheets, checks of frames, checksums; no workspace, no other program.
+//! Built-in pipeline steps: proxies, contact sheets, frame checks, checksums; without a workspace or other programs.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What programs rely on: one JSON object, also for wrong usage; exit codes; the same request twice.
+//! The contract with programs: one JSON object, also for wrong usage; exit codes; repeated requests.
 
 use std::process::Stdio;
 

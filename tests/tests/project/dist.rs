@@ -1,6 +1,6 @@
-//! What is shipped: the archive, its checksums, and the wheel as pip and uv install it. Built with `BACKLOT_HEAVY=1` in the
-//! environment, `cargo xtask dist` builds the binary first (20 minutes of one core), and an empty root has to be enough for it.
-//! `BACKLOT_DIST_BINARY` names one that is there already.
+//! Distribution: the archive, its checksums, and the wheel as installed by pip and uv. Built with `BACKLOT_HEAVY=1` in the
+//! environment, `cargo xtask dist` builds the binary first (20 minutes of one core), and it has to run in an empty root.
+//! `BACKLOT_DIST_BINARY` names an existing binary.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

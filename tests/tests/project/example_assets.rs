@@ -1,4 +1,4 @@
-//! The example assets, run as a studio would: their hooks work on other assets through the command.
+//! The example assets, run as in a studio: their hooks work on other assets through the command.
 
 use std::path::Path;
 

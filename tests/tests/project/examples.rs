@@ -1,4 +1,4 @@
-//! The example programs of the facade, run as a person would.
+//! The example programs of the facade, run as by a user.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The project itself: its rules, its pages, its examples, and what is shipped.
+//! The project itself: rules, pages, examples and distribution.
 
 mod contract;
 mod dist;

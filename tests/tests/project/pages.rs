@@ -1,4 +1,4 @@
-//! The pages about the commands: `docs/commands` is what the command writes now, so that a change of any help is seen; and man
+//! Pages of the commands: `docs/commands` is compared with the pages that the command writes, so that changes of help texts are visible; and man
 //! pages.
 
 use backlot_tests::{Studio, repository, snapshot};

@@ -1,4 +1,4 @@
-//! Rules of the repository, as tests: crate arrows, documented codes, file heads and sizes, no traces of a machine.
+//! Rules of the repository, as tests: crate dependencies, documented codes, file heads and sizes, no traces of a machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

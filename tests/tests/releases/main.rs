@@ -1,4 +1,4 @@
-//! Releases and their repos: published, described, promoted, proven, verified and brought back.
+//! Releases and their repos: published, described, promoted, verified and restored.
 
 mod policies;
 mod promotion;

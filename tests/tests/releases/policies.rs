@@ -1,4 +1,4 @@
-//! Which releases may be chosen: by status, by pre-releases, and with all others pinned; and labels that move from release to release.
+//! Policies for choosing releases: by status, by pre-releases, and with all others pinned; and labels.
 #![expect(
     clippy::disallowed_methods,
     reason = "a shell gets the search path of the tests"

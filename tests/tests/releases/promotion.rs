@@ -1,4 +1,4 @@
-//! Releases from one repo to another: with what they need, with their files, whole repos, and killed on the way.
+//! Copying releases between repos: with requirements, with files, whole repos, and killed copies.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What a release points to can be pulled: proofs that another program left behind, contents with one MD5, outs that no push
-//! sends, pointers to other packages' files, modes.
+//! Files of a release can be pulled: records left by other programs, contents with the same MD5, outs that are not
+//! pushed, pointers to files of other packages, modes.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Many publishers at once: one winner a version, nothing lost, nothing half visible.
+//! Many concurrent publishers: one winner per version, nothing lost, nothing incomplete visible.
 
 use backlot_tests::Studio;
 use fs_err as fs;

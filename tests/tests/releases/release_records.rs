@@ -1,4 +1,4 @@
-//! What releases say they were built with, and who requires an asset: read from repos of every kind, kept, and the same for everybody.
+//! Build records of releases, and dependents of an asset: read from repos of every kind, cached, and the same for everybody.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, chain, changes, decisions, dirty, first, node, release, version};

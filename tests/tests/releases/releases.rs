@@ -1,4 +1,4 @@
-//! Releases after they are published: what is said of them, and what that does to those who install, with real clients.
+//! Status changes of releases, and their effect on installs, with real clients.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `repair --repo` brings releases back: with the digest they were published with, from wherever it is.
+//! `repair --repo` restores releases with the digest they were published with, from any source.
 
 use backlot_tests::{Run, Studio};
 use fs_err as fs;

@@ -1,4 +1,4 @@
-//! `verify --repo` reads what is in a repo, and says what is wrong with which file.
+//! `verify --repo` reads all files of a repo, and reports the damaged ones.
 
 use backlot_tests::Studio;
 use fs_err as fs;

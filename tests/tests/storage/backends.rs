@@ -1,6 +1,6 @@
-//! One suite for every kind of store, judged by real servers where there are any: what `ObjectStore` promises holds on each.
+//! One suite for every kind of store, with real servers where available: the contract of `ObjectStore` holds on each.
 //!
-//! Lists have 2,300 objects, more than two pages; built with `BACKLOT_HEAVY=1` in the environment 100,000, and a long object has
+//! Listings have 2,300 objects, more than two pages; built with `BACKLOT_HEAVY=1` in the environment 100,000, and a large object has
 //! 5 GiB instead of 80 MiB.
 
 use std::collections::BTreeMap;

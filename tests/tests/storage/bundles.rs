@@ -1,4 +1,4 @@
-//! Bundles: releases with all they need in one file or folder, run where there is no Backlot, and imported where there is.
+//! Bundles: releases with all requirements and files in one file or folder, run without Backlot, or imported with it.
 #![expect(clippy::disallowed_methods, reason = "a test moves folders")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Bundles that are damaged, hostile, killed half-way or cannot be whole: refused, and nothing left behind.
+//! Damaged, malicious, interrupted or incomplete bundles: refused, and nothing left behind.
 #![expect(clippy::disallowed_methods, reason = "a test moves folders")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Credentials: where they come from, whom they are sent to, and when they are asked for again; judged by a `WebDAV` server
-//! that knows who it lets in.
+//! Credentials: their sources, the hosts they are sent to, and their renewal; tested with a `WebDAV` server
+//! that checks them.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

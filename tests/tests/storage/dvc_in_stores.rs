@@ -1,5 +1,5 @@
-//! Real DVC on the same S3, `WebDAV`, HTTP and SFTP remotes in its layout, with the configuration that we write and credentials of its own:
-//! it pulls what we pushed, and we pull what it pushed.
+//! Real DVC with the same S3, `WebDAV`, HTTP and SFTP remotes in its layout, with the configuration that Backlot writes and its own credentials:
+//! each pulls what the other pushed.
 
 use std::process::Command;
 

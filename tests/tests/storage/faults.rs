@@ -1,5 +1,5 @@
-//! Networks that fail and servers that are busy: work goes on or ends with an error that names the store, a rerun goes on where it
-//! was, and what is there in the end is right.
+//! Failing networks and busy servers: a command continues, or ends with an error that names the store; a rerun continues, and
+//! the final state is correct.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! Stores of objects and ways to them: real servers, faults, credentials, sites, bundles.
+//! Object stores and access to them: real servers, faults, credentials, site caches, bundles.
 
 mod backends;
 mod bundles;

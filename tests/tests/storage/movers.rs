@@ -1,4 +1,4 @@
-//! Movers: a studio's own program moves the packs of a remote. One around `cp` does what it says; others lie, die and dawdle.
+//! Movers: a program of the studio moves the packs of a remote. One based on `cp` works; others return wrong results, crash or hang.
 
 use backlot_tests::stores::Store;
 use backlot_tests::{Run, run_command};

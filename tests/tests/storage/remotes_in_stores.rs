@@ -1,5 +1,5 @@
-//! Remotes in stores of objects, of both layouts, judged by real servers (moto for S3, Azurite, `wsgidav` for `WebDAV`,
-//! OpenSSH for SFTP) and by ours where none can be had (Google, OSS): what one machine sends, another one has.
+//! Remotes in object stores, in both layouts, tested with real servers (moto for S3, Azurite, `wsgidav` for `WebDAV`,
+//! OpenSSH for SFTP) and with test servers where there are none (Google, OSS): files pushed by one machine can be pulled by another.
 
 use std::collections::BTreeMap;
 use std::process::Command;

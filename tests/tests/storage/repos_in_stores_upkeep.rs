@@ -1,4 +1,4 @@
-//! Repos in stores of objects are verified, reindexed and repaired as those in folders, judged by real servers (moto for S3,
+//! Repos in object stores are verified, reindexed and repaired like those in folders, tested with real servers (moto for S3,
 //! `wsgidav` for `WebDAV`, OpenSSH for SFTP).
 
 use std::collections::BTreeMap;

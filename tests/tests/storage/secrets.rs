@@ -1,5 +1,5 @@
-//! No secret gets anywhere: planted in every source of credentials, then looked for, after a day's work, in everything that was
-//! printed and in every file that was made, here and on the servers.
+//! Secrets do not leak: they are set in every source of credentials, then searched, after many commands, in all output and in
+//! every created file, on this machine and on the servers.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

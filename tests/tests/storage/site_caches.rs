@@ -1,4 +1,4 @@
-//! Site caches: many machines of a site fetch what is far away once, and whatever happens to the folder, work goes on.
+//! Site caches: the machines of a site fetch remote data once, and commands succeed in any state of the folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

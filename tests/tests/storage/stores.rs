@@ -1,4 +1,4 @@
-//! Repos in stores of objects, judged by real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for SFTP) and real installers.
+//! Repos in object stores, tested with real servers (moto for S3, `wsgidav` for `WebDAV`, OpenSSH for SFTP) and real installers.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Files that are sent in one pass and kept nowhere else: `add --to-remote` and `publish --no-cache`, in both layouts, in folders
+//! Files sent in one pass without a copy: `add --to-remote` and `publish --no-cache`, in both layouts, in folders
 //! and in stores.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What is wrong is named, with a code and a way out, and nothing is lost.
+//! Bad input is reported with a code and help, and nothing is lost.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! The daily loop in few commands: getting an asset, publishing a next version.
+//! The daily commands: getting an asset, publishing the next version.
 
 use backlot_tests::Studio;
 use fs_err as fs;

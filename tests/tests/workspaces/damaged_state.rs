@@ -1,4 +1,4 @@
-//! Small files of state that a crash or a disk damaged: what does not need them goes on, what does says which file it is and what to do.
+//! Small state files that are damaged by a crash or a disk: commands that do not need them work, others name the file and the fix.
 
 use backlot_tests::{Run, Studio};
 use fs_err as fs;

@@ -1,4 +1,4 @@
-//! An output and the releases of its package: ahead, behind, diverged; what is refused, and taking a newer release over.
+//! An output and the releases of its package: ahead, behind, diverged; refusals, and merging a newer release.
 
 use backlot_tests::{Run, Studio};
 use fs_err as fs;

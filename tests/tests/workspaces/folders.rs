@@ -1,4 +1,4 @@
-//! A tree of versions in folders and files is taken over as releases.
+//! Importing a tree of versions in folders and files as releases.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! A disk that takes names for one if they differ in case only: NTFS through FUSE, as Windows and macOS do by default.
+//! Case-insensitive disks: NTFS through FUSE, like the defaults of Windows and macOS.
 //!
-//! Needs root and ntfs-3g; elsewhere this says why it does nothing. A disk that normalises names cannot be had on Linux: for that
-//! the same check has a made-up disk in `backlot-dvc/src/tests/modes.rs`.
+//! Needs root and ntfs-3g; otherwise the test reports why it is skipped. Linux has no disk that normalises names: for that,
+//! the same check uses a simulated disk in `backlot-dvc/src/tests/modes.rs`.
 
 #![expect(clippy::print_stderr, reason = "what is skipped is said")]
 

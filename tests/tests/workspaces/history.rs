@@ -1,4 +1,4 @@
-//! What changed: `diff`, `log`, `status --short`; some files by path and frame; settings, `doctor` and other small commands.
+//! `diff`, `log`, `status --short`; files by path and frame; settings, `doctor` and other small commands.
 
 use std::os::unix::fs::PermissionsExt as _;
 

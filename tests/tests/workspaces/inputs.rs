@@ -1,4 +1,4 @@
-//! Looking at inputs: what needs what, why, what is behind; and taking newer ones without breaking anything.
+//! Inspecting inputs: requirements, reasons, outdated inputs; and safe updates.
 
 use backlot_tests::Studio;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The main job, end to end, through the command.
+//! The main workflow, end to end, through the command.
 
 use std::collections::BTreeMap;
 

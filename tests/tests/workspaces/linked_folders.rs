@@ -1,4 +1,4 @@
-//! Links to folders are treated alike by all commands: never followed, always told. Loops end with a code.
+//! Links to folders are treated alike by all commands: never followed, always reported. Loops are errors with a code.
 
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,4 @@
-//! Workspaces and the day of an artist: assets made, changed, taken, compared and put right; what is said when something is wrong.
+//! Workspaces and the daily work of an artist: creating, changing, getting, comparing and restoring assets; error messages.
 
 mod bad_input;
 mod daily;

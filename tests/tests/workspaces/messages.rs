@@ -1,4 +1,4 @@
-//! What is said: of things people know, never of temporaries; and as few lines as it takes.
+//! Messages: short, and without temporary names.
 
 use backlot_tests::server::{Reply, Server};
 use backlot_tests::wheels::{put, sha256, wheel};

@@ -1,4 +1,4 @@
-//! An output gets another name: what follows it, what is in the way, and a rename that was stopped in between.
+//! Renaming an output: updated references, conflicts, and an interrupted rename.
 
 use backlot_tests::Studio;
 use fs_err as fs;

@@ -1,7 +1,7 @@
-//! Folders that several people share: modes follow the root of a place, whoever's umask, and a cache that can only be read serves.
+//! Folders shared by several users: modes follow the root folder, with any umask, and a read-only cache works.
 //!
-//! The people are two users with the umasks 022 and 077, and a third one without their group. Only root can be others, so
-//! anywhere else these tests say why they do nothing.
+//! The users are two with the umasks 022 and 077, and a third one outside their group. Only root can switch users;
+//! otherwise these tests report why they are skipped.
 #![expect(clippy::disallowed_methods, reason = "a test hides what somebody else would")]
 #![expect(clippy::print_stderr, reason = "what is skipped is said")]
 

@@ -1,4 +1,4 @@
-//! The first signal ends the command, whatever it waits for.
+//! The first signal ends the command, even while it waits.
 
 use std::io::Read as _;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! One asset that cannot be read does not stop commands about others: it is named, and the exit code tells.
+//! An unreadable asset does not block commands for others: it is reported, and the exit code shows it.
 
 use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;

@@ -1,5 +1,5 @@
-//! What gets into a wheel: code and small texts, never content that somebody forgot to track, and nothing that is not a
-//! file of the asset.
+//! Files in a wheel: code and small texts, never content that was not tracked by mistake, and no files from outside the
+//! asset.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -1,7 +1,7 @@
-//! The help of an error is true: after doing what it says, to the letter where it names a command, the command succeeds.
+//! The help of errors works: after following it, exactly where it contains a command, the command succeeds.
 //!
-//! Each case is in a studio of its own. `told` takes a command out of the help; where the help says what to change instead, the
-//! case does that. A case whose way out is another command says so.
+//! Each case has its own studio. `told` extracts a command from the help; if the help names a change instead, the
+//! case makes it. A case that is solved by a different command says so.
 
 use backlot_tests::{Studio, noise};
 use fs_err as fs;

@@ -1,5 +1,5 @@
-//! Releases without a workspace: environments in the cache that are made once, used again, and cleaned away; and a new workspace, which
-//! learns from a release where its files are.
+//! Releases without a workspace: environments in the cache that are created once, reused and cleaned; and a new workspace that
+//! reads the location of files from a release.
 
 use std::process::Command;
 

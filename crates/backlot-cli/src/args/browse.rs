@@ -1,14 +1,14 @@
-//! The arguments of looking at what repos and remotes have.
+//! Arguments of `search` and `du`.
 
 use std::path::PathBuf;
 
 use backlot::{Query, QueryError};
 use clap::Args;
 
-/// What to search for.
+/// Arguments of `search`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "All terms have to hold, for the newest release of an asset. `-` before a term turns it round, a comma is `or` between values, * and ?\nare wildcards, and quotes hold spaces together or make a plain word of anything. A package index is searched for words in names only.\n\nTerms:\n  WORD                part of a name, summary, type, tag, keyword or author\n  name:WORD           part of the name\n  summary:WORD        part of the summary\n  type:Rig, tag:hero  the type, a tag\n  by:ana              who published it\n  needs:Table>=1      requires Table, in versions that this range has, too\n  file:*.abc          part of the path of a packaged or tracked file or folder, or a pattern\n  age:<7d, age:>12h   published within, or before; in m, h, d or w\n  approved, deprecated, yanked\n\nExamples:\n  backlot search kitchen\n  backlot search \"type:Rig tag:hero needs:Table>=1 by:ana age:<7d -yanked\"\n  backlot search type:Shot,Sequence -- -approved\n  backlot search file:*.exr --repo review\n  backlot search 'by:\"Ana Lee\"' --json | jq -r .packages[].name"
+    after_help = "The newest release of an asset must match all terms. `-` before a term negates it, a comma separates alternative values, * and ? are\nwildcards, and quotes group words with spaces or make a term literal. In package indexes, only names are searched.\n\nTerms:\n  WORD                part of a name, summary, type, tag, keyword or author\n  name:WORD           part of the name\n  summary:WORD        part of the summary\n  type:Rig, tag:hero  the type, or a tag\n  by:ana              the author\n  needs:Table>=1      requires Table, in a range that overlaps this one\n  file:*.abc          part of the path of a packaged or tracked file or folder, or a pattern for it\n  age:<7d, age:>12h   published within this time, or before it; in m, h, d or w\n  approved, deprecated, yanked\n\nExamples:\n  backlot search kitchen\n  backlot search \"type:Rig tag:hero needs:Table>=1 by:ana age:<7d -yanked\"\n  backlot search type:Shot,Sequence -- -approved\n  backlot search file:*.exr --repo review\n  backlot search 'by:\"Ana Lee\"' --json | jq -r .packages[].name"
 )]
 pub(crate) struct SearchArgs {
     /// Words and `key:value` terms
@@ -26,7 +26,7 @@ pub(crate) struct SearchArgs {
 }
 
 impl SearchArgs {
-    /// The query that words and options are.
+    /// The query that the words and options describe.
     pub(crate) fn query(&self) -> Result<Query, QueryError> {
         let mut query = Query::parse(&self.words.join(" "))?;
         if let Some(asset_type) = &self.asset_type {
@@ -39,10 +39,10 @@ impl SearchArgs {
     }
 }
 
-/// What takes how much.
+/// Arguments of `du`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --plot                  what each version cost, as bars\n  backlot du Shot010 -o shot010.svg          and as a chart\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
+    after_help = "logical: bytes of its files; stored: bytes on the remote that hold them; cost: stored bytes that were new when it was\npublished; exclusive: stored bytes that only this release needs.\n\nExamples:\n  backlot du\n  backlot du Shot010 --plot                  the cost of each release as a bar, by date\n  backlot du Shot010 -o shot010.svg          the same as a chart over time\n  backlot du Shot010 --plot --by version     in the order of versions\n  backlot du Shot010 --remote site\n  backlot du \"Shot010==1.2.0\""
 )]
 pub(crate) struct DuArgs {
     /// Packages or releases [default: all in this workspace's repos]
@@ -50,10 +50,33 @@ pub(crate) struct DuArgs {
     /// The remote [default: the default one]
     #[arg(long, value_name = "NAME")]
     pub(crate) remote: Option<String>,
-    /// Show the cost of each version as a bar
+    /// Show the cost of each release as a bar
     #[arg(long)]
     pub(crate) plot: bool,
-    /// Write a chart of it, as SVG
+    /// Write a chart of the costs to this file, as SVG
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Order and axis: date of publication, or version [default: date for --plot and -o, else version]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    by: Option<UsageOrder>,
+}
+
+impl DuArgs {
+    /// The order of the releases.
+    pub(crate) fn order(&self) -> UsageOrder {
+        self.by.unwrap_or(if self.plot || self.output.is_some() {
+            UsageOrder::Date
+        } else {
+            UsageOrder::Version
+        })
+    }
+}
+
+/// The order of releases in a usage report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum UsageOrder {
+    /// Date of publication, oldest first, over all packages
+    Date,
+    /// Package and version
+    Version,
 }

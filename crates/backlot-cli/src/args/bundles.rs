@@ -1,4 +1,4 @@
-//! The arguments of commands about bundles.
+//! Arguments of `bundle` and `unbundle`.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::DryRun;
 
-/// What to bundle, and where to.
+/// Arguments of `bundle`.
 #[derive(Debug, Args)]
 pub(crate) struct BundleArgs {
-    /// Releases, as requirements [default: what is installed in this workspace]
+    /// Releases, as requirements [default: all that are installed in this workspace]
     pub(crate) releases: Vec<String>,
     /// The bundle: NAME.tar.zst, or a new folder
     #[arg(long, short, value_name = "PATH")]
@@ -24,7 +24,7 @@ pub(crate) struct BundleArgs {
     pub(crate) dry: DryRun,
 }
 
-/// Which bundle to import, and where to.
+/// Arguments of `unbundle`.
 #[derive(Debug, Args)]
 pub(crate) struct UnbundleArgs {
     /// The bundle: a .tar.zst file, or a folder

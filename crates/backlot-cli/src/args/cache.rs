@@ -1,4 +1,4 @@
-//! The arguments of `cache`: the files that this machine keeps.
+//! Arguments of `cache`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) enum Cache {
     Dir,
     /// Remove files that no workspace needs, the least recently used first
     #[command(
-        after_help = "Files that a pointer or lock of a workspace of this cache names are kept, so nothing that was added and not pushed is lost while a\nworkspace has it. With --max-size or --min-free, no more is removed than they require. Sizes are bytes, or written as 500MB,\n200GiB, 2TB. Cleaning and commands that change a workspace wait for each other.\n\nExamples:\n  backlot cache clean --dry-run\n  backlot cache clean --unused-for 30d\n  backlot cache clean --max-size 500GiB\n  backlot cache clean --min-free 100GiB --unused-for 0\n  backlot cache clean --forget-missing        ignore workspaces that were deleted"
+        after_help = "Files that are referenced by a pointer or lock of a workspace of this cache are kept, so files that were added but not pushed are\nnot lost. With --max-size or --min-free, only as much as necessary is removed. Sizes are bytes, or written as 500MB, 200GiB, 2TB.\nCleaning and commands that change a workspace wait for each other.\n\nExamples:\n  backlot cache clean --dry-run\n  backlot cache clean --unused-for 30d\n  backlot cache clean --max-size 500GiB\n  backlot cache clean --min-free 100GiB --unused-for 0\n  backlot cache clean --forget-missing        ignore workspaces that were deleted"
     )]
     Clean(CleanArgs),
 }
@@ -27,16 +27,16 @@ pub(crate) struct CleanArgs {
     /// Keep files that were read, linked or written more recently, as 90m, 12h or 14d
     #[arg(long, value_name = "AGE", default_value = "24h", value_parser = parse_age)]
     unused_for: Duration,
-    /// Stop when the cache is at most this large
+    /// Stop when the cache is no larger than this
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
     /// Stop when this much is free on its disk
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     min_free: Option<u64>,
-    /// Ignore the needs of a workspace
+    /// Forget a workspace; files that only it needs can then be removed
     #[arg(long, value_name = "WORKSPACE")]
     forget: Vec<PathBuf>,
-    /// Ignore the needs of workspaces that no longer exist
+    /// Forget all workspaces that no longer exist
     #[arg(long)]
     forget_missing: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The arguments of commands about who is built from whom, and of cascades.
+//! Arguments of `dependents`, `dirty` and `validate`, and of cascades.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::executor::{ExecutorArgs, JobArgs, parse_time};
 
-/// Whose dependents to list, and how far.
+/// Arguments of `dependents`.
 #[derive(Debug, Args)]
 pub(crate) struct DependentsArgs {
     /// The asset
@@ -26,10 +26,10 @@ pub(crate) struct DependentsArgs {
     pub(crate) form: super::GraphForm,
 }
 
-/// What to report on, and how.
+/// Arguments of `dirty`.
 #[derive(Debug, Args)]
 pub(crate) struct DirtyArgs {
-    /// A release, published or not: Table==1.5.0, or Table for the version of its output, else the newest [default: all assets that are not current]
+    /// A release, published or not: Table==1.5.0; a bare name is the version of its output, else the newest release [default: all assets that are not current]
     pub(crate) release: Option<String>,
     /// Only assets of this repo
     #[arg(long, value_name = "REPO")]
@@ -38,49 +38,49 @@ pub(crate) struct DirtyArgs {
     pub(crate) form: super::GraphForm,
 }
 
-/// A class of resources and how many units there are of it: `licence.houdini=4`.
+/// A resource class and its number of units: `licence.houdini=4`.
 fn parse_limit(text: &str) -> Result<(String, u32), String> {
     let wrong = || format!("invalid limit `{text}`; write licence.houdini=4");
     let (class, units) = text
         .split_once('=')
         .filter(|(class, _)| !class.is_empty())
         .ok_or_else(wrong)?;
-    // None at all would hold its assets back for ever.
+    // With 0 units, assets of the class would wait forever.
     let units = units.parse().ok().filter(|units| *units > 0).ok_or_else(wrong)?;
     Ok((class.to_owned(), units))
 }
 
-/// Before and after a publish.
+/// Options for what runs before and after a publish.
 #[derive(Debug, Args)]
 pub(crate) struct PushArgs {
-    /// Update its inputs first, as far as it admits, and run its stages
+    /// First update its inputs within their requirements, and run its stages
     #[arg(long, conflicts_with = "from_parts")]
     pub(crate) pull: bool,
-    /// Then build again and publish what is built from it, as `backlot cascade run`
+    /// Then rebuild and publish the assets built from it, as `backlot cascade run`
     #[arg(long)]
     pub(crate) push: bool,
-    /// With --push: how many assets to build at once [default: 4]
+    /// With --push: the number of assets to build at the same time [default: 4]
     #[arg(long, short, value_name = "N", requires = "push")]
     pub(crate) jobs: Option<NonZero<usize>>,
-    /// With --push: how many assets may be built without --yes [default: 200]
+    /// With --push: the largest number of assets to build without --yes [default: 200]
     #[arg(long, value_name = "N", requires = "push")]
     pub(crate) max: Option<usize>,
-    /// With --push: build however many there are
+    /// With --push: build any number of assets
     #[arg(long, short, requires = "push")]
     pub(crate) yes: bool,
-    /// With --push: at most this many at once of what assets declare as `resources`
+    /// With --push: limit a class of the `resources` that assets declare to N units at the same time
     #[arg(long, value_name = "CLASS=N", requires = "push", value_parser = parse_limit)]
     pub(crate) limit: Vec<(String, u32)>,
-    /// With --push: repair what checks refuse, where they declare `auto_repair`
+    /// With --push: repair the findings of checks that declare `auto_repair`
     #[arg(long, requires = "push")]
     pub(crate) auto_repair: bool,
-    /// With --push: leave the building to a process of its own, which `cascade status -f` follows
+    /// With --push: build in a background process; follow it with `backlot cascade status -f`
     #[arg(long, requires = "push", conflicts_with = "dry_run")]
     pub(crate) background: bool,
 }
 
 impl PushArgs {
-    /// As the facade takes them.
+    /// The same for the facade.
     pub(crate) fn options(&self, dry_run: bool) -> backlot::CascadeOptions {
         backlot::CascadeOptions::new()
             .jobs(self.jobs.map(NonZero::get))
@@ -93,31 +93,31 @@ impl PushArgs {
     }
 }
 
-/// How much a cascade does.
+/// Limits and options of a cascade.
 #[derive(Debug, Args)]
 pub(crate) struct RunLimits {
-    /// How many assets to build at once [default: 4]
+    /// The number of assets to build at the same time [default: 4]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZero<usize>>,
-    /// How many assets may be built without --yes [default: 200]
+    /// The largest number of assets to build without --yes [default: 200]
     #[arg(long, value_name = "N")]
     pub(crate) max: Option<usize>,
-    /// Build however many there are
+    /// Build any number of assets
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Build this many first, and the others only if those end well
+    /// Build N assets first, the others only if these succeed
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) canary: usize,
-    /// At most this many at once of what assets declare as `resources`, as licence.houdini=4
+    /// Limit a class of the `resources` that assets declare to N units at the same time, as licence.houdini=4
     #[arg(long, value_name = "CLASS=N", value_parser = parse_limit)]
     pub(crate) limit: Vec<(String, u32)>,
-    /// Leave the workspaces of failed builds in the cache, for a look
+    /// Keep the workspaces of failed builds in the cache, for inspection
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Repair what checks refuse, where they declare `auto_repair`
+    /// Repair the findings of checks that declare `auto_repair`
     #[arg(long)]
     pub(crate) auto_repair: bool,
-    /// After how many seconds of silence of a machine others take over what it builds [default: 60]
+    /// Seconds without a sign of life after which other machines take over a machine's builds [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) lease: Option<u64>,
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub(crate) struct RunLimits {
 }
 
 impl RunLimits {
-    /// As the facade takes them.
+    /// The same for the facade.
     pub(crate) fn options(&self, repo: Option<&str>, dry_run: bool) -> backlot::CascadeOptions {
         backlot::CascadeOptions::new()
             .repo(repo.map(ToOwned::to_owned))
@@ -145,111 +145,111 @@ impl RunLimits {
 /// Cascades.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CascadeCommand {
-    /// Build again what a release affects, or all that is not current
+    /// Rebuild the assets that a release affects, or all that are not current
     #[command(
-        after_help = "Each asset is built in a workspace of its own: its newest release with new inputs, its stages run, and published if that\ngave other content. Nobody's outputs are touched. What does not follow a failed asset is built all the same. Run again,\nit continues. The plan is kept in the repo, so `status`, `cancel`, `resume` and the rest work from any machine.\n\nExit codes: 0 done, or the rest is for people (manual); 5 an asset failed, it was cancelled, or there are more than --max.\n\nExamples:\n  backlot cascade run Table==1.5.0 --dry-run     the plan\n  backlot cascade run Table==1.5.0               what Table 1.5.0 affects\n  backlot cascade run --jobs 8 --yes             all that is not current, however many\n  backlot cascade run Table==1.5.0 --background  in a process of its own; follow it with `backlot cascade status -f`"
+        after_help = "Each asset is built in a private workspace, from its newest release with new inputs. Its stages are run, and it is published if\nits content has changed. Outputs of workspaces are not changed. If an asset fails, only the assets that depend on it are skipped;\na rerun continues. The plan is stored in the repo, so `status`, `cancel`, `resume` and the others work from any machine.\n\nExit codes: 0 done, or only manual assets remain; 5 an asset failed, the cascade was cancelled, or there are more assets than --max.\n\nExamples:\n  backlot cascade run Table==1.5.0 --dry-run     the plan\n  backlot cascade run Table==1.5.0               the assets that Table 1.5.0 affects\n  backlot cascade run --jobs 8 --yes             all assets that are not current, any number\n  backlot cascade run Table==1.5.0 --background  in the background; follow it with `backlot cascade status -f`"
     )]
     Run {
-        /// A published release: Table==1.5.0, or Table for the newest [default: all that is not current]
+        /// A published release: Table==1.5.0, or Table for the newest [default: all assets that are not current]
         release: Option<String>,
         /// Only assets of this repo
         #[arg(long, value_name = "REPO")]
         repo: Option<String>,
         #[command(flatten)]
         limits: RunLimits,
-        /// Leave the building to a process of its own, which outlives this terminal
+        /// Build in a background process, which continues after this terminal is closed
         #[arg(long, conflicts_with = "dry_run")]
         background: bool,
         #[command(flatten)]
         dry: super::DryRun,
     },
-    /// Show where a cascade stands
+    /// Show the state of a cascade
     #[command(
-        after_help = "Examples:\n  backlot cascade status             the last one\n  backlot cascade status 3f9c -f     follow it to its end, or until the process that runs it in the background is killed\n  backlot cascade status -f --json   one line a step, then the status"
+        after_help = "Examples:\n  backlot cascade status             the latest cascade\n  backlot cascade status 3f9c -f     follow it until it ends, or its background process is killed\n  backlot cascade status -f --json   one line per step, then the status"
     )]
     Status {
-        /// The beginning of its id [default: the last one]
+        /// A prefix of its ID [default: the latest cascade]
         id: Option<String>,
-        /// Tell of each step until nothing runs and nothing can be started
+        /// Print each step until nothing is running and nothing can be started
         #[arg(long, short)]
         follow: bool,
     },
     /// List cascades, newest first
     List {
-        /// How many
+        /// The number of cascades to list
         #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
         most: usize,
     },
-    /// Continue a cascade: what failed is tried again, and what that blocked follows
+    /// Continue a cascade: retry failed assets, then build those that depend on them
     #[command(
-        after_help = "After a kill, a power cut, or a correction; from any machine. What was published meanwhile by hand counts as done. What a process\nthat was killed was building is begun again when it has been silent for a minute (`cascade run --lease`).\n\nExamples:\n  backlot cascade resume 3f9c\n  backlot cascade resume 3f9c --background"
+        after_help = "For use after a kill, a power cut or a correction, from any machine. Assets that were published manually in the meantime count as\ndone. Assets that a killed process was building are restarted when their lease expires, after a minute (`cascade run --lease`).\n\nExamples:\n  backlot cascade resume 3f9c\n  backlot cascade resume 3f9c --background"
     )]
     Resume {
-        /// The beginning of its id
+        /// A prefix of its ID
         id: String,
-        /// Build however many there are
+        /// Build any number of assets
         #[arg(long, short)]
         yes: bool,
-        /// Leave the workspaces of failed builds in the cache, for a look
+        /// Keep the workspaces of failed builds in the cache, for inspection
         #[arg(long)]
         keep: bool,
         #[command(flatten)]
         executor: ExecutorArgs,
-        /// Repair what checks refuse, where they declare `auto_repair`
+        /// Repair the findings of checks that declare `auto_repair`
         #[arg(long)]
         auto_repair: bool,
-        /// Leave the building to a process of its own, which outlives this terminal
+        /// Build in a background process, which continues after this terminal is closed
         #[arg(long)]
         background: bool,
-        /// Be that process
+        /// Run as the background process
         #[arg(long, hide = true, conflicts_with = "background")]
         detached: bool,
     },
-    /// Start nothing new of a cascade, and stop what is being built before it is published
+    /// Cancel a cascade: start nothing new, and stop running builds before they publish
     Cancel(AskArgs),
-    /// Start nothing new of a cascade until it is resumed
+    /// Pause a cascade: start nothing new until it is resumed
     Pause(AskArgs),
-    /// Have an asset of a cascade tried again, or all that failed, whatever failed before
+    /// Retry an asset of a cascade, or all failed ones
     #[command(
-        after_help = "The process that runs the cascade tries it again; if none is running, `backlot cascade resume` does."
+        after_help = "Earlier failures with the same inputs are ignored. The process that runs the cascade retries it; if none is running, run\n`backlot cascade resume`."
     )]
     Retry {
-        /// The beginning of its id
+        /// A prefix of its ID
         id: String,
-        /// The asset [default: all that failed]
+        /// The asset [default: all failed ones]
         node: Option<String>,
     },
-    /// Count an asset of a cascade as done, so that what follows it is built
+    /// Count an asset of a cascade as done, so that its dependents are built
     Skip {
-        /// The beginning of its id
+        /// A prefix of its ID
         id: String,
         /// The asset
         node: String,
-        /// Why, for the record
+        /// The reason, recorded in the journal
         #[arg(long, short)]
         message: String,
     },
-    /// Tell all about one asset of a cascade: why it is in it, and what happened
+    /// Explain one asset of a cascade: why it is included, and what happened
     Explain {
-        /// The beginning of its id
+        /// A prefix of its ID
         id: String,
         /// The asset: table, or review/table
         node: String,
     },
-    /// Undo a cascade: yank its releases, and what it began with last
+    /// Undo a cascade: yank its releases, the one it started from last
     #[command(
-        after_help = "Resolvers fall back to the releases of before. Run again, it yanks what is left. Those are named who pin a yanked release,\nand people who published on top of one; their releases stay.\n\nWith --forward, the content of before is published again with higher versions first, inputs before their users, for repos where\npeople are on the new versions already. An asset that has a higher release by now is left as it is. If it is stopped, run it again.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots           only what was built again\n  backlot cascade revert 3f9c --forward              1.5.1 has the content of 1.4.0, then 1.5.0 is yanked\n  backlot cascade revert 3f9c --forward --no-yank    nothing is yanked"
+        after_help = "Installs fall back to the previous releases. A rerun yanks the remaining releases. Assets that pin a yanked release, and authors\nwho published on top of one, are listed; their releases are kept.\n\nWith --forward, the previous content is first published again with higher versions, inputs before their dependents, for repos\nwhose users are on the new versions already. Assets that have a newer release are left unchanged. A rerun continues.\n\nExamples:\n  backlot cascade revert 3f9c --dry-run\n  backlot cascade revert 3f9c -m \"wrong scale\"\n  backlot cascade revert 3f9c --keep-roots           only the rebuilt releases\n  backlot cascade revert 3f9c --forward              publish 1.5.1 with the content of 1.4.0, then yank 1.5.0\n  backlot cascade revert 3f9c --forward --no-yank    without yanking"
     )]
     Revert {
-        /// The beginning of its id
+        /// A prefix of its ID
         id: String,
-        /// Why, for the record
+        /// The reason, recorded in the journal
         #[arg(long, short)]
         message: Option<String>,
-        /// Leave the releases that it began with
+        /// Keep the releases that it started from
         #[arg(long)]
         keep_roots: bool,
-        /// Publish the content of before again with higher versions first
+        /// First publish the previous content again with higher versions
         #[arg(long)]
         forward: bool,
         /// With --forward: yank nothing
@@ -258,89 +258,89 @@ pub(crate) enum CascadeCommand {
         #[command(flatten)]
         dry: super::DryRun,
     },
-    /// Remove the journals of cascades that ended long ago
+    /// Remove the journals of old cascades
     #[command(
-        after_help = "Of those that are done or were cancelled; what can be continued stays. The releases stay, too, but such a cascade is not listed\nany more, and cannot be reverted by its id.\n\nExamples:\n  backlot cascade clean --dry-run\n  backlot cascade clean --older-than 30d --repo review"
+        after_help = "Only cascades that are done or cancelled; those that can be continued are kept. Releases are kept as well, but the cascade is no\nlonger listed and cannot be reverted by its ID.\n\nExamples:\n  backlot cascade clean --dry-run\n  backlot cascade clean --older-than 30d --repo review"
     )]
     Clean {
-        /// Only those that ended before this time ago
+        /// Only cascades that ended longer ago than this
         #[arg(long, value_name = "AGE", default_value = "90d", value_parser = super::parse_age)]
         older_than: Duration,
-        /// Only those in this repo
+        /// Only cascades in this repo
         #[arg(long, value_name = "REPO")]
         repo: Option<String>,
         #[command(flatten)]
         dry: super::DryRun,
     },
-    /// One attempt at one asset of a cascade, for schedulers
+    /// Build one asset of a cascade once, for schedulers
     #[command(
-        after_help = "Exit codes: 0 done; 65 it is wrong, another attempt gives the same; 75 not now (somebody else has it, what it follows is not\ndone, or the machine failed): try again, here or elsewhere; 130 cancelled or interrupted."
+        after_help = "Exit codes: 0 done; 65 failed, a retry would fail as well; 75 temporary (another process is building it, an input is not done, or\nthe machine failed): retry on any machine; 130 cancelled or interrupted."
     )]
     RunNode(RunNodeArgs),
-    /// Write a cascade as a job for a scheduler, a step an asset, each one `backlot cascade run-node`
+    /// Export a cascade as a job for a scheduler, one step per asset
     #[command(
-        after_help = "The plan is written into the repo, where `run-node` finds it from any machine; nothing is built. No secret is in the job. Assets\nthat need a person, and what follows those, are no steps.\n\nExamples:\n  backlot cascade export Table==1.5.0 -o job.yaml     what Table 1.5.0 affects, for Open Job Description\n  openjd check job.yaml\n  backlot cascade export --cascade 3f9c -o job.json   a cascade that was begun"
+        after_help = "Each step runs `backlot cascade run-node`. The plan is written to the repo, so that steps run on any machine; nothing is built. The\njob contains no secrets. Manual assets, and assets that depend on them, are left out.\n\nExamples:\n  backlot cascade export Table==1.5.0 -o job.yaml     the assets that Table 1.5.0 affects, as Open Job Description\n  openjd check job.yaml\n  backlot cascade export --cascade 3f9c -o job.json   a cascade that was started"
     )]
     Export(JobArgs),
 }
 
-/// A request to a cascade.
+/// Arguments of `cascade pause` and `cascade cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
-    /// The beginning of its id
+    /// A prefix of its ID
     pub(crate) id: String,
-    /// Why, for the record
+    /// The reason, recorded in the journal
     #[arg(long, short, default_value = "by hand")]
     pub(crate) message: String,
 }
 
-/// Which asset of which cascade.
+/// Arguments of `cascade run-node`.
 #[derive(Debug, Args)]
 pub(crate) struct RunNodeArgs {
-    /// The beginning of the cascade's id
+    /// A prefix of the cascade's ID
     #[arg(long, value_name = "ID")]
     pub(crate) cascade: String,
     /// The asset: table, or review/table
     #[arg(long)]
     pub(crate) node: String,
-    /// The scheduler's name of the attempt, for the record
+    /// The scheduler's name for the attempt, recorded in the journal
     #[arg(long)]
     pub(crate) attempt: Option<String>,
-    /// Leave the workspace of a failed build in the cache, for a look
+    /// Keep the workspace of a failed build in the cache, for inspection
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Repair what checks refuse, where they declare `auto_repair`
+    /// Repair the findings of checks that declare `auto_repair`
     #[arg(long)]
     pub(crate) auto_repair: bool,
-    /// The longest time for it: 90s, 30m, 12h. Then it failed
+    /// Fail the build after this time: 90s, 30m, 12h
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) wall_time: Option<Duration>,
-    /// The longest time that it may print nothing and move no byte: 30m. Then it failed
+    /// Fail the build after this time without output or data transfer: 30m
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) quiet_time: Option<Duration>,
 }
 
-/// Whose checks to run.
+/// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
     /// The asset
     pub(crate) asset: Option<String>,
-    /// With the levels of automatic runs
+    /// Use the levels for automatic runs
     #[arg(long)]
     pub(crate) auto: bool,
-    /// As for a publish to this repo, with its checks
+    /// Check as for a publish to this repo, including its own checks
     #[arg(long, value_name = "REPO")]
     pub(crate) to: Option<String>,
-    /// Read files again, though what is in them is known from before
+    /// Read all files again, ignoring cached results
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Run the repairs of checks that do not pass in a copy, show what they changed, and take that over if you agree
+    /// Run the repairs of failed checks on a copy, show their changes, and apply them after confirmation
     #[arg(long)]
     pub(crate) repair: bool,
-    /// With --repair: take it over without a question
+    /// With --repair: apply the changes without confirmation
     #[arg(long, short, requires = "repair")]
     pub(crate) yes: bool,
-    /// With --repair: show what would be changed, change nothing
+    /// With --repair: show the changes, apply nothing
     #[arg(long, requires = "repair", conflicts_with = "yes")]
     pub(crate) dry_run: bool,
 }

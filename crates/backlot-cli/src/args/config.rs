@@ -1,4 +1,4 @@
-//! The arguments of `config` and `self`.
+//! Arguments of `config` and `self`.
 
 use std::path::PathBuf;
 
@@ -67,12 +67,12 @@ pub(crate) enum SelfCommand {
     Pages {
         /// The format
         format: PageFormat,
-        /// The folder, made if absent
+        /// The folder, which is created if absent
         dir: PathBuf,
     },
 }
 
-/// A format of pages about the commands.
+/// A format of command pages.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum PageFormat {
     /// Markdown, with an index

@@ -1,4 +1,4 @@
-//! The arguments of the daily loop: getting an asset, putting files back, and looking at what changed.
+//! Arguments of the daily commands: `new`, `get`, `restore`, `discard`, `untrack`, `diff`, `log`.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::DryRun;
 
-/// What to fetch in one step, and from where.
+/// Arguments of `get`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "In an empty folder, a workspace is created first, as by `backlot init`; a place after --from or --remote is added to the workspace,\nand so is a remote that the release says its files are on, if --remote gives its name. Repos and remotes are not created.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get Shot010 --remote main                    the remote that Shot010 says its files are on; `backlot show` shows it\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
+    after_help = "In an empty folder, a workspace is created first, as by `backlot init`; a folder or URL after --from or --remote is added to\nthe workspace. So is a remote that is recorded in the release, if --remote gives its name. Repos and remotes are not created.\n\nExamples:\n  backlot get Shot010 --from ../repos/review --remote ../files     in an empty folder\n  backlot get Shot010                                  in a workspace that has a repo and a remote\n  backlot get Shot010 --remote main                    the remote recorded in the release, see `backlot show`\n  backlot get \"Table>=1.2,<2\" Lamp==1.0 --from review  prefer a repo of the workspace\n  backlot get Shot010 --no-pull                        without its files\n  backlot get Shot010 --from ../repos/review --dry-run"
 )]
 pub(crate) struct GetArgs {
     /// Assets or requirements
@@ -24,7 +24,7 @@ pub(crate) struct GetArgs {
     /// Allow pre-releases
     #[arg(long)]
     pub(crate) pre: bool,
-    /// Pull the tracked files, which is the default
+    /// Pull the tracked files (the default)
     #[arg(long, overrides_with = "no_pull")]
     pub(crate) pull: bool,
     /// Do not pull the tracked files
@@ -34,10 +34,10 @@ pub(crate) struct GetArgs {
     pub(crate) dry: DryRun,
 }
 
-/// What is no longer to be tracked.
+/// Arguments of `untrack`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The pointer is removed. Files that are not here must be in a release, otherwise nothing is done.\n\nExamples:\n  backlot untrack outputs/table/src/table/tests\n  backlot untrack outputs/table/src/table/model.abc --dry-run\nTo remove it completely, delete the files afterwards."
+    after_help = "Removes the pointer. If files are missing here and are not in a release, the command fails.\n\nExamples:\n  backlot untrack outputs/table/src/table/tests\n  backlot untrack outputs/table/src/table/model.abc --dry-run\nTo remove it completely, delete the files afterwards."
 )]
 pub(crate) struct UntrackArgs {
     /// Tracked files or folders
@@ -47,13 +47,13 @@ pub(crate) struct UntrackArgs {
     pub(crate) dry: DryRun,
 }
 
-/// What to put back, and from where.
+/// Arguments of `restore`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Files that were changed here are copied to the cache first; `backlot pull --undo` restores them.\nFiles restored from another release are a local change, which `backlot publish` records.\n\nExamples:\n  backlot restore outputs/table/src/table/frames/f.0004.exr\n  backlot restore outputs/table/src/table/frames@1.2.0             the whole folder, as in that release\n  backlot restore \"outputs/table/src/table/frames/f.[1-10].exr@1.2.0\"\n  backlot restore outputs/table/src/table/frames --frames 1-10x2 --dry-run"
 )]
 pub(crate) struct RestoreArgs {
-    /// Files, folders or patterns, each perhaps with `@VERSION`
+    /// Files, folders or patterns, optionally with `@VERSION`
     #[arg(required = true, value_name = "PATH[@VERSION]")]
     pub(crate) paths: Vec<String>,
     /// Only these frames, as 1001-1010 or 1001-1010x2
@@ -69,7 +69,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) dry: DryRun,
 }
 
-/// Whose local changes to throw away.
+/// Arguments of `discard`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Changed files are restored, new ones removed, deleted ones restored; files that were never pulled are not fetched. Code is not\ntouched. A copy of each discarded file is kept in the cache; `backlot pull --undo` restores them.\n\nExamples:\n  backlot discard Table                                     all tracked files of the asset\n  backlot discard outputs/table/src/table/frames\n  backlot discard \"outputs/table/src/table/frames/f.[1-10].exr\" --dry-run"
@@ -85,10 +85,10 @@ pub(crate) struct DiscardArgs {
     pub(crate) dry: DryRun,
 }
 
-/// What to compare.
+/// Arguments of `diff`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Tracked files by name, numbered ones as sequences; files of the package; requirements; metadata. A for new, M for changed, D for\ngone.\n\nExamples:\n  backlot diff Table                          since the release it was edited from\n  backlot diff Table==1.0.0                   since that release\n  backlot diff Table==1.0.0 Table==1.1.0      between two releases\n  cd outputs/table && backlot diff\n  backlot diff Table --json | jq .files[].changed"
+    after_help = "Compares tracked files by name (numbered ones as sequences), packaged files, requirements and metadata. A added, M modified,\nD deleted.\n\nExamples:\n  backlot diff Table                          since the release it was edited from\n  backlot diff Table==1.0.0                   since that release\n  backlot diff Table==1.0.0 Table==1.1.0      between two releases\n  cd outputs/table && backlot diff\n  backlot diff Table --json | jq .files[].changed"
 )]
 pub(crate) struct DiffArgs {
     /// From: a release, or an asset of this workspace
@@ -102,10 +102,10 @@ pub(crate) struct DiffArgs {
     pub(crate) repo: Option<String>,
 }
 
-/// Whose releases to show.
+/// Arguments of `log`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Newest first. With approvals, deprecations and yanks, and the size of the tracked files; `backlot du` shows what it cost\non a remote.\n\nExamples:\n  backlot log Table\n  backlot log Table -n 5\n  backlot log \"Table>=1.0,<2\" --repo blessed\n  backlot log Table --json | jq .releases[].author"
+    after_help = "Newest first, with approvals, deprecations and yanks, and the size of the tracked files. `backlot du` shows the cost on a remote.\n\nExamples:\n  backlot log Table\n  backlot log Table -n 5\n  backlot log \"Table>=1.0,<2\" --repo blessed\n  backlot log Table --json | jq .releases[].author"
 )]
 pub(crate) struct LogArgs {
     /// A name, or a requirement
@@ -119,7 +119,7 @@ pub(crate) struct LogArgs {
     pub(crate) limit: Option<usize>,
 }
 
-/// The asset to make.
+/// Arguments of `new`.
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
     /// Its name; the Python module is the name in lower case, with `_` for `-` and spaces

@@ -1,4 +1,4 @@
-//! The arguments that say where cascades are run.
+//! Arguments for where cascades run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,31 +8,31 @@ use clap::Args;
 
 use super::DryRun;
 
-/// Where assets are built.
+/// Where assets are built, and how long builds may last.
 #[derive(Debug, Args)]
 pub(crate) struct ExecutorArgs {
     /// Where assets are built: pool (threads of this process), process (processes of this machine) or slurm [default: `executor` of [cascade], else pool]
     #[arg(long, value_name = "NAME")]
     pub(crate) executor: Option<ExecutorKind>,
-    /// The longest time for an asset: 90s, 30m, 12h (not for pool)
+    /// Fail a build after this time: 90s, 30m, 12h (not for pool)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) wall_time: Option<Duration>,
-    /// The longest time that an asset may print nothing and move no byte: 30m (not for pool)
+    /// Fail a build after this time without output or data transfer: 30m (not for pool)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) quiet_time: Option<Duration>,
-    /// Slurm's partition
+    /// The Slurm partition
     #[arg(long, value_name = "NAME")]
     pub(crate) partition: Option<String>,
-    /// Slurm's account
+    /// The Slurm account
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
-    /// One more argument of sbatch: --sbatch=--mem=8G. Repeatable
+    /// An additional argument for sbatch, as --sbatch=--mem=8G; can be given more than once
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub(crate) sbatch: Vec<String>,
 }
 
 impl ExecutorArgs {
-    /// As the facade takes them.
+    /// The same for the facade.
     pub(crate) fn options(&self) -> ExecutorOptions {
         ExecutorOptions::new()
             .executor(self.executor)
@@ -43,7 +43,7 @@ impl ExecutorArgs {
             .sbatch_arguments(self.sbatch.clone())
     }
 
-    /// The arguments that [`Self::options`] makes these options of.
+    /// The arguments that [`Self::options`] turns into these options.
     pub(crate) fn words(options: &ExecutorOptions) -> Vec<String> {
         let seconds = |time: Option<Duration>| time.map(|time| format!("{}s", time.as_secs()));
         let named = [
@@ -66,30 +66,30 @@ impl ExecutorArgs {
     }
 }
 
-/// Which cascade to write as a job, and where.
+/// Arguments of `cascade export`.
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
-    /// A published release: Table==1.5.0, or Table for the newest [default: all that is not current]
+    /// A published release: Table==1.5.0, or Table for the newest [default: all assets that are not current]
     pub(crate) release: Option<String>,
-    /// A cascade that was begun, by the beginning of its id
+    /// A cascade that was started, by a prefix of its ID
     #[arg(long, value_name = "ID", conflicts_with = "release")]
     pub(crate) cascade: Option<String>,
     /// The format: openjd (Open Job Description)
     #[arg(long, default_value = "openjd")]
     pub(crate) format: JobFormat,
-    /// The file; JSON if its name ends so, else YAML [default: YAML on standard output]
+    /// The file: JSON if its name ends in .json, else YAML [default: YAML on standard output]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Only assets of this repo
     #[arg(long, value_name = "REPO")]
     pub(crate) repo: Option<String>,
-    /// The longest time for an asset: 90s, 30m, 12h
+    /// Fail a build after this time: 90s, 30m, 12h
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) wall_time: Option<Duration>,
-    /// The longest time that an asset may print nothing and move no byte: 30m
+    /// Fail a build after this time without output or data transfer: 30m
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) quiet_time: Option<Duration>,
-    /// Export however many there are
+    /// Export any number of assets
     #[arg(long, short)]
     pub(crate) yes: bool,
     #[command(flatten)]
@@ -97,7 +97,7 @@ pub(crate) struct JobArgs {
 }
 
 impl JobArgs {
-    /// As the facade takes them.
+    /// The same for the facade.
     pub(crate) fn options(&self) -> backlot::CascadeOptions {
         let executor = ExecutorOptions::new()
             .wall_time(self.wall_time)

@@ -1,4 +1,4 @@
-//! The arguments of `python`, `channel` and `external`: interpreters and libraries that are no assets.
+//! Arguments of `python`, `channel` and `external`: interpreters, and libraries from conda.
 
 use clap::Subcommand;
 
@@ -34,7 +34,7 @@ pub(crate) enum Python {
 pub(crate) enum Channel {
     /// Add a channel, last in order of preference
     #[command(
-        after_help = "There is no default channel: nothing is fetched from a place that you did not name.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot channel add ../channel\n  backlot channel add https://conda.studio.example/main"
+        after_help = "There is no default channel: packages are only fetched from channels that you add.\n\nExamples:\n  backlot channel add /studio/conda\n  backlot channel add ../channel\n  backlot channel add https://conda.studio.example/main"
     )]
     Add {
         /// A folder, or a URL

@@ -1,10 +1,10 @@
-//! The arguments of commands about parameters, metrics and plots.
+//! Arguments of `params`, `metrics` and `plots`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// What to compare.
+/// Arguments of `params diff` and `metrics diff`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
     /// From: a release, or an asset of this workspace
@@ -52,12 +52,12 @@ pub(crate) enum Metrics {
 pub(crate) enum Plots {
     /// Draw the plots of assets and releases into a file
     #[command(
-        after_help = "One chart for each plot, with a line for each asset or release and field. CSV, TSV, JSON and YAML are drawn.\n\nExamples:\n  backlot plots show Shot010 -o plots.svg\n  backlot plots show Shot010==1.0.0 Shot010 -o plots.html"
+        after_help = "One chart per plot, with one line per asset or release and field. Supported data: CSV, TSV, JSON and YAML.\n\nExamples:\n  backlot plots show Shot010 -o plots.svg\n  backlot plots show Shot010==1.0.0 Shot010 -o plots.html"
     )]
     Show(PlotArgs),
 }
 
-/// What to draw, and where.
+/// Arguments of `plots show`.
 #[derive(Debug, Args)]
 pub(crate) struct PlotArgs {
     /// Releases, or assets of this workspace [default: the asset here]

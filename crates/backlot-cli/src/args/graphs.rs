@@ -1,9 +1,9 @@
-//! How a graph is printed.
+//! Output formats of graphs.
 
 use backlot::Picture;
 use clap::Args;
 
-/// A form of a graph, instead of text.
+/// The format of a graph, instead of text.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct GraphForm {
     /// Print a graph for Graphviz
@@ -18,7 +18,7 @@ pub(crate) struct GraphForm {
 }
 
 impl GraphForm {
-    /// The picture in this form; none if text is wanted.
+    /// The graph in this format, or `None` for text.
     pub(crate) fn draw(self, picture: impl FnOnce() -> Picture) -> Option<String> {
         match (self.dot, self.mermaid, self.svg) {
             (true, ..) => Some(picture().to_dot()),

@@ -1,4 +1,4 @@
-//! The arguments of `part`: what the nodes of a farm store, and who looks after it.
+//! Arguments of `part`, and of `publish --from-parts`.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::DryRun;
 
-/// Where parts are.
+/// The remote that stores the parts.
 #[derive(Debug, Args)]
 pub(crate) struct AtRemote {
     /// The remote: a path, a file:// address, the URL of a bucket, `WebDAV` or SFTP folder, or a name in this workspace
@@ -22,7 +22,7 @@ pub(crate) struct AtRemote {
 pub(crate) enum Part {
     /// Store rendered files as a part of a job; needs a remote, but no workspace
     #[command(
-        after_help = "Files are read once: hashed, chunked and sent at the same time. A part becomes visible when all its files are stored, so a node that\nfails leaves none; push the same frames again from any node. `backlot publish --from-parts` makes a release of all parts.\n\nExamples:\n  backlot part push render/f.00*.exr --job 5f3e91 --as frames --remote /studio/files\n  backlot part push render --job 5f3e91 --as frames          all files in the folder\n  export BACKLOT_PART_REMOTE=/studio/files                   for all commands of a node\n  export BACKLOT_PART_REMOTE=s3://assets/files BACKLOT_PART_ENDPOINT=https://s3.studio.lan BACKLOT_PART_REGION=eu-west-1\n\nCredentials for a URL come from BACKLOT_REMOTE_PART_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nor from ~/.netrc."
+        after_help = "Files are read once: hashed, chunked and sent at the same time. A part becomes visible when all its files are stored, so a node that\nfails leaves none; push the same frames again from any node. `backlot publish --from-parts` creates a release from all parts.\n\nExamples:\n  backlot part push render/f.00*.exr --job 5f3e91 --as frames --remote /studio/files\n  backlot part push render --job 5f3e91 --as frames          all files in the folder\n  export BACKLOT_PART_REMOTE=/studio/files                   for all commands of a node\n  export BACKLOT_PART_REMOTE=s3://assets/files BACKLOT_PART_ENDPOINT=https://s3.studio.lan BACKLOT_PART_REGION=eu-west-1\n\nCredentials for a URL come from BACKLOT_REMOTE_PART_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nor from ~/.netrc."
     )]
     Push {
         /// Files or folders
@@ -74,10 +74,10 @@ pub(crate) enum Part {
     },
 }
 
-/// How a release is made from parts.
+/// Options for a release made from parts.
 #[derive(Debug, Args)]
 pub(crate) struct FromPartsArgs {
-    /// Take the files of folders from the parts of a farm job
+    /// Use the parts of a farm job as the files of their folders
     #[arg(long, value_name = "ID", requires = "expect", conflicts_with = "remove")]
     from_parts: Option<String>,
     /// The frames that each sequence in a folder must have, as frames=1-100 or frames=1001-1100x2,1105
@@ -86,13 +86,13 @@ pub(crate) struct FromPartsArgs {
     /// Publish although frames are missing; they are listed
     #[arg(long, requires = "from_parts")]
     allow_missing: bool,
-    /// If nodes stored different contents of a file, take the part that the remote received last
+    /// If nodes stored different contents of a file, use the part that the remote received last
     #[arg(long, requires = "from_parts")]
     newest: bool,
 }
 
 impl FromPartsArgs {
-    /// As the facade takes them.
+    /// The same for the facade.
     pub(crate) fn options(&self) -> Option<backlot::FromParts> {
         let job = self.from_parts.clone()?;
         Some(

@@ -1,4 +1,4 @@
-//! The arguments of commands about pipelines: running stages, and looking at them.
+//! Arguments of pipeline commands: running, listing and editing stages.
 
 use std::num::NonZeroUsize;
 
@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::DryRun;
 
-/// Where missing results come from, and what is taken as unchanged.
+/// Sources of missing results, and what counts as unchanged.
 #[derive(Debug, Args)]
 pub(crate) struct ResultArgs {
     /// Run stages that are up to date as well
@@ -91,7 +91,7 @@ pub(crate) enum Stage {
     Unfreeze(StageTargets),
 }
 
-/// Which stages to edit.
+/// Arguments of commands that edit stages.
 #[derive(Debug, Args)]
 pub(crate) struct StageTargets {
     /// Stages: STAGE, ASSET:STAGE, or path/dvc.yaml:STAGE
@@ -101,7 +101,7 @@ pub(crate) struct StageTargets {
     pub(crate) dry: DryRun,
 }
 
-/// A stage, as `dvc stage add` has it.
+/// Arguments of `stage add`, as for `dvc stage add`.
 #[derive(Debug, Args)]
 pub(crate) struct StageAddArgs {
     /// The name of the stage; ASSET:NAME adds it to the package of an asset

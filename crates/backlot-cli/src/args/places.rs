@@ -1,10 +1,10 @@
-//! The arguments of `repo`, `remote` and `input`: where things are published and stored, and what assets require.
+//! Arguments of `repo`, `remote` and `input`.
 
 use clap::{Args, Subcommand};
 
 use super::DryRun;
 
-/// How a store of objects is reached.
+/// Options for accessing an object store.
 #[derive(Debug, Args)]
 pub(crate) struct Store {
     /// The server of an s3:// bucket, if it is not AWS
@@ -35,7 +35,7 @@ impl Store {
 pub(crate) enum Repo {
     /// Add a repo: a folder, a package index or an object store
     #[command(
-        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add dev https://index.studio.lan/ana/dev --create --base studio/prod\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add farm sftp://ana@farm.studio.lan/srv/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from a helper,\nfrom `backlot auth login`, or from ~/.netrc.\nA bucket's are a key id and a secret key; without them, what AWS's own tools use.\nAn SFTP server is signed in to with the key in BACKLOT_REPO_<NAME>_KEY, the password in\nBACKLOT_REPO_<NAME>_PASSWORD, ssh-agent, ~/.ssh/id_ed25519 or id_rsa; its host key must be in ~/.ssh/known_hosts (or BACKLOT_KNOWN_HOSTS)."
+        after_help = "A repo named `blessed` becomes the preferred source, one named `review` the publish target.\n\nExamples:\n  backlot repo add blessed /studio/repos/blessed\n  backlot repo add review ../repos/review\n  backlot repo add wip ../wip --publish\n  backlot repo add studio https://index.studio.lan/team/dev\n  backlot repo add dev https://index.studio.lan/ana/dev --create --base studio/prod\n  backlot repo add site s3://assets/repo --endpoint https://s3.studio.lan --region eu-west-1\n  backlot repo add home webdav+https://files.studio.lan/repo\n  backlot repo add farm sftp://ana@farm.studio.lan/srv/repo\n  backlot repo add outside https://index.example/simple --public --allow numpy --allow \"opencolorio-*\"\n\nCredentials come from BACKLOT_REPO_<NAME>_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from a helper,\nfrom `backlot auth login`, or from ~/.netrc.\nFor a bucket these are a key ID and a secret key; without them, those of AWS's own tools are used.\nFor an SFTP server, they are the key in BACKLOT_REPO_<NAME>_KEY, the password in\nBACKLOT_REPO_<NAME>_PASSWORD, ssh-agent, ~/.ssh/id_ed25519 or id_rsa; its host key must be in ~/.ssh/known_hosts (or BACKLOT_KNOWN_HOSTS)."
     )]
     Add {
         /// Its name in this workspace
@@ -49,7 +49,7 @@ pub(crate) enum Repo {
         /// Publish to it by default
         #[arg(long)]
         publish: bool,
-        /// The upload URL of an index, if it is not beside its pages
+        /// The upload URL of an index, if it does not follow from its URL
         #[arg(long, value_name = "URL")]
         upload: Option<String>,
         #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) enum Repo {
         /// A package that may come from a public repo; `*` at the end matches any ending, alone all packages
         #[arg(long, value_name = "PACKAGE", requires = "public")]
         allow: Vec<String>,
-        /// Create the index on a devpi server if it does not exist, as one that never replaces a release
+        /// Create the index on a devpi server if it does not exist, with releases that cannot be replaced
         #[arg(long, conflicts_with_all = ["public", "upload"])]
         create: bool,
         /// An index that the new one inherits from, in order of preference
@@ -73,7 +73,7 @@ pub(crate) enum Repo {
     List,
     /// Allow packages from a public repo
     #[command(
-        after_help = "Packages that these require from the same repo must be allowed as well: no other name is sent to a public repo.\n\nExamples:\n  backlot repo allow outside numpy pillow\n  backlot repo allow outside \"opencolorio-*\"     all that begin like this\n  backlot repo allow outside pillow --remove"
+        after_help = "Their requirements from the same repo must be allowed as well: no other name is sent to a public repo.\n\nExamples:\n  backlot repo allow outside numpy pillow\n  backlot repo allow outside \"opencolorio-*\"     all names with this prefix\n  backlot repo allow outside pillow --remove"
     )]
     Allow {
         /// The repo
@@ -110,7 +110,7 @@ pub(crate) enum Repo {
 pub(crate) enum Remote {
     /// Add a remote
     #[command(
-        after_help = "Layout `chunked` stores chunks in packs, so a new version costs what changed; layout `dvc` is DVC's own, for\npeople who use dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc\n  backlot remote add cloud s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1\n  backlot remote add home webdav+https://files.studio.lan/files\n  backlot remote add farm sftp://ana@farm.studio.lan/srv/files\n\nCredentials come from BACKLOT_REMOTE_<NAME>_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nfrom a helper, `backlot auth login`, or ~/.netrc, as they do for repos; see `backlot repo add --help`."
+        after_help = "Layout `chunked` stores chunks in packs, so a new version only adds its changes; layout `dvc` is DVC's own, for\nusing dvc on the same files.\n\nExamples:\n  backlot remote add main /studio/files\n  backlot remote add site file:///mnt/site/files --default\n  backlot remote add old /studio/dvc-files --layout dvc\n  backlot remote add cloud s3://assets/files --endpoint https://s3.studio.lan --region eu-west-1\n  backlot remote add home webdav+https://files.studio.lan/files\n  backlot remote add farm sftp://ana@farm.studio.lan/srv/files\n\nCredentials come from BACKLOT_REMOTE_<NAME>_TOKEN, or _USERNAME and _PASSWORD, for the server in _HOST, from _KEY for SSH,\nfrom a helper, `backlot auth login`, or ~/.netrc, as for repos; see `backlot repo add --help`."
     )]
     Add {
         /// Its name in this workspace
@@ -139,7 +139,7 @@ pub(crate) enum Remote {
     },
     /// Copy files from one remote to another, of any layout
     #[command(
-        after_help = "Between chunked remotes only missing chunks are sent.\n\nExamples:\n  backlot remote copy main site                         everything\n  backlot remote copy main site Shot010 \"Table==1.2.0\"   the files of these releases\n  backlot remote copy old main --dry-run                from DVC's layout to ours"
+        after_help = "Between chunked remotes only missing chunks are sent.\n\nExamples:\n  backlot remote copy main site                         everything\n  backlot remote copy main site Shot010 \"Table==1.2.0\"   the files of these releases\n  backlot remote copy old main --dry-run                from layout `dvc` to `chunked`"
     )]
     Copy {
         /// The remote to copy from
@@ -164,7 +164,7 @@ pub(crate) enum Remote {
 pub(crate) enum Input {
     /// Add requirements
     #[command(
-        after_help = "`Table` tracks every new release, `Table>=1.0,<2.0` only those in range; `Table==1.2.0` is pinned.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build\n  backlot input add KitchenSet \"Rug @ https://host/rug-1.0-py3-none-any.whl#sha256=...\"\n\nA URL is that of a wheel, or of a source distribution built with hatchling; every workspace that installs the asset must name it\nas well."
+        after_help = "`Table` tracks every new release, `Table>=1.0,<2.0` only those in range; `Table==1.2.0` is pinned.\n\nExamples:\n  backlot input add KitchenSet \"Table>=1.0,<2.0\"\n  backlot input add KitchenSet Lamp --group build\n  backlot input add KitchenSet \"Rug @ https://host/rug-1.0-py3-none-any.whl#sha256=...\"\n\nA URL must be that of a wheel, or of a source distribution built with hatchling; every workspace that installs the asset has to\nrequire it as well."
     )]
     Add {
         /// The asset

@@ -1,4 +1,4 @@
-//! The arguments of commands about published releases.
+//! Arguments of commands for published releases.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::DryRun;
 use super::values::parse_age;
 
-/// What to say of a release, and why.
+/// Arguments of `approve`, `yank` and `unyank`.
 #[derive(Debug, Args)]
 pub(crate) struct VerdictArgs {
     /// The release, as Table==1.0.0
@@ -23,19 +23,19 @@ pub(crate) struct VerdictArgs {
     pub(crate) dry: DryRun,
 }
 
-/// Which releases to deprecate, and why.
+/// Arguments of `deprecate`.
 #[derive(Debug, Args)]
 pub(crate) struct DeprecateArgs {
     /// The release, as Table==1.0.0; with --below or --unused-for an asset, as Table
     #[arg(required_unless_present = "unused_for")]
     pub(crate) release: Option<String>,
-    /// All releases of the asset below this version, as `<2.0` means it in a requirement
+    /// All releases of the asset below this version, as `<2.0` in a requirement
     #[arg(long, value_name = "VERSION", requires = "release")]
     pub(crate) below: Option<String>,
-    /// All releases that are older than this and that nothing was built with since; only lists them, without --yes
+    /// All unused releases older than this; without --yes, they are only listed
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub(crate) unused_for: Option<Duration>,
-    /// With --unused-for: deprecate what it lists
+    /// With --unused-for: deprecate the listed releases
     #[arg(long, short, requires = "unused_for")]
     pub(crate) yes: bool,
     /// The repo [default: the one that has it; with --below or --unused-for, all]
@@ -48,7 +48,7 @@ pub(crate) struct DeprecateArgs {
     pub(crate) dry: DryRun,
 }
 
-/// What to copy, and between which repos and remotes.
+/// Arguments of `copy`.
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
     /// The release: a name, or a requirement
@@ -59,12 +59,12 @@ pub(crate) struct CopyArgs {
     /// The repo to copy to
     #[arg(long, value_name = "REPO")]
     pub(crate) to: String,
-    /// Copy the releases it requires as well: those it was built with, else the newest that fit
+    /// Copy required releases as well: those it was built with, else the newest that fit
     #[arg(long)]
     pub(crate) with_deps: bool,
     #[command(flatten)]
     pub(crate) ends: FileEnds,
-    /// Do not copy files, and do not check that they are there
+    /// Neither copy files nor check that they exist
     #[arg(long, conflicts_with_all = ["from_remote", "to_remote"])]
     pub(crate) without_files: bool,
     /// The reason, recorded with the release
@@ -77,14 +77,14 @@ pub(crate) struct CopyArgs {
     pub(crate) dry: DryRun,
 }
 
-/// Which releases to bring from where to where.
+/// Arguments of `mirror`.
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArgs {
     /// The repo to read
     pub(crate) from: String,
     /// The repo to fill
     pub(crate) to: String,
-    /// Only packages whose name matches: `*` is any text, `?` any character
+    /// Only packages with a matching name: `*` is any text, `?` any character
     #[arg(long, value_name = "GLOB")]
     pub(crate) name: Option<String>,
     /// Only the N newest releases of each package
@@ -102,22 +102,22 @@ pub(crate) struct MirrorArgs {
     pub(crate) dry: DryRun,
 }
 
-/// Where files come from and go to.
+/// Source and target of files.
 #[derive(Debug, Args)]
 pub(crate) struct FileEnds {
     /// The remote to copy files from [default: the default one]
     #[arg(long, value_name = "NAME")]
     pub(crate) from_remote: Option<String>,
-    /// The remote to copy files to, if it is another one
+    /// The remote to copy files to, if it is a different one
     #[arg(long, value_name = "NAME")]
     pub(crate) to_remote: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Label {
-    /// Move a label to a release, or make it
+    /// Create a label, or move it to another release
     #[command(
-        after_help = "Inputs that follow the label get the release by the next `backlot update`. Nothing of a release is copied or changed, and every move\nis recorded in the repo. `latest-approved` is always at the newest approved release, and not moved by hand.\n\nExamples:\n  backlot label set Table==1.2.0 hero\n  backlot label set Table==1.3.0 hero --repo blessed -m \"new scale\"\n  backlot install Table@hero                follow it"
+        after_help = "Inputs that follow the label get the release with the next `backlot update`. Releases are neither copied nor changed, and every move\nis recorded in the repo. `latest-approved` always points to the newest approved release, and cannot be moved.\n\nExamples:\n  backlot label set Table==1.2.0 hero\n  backlot label set Table==1.3.0 hero --repo blessed -m \"new scale\"\n  backlot install Table@hero                follow it"
     )]
     Set {
         /// The release, as Table==1.0.0
@@ -152,7 +152,7 @@ pub(crate) enum Label {
     },
 }
 
-/// Where a label is, and why it is moved.
+/// Repo of a label, and the reason for moving it.
 #[derive(Debug, Args)]
 pub(crate) struct LabelArgs {
     /// The repo [default: the one that has the release, or the first that has the label]
@@ -174,10 +174,10 @@ impl LabelArgs {
     }
 }
 
-/// Which releases may be chosen.
+/// Arguments of `policy`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without options, the policies are listed. Saved in `[policy]` of backlot.toml. What is said of an asset counts before what is\nsaid of a repo, and that before what is said of the workspace. The next `backlot install` or `backlot update` goes by it; outputs\nand files of URLs are not affected.\n\nExamples:\n  backlot policy\n  backlot policy --status approved                     only approved releases\n  backlot policy --repo review --status any            but any of this repo\n  backlot policy --asset Table --prereleases disallow\n  backlot policy --asset Table --label hero            the release that the label `hero` is at, as `backlot install Table@hero`\n  backlot policy --asset Table --reset                 as all others"
+    after_help = "Without options, lists the policies. Saved in `[policy]` of backlot.toml. The policy of an asset takes precedence over that of a\nrepo, and that over the policy of the workspace. It applies from the next `backlot install` or `backlot update` on; outputs and\nrequirements by URL are not affected.\n\nExamples:\n  backlot policy\n  backlot policy --status approved                     only approved releases\n  backlot policy --repo review --status any            but any release of this repo\n  backlot policy --asset Table --prereleases disallow\n  backlot policy --asset Table --label hero            follow the label `hero`, as `backlot install Table@hero`\n  backlot policy --asset Table --reset                 like all other assets"
 )]
 pub(crate) struct PolicyArgs {
     /// Only for releases of this asset
@@ -195,7 +195,7 @@ pub(crate) struct PolicyArgs {
     /// The label that the asset follows, see `backlot label`
     #[arg(long, value_name = "LABEL", requires = "asset")]
     pub(crate) label: Option<String>,
-    /// Remove what was set before
+    /// Remove the policy
     #[arg(long)]
     pub(crate) reset: bool,
     #[command(flatten)]
@@ -203,7 +203,7 @@ pub(crate) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// The change that is asked for; `None` lists.
+    /// The requested change; `None` lists.
     pub(crate) fn change(&self) -> Option<PolicyChange> {
         let says = self.status.is_some() || self.prereleases.is_some() || self.label.is_some();
         let changes = says || self.reset;
@@ -223,9 +223,9 @@ impl PolicyArgs {
 /// The status that releases must have.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum StatusArg {
-    /// Any that is not yanked
+    /// Any status except yanked
     Any,
-    /// Approved by somebody, see `backlot approve`
+    /// Approved, see `backlot approve`
     Approved,
 }
 
@@ -241,9 +241,9 @@ impl From<StatusArg> for RequiredStatus {
 /// Whether pre-releases may be chosen.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum PrereleaseArg {
-    /// As any other release
+    /// Like any other release
     Allow,
-    /// Where no other release fits
+    /// Only if no other release fits
     IfNecessary,
     /// Only by a pin, as Table==2.0rc1
     Disallow,

@@ -1,8 +1,8 @@
-//! The arguments that bend the rules of choosing versions.
+//! Arguments that change which versions are chosen.
 
 use clap::{Args, ValueEnum};
 
-/// Which versions to prefer.
+/// A preference among versions that fit.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Preference {
     /// The newest that fit
@@ -13,7 +13,7 @@ pub(crate) enum Preference {
     LowestDirect,
 }
 
-/// Constraints, overrides, the cutoff, the preference.
+/// Constraints, overrides, cutoff date and preference.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RuleArgs {
     /// Which versions to prefer, this time only
@@ -31,7 +31,7 @@ pub(crate) struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// The same for the facade. Files are of this folder, not of the workspace.
+    /// The same for the facade. File names are relative to the current folder, not to the workspace.
     pub(crate) fn changes(&self) -> backlot::RuleChanges {
         let constraints = self.constraints.iter().map(|text| {
             let file = std::path::absolute(text).ok().filter(|path| path.is_file());

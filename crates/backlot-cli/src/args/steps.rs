@@ -1,4 +1,4 @@
-//! The arguments of `step`: what is made from frames and files, without another program.
+//! Arguments of `step`: built-in steps for frames and files.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,27 +11,27 @@ use super::DryRun;
 pub(crate) enum Step {
     /// Convert frames to small JPEG or PNG files with the same numbers
     #[command(
-        after_help = "FRAMES are files, a folder, or a pattern in quotes: \"beauty.####.exr\", \"beauty.%04d.exr\", \"beauty.1001-1100.exr\".\nEXR is linear; exposed, clipped, resized in linear light and encoded as sRGB. Its primaries are not converted. The same\nframes give the same bytes on every machine. A damaged frame is an error that names it; all others are written.\n\nExamples:\n  backlot step proxy frames -o proxies --width 960\n  backlot step proxy \"render/beauty.####.exr\" -o proxies --exposure 1.5 --scale 0.5\n  backlot step proxy \"render/beauty.1001-1100.exr\" -o proxies --layer diffuse --format png\n  backlot step proxy frames -o proxies --dry-run"
+        after_help = "FRAMES are files, a folder, or a pattern in quotes: \"beauty.####.exr\", \"beauty.%04d.exr\", \"beauty.1001-1100.exr\".\nEXR is linear; it is exposed, clipped, resized in linear light and encoded as sRGB. Its primaries are not converted. The same\nframes give the same bytes on every machine. A damaged frame is reported as an error; all others are written.\n\nExamples:\n  backlot step proxy frames -o proxies --width 960\n  backlot step proxy \"render/beauty.####.exr\" -o proxies --exposure 1.5 --scale 0.5\n  backlot step proxy \"render/beauty.1001-1100.exr\" -o proxies --layer diffuse --format png\n  backlot step proxy frames -o proxies --dry-run"
     )]
     Proxy(ProxyArgs),
     /// Make a contact sheet: thumbnails of frames with their numbers
     #[command(
-        after_help = "If there are more frames than thumbnails, frames are chosen at equal distances, including the first and the last.\n\nExamples:\n  backlot step contact-sheet frames -o sheet.jpg\n  backlot step contact-sheet \"render/beauty.####.exr\" -o sheet.png --count 12 --columns 4 --width 320"
+        after_help = "If there are more frames than thumbnails, evenly spaced frames are used, including the first and the last.\n\nExamples:\n  backlot step contact-sheet frames -o sheet.jpg\n  backlot step contact-sheet \"render/beauty.####.exr\" -o sheet.png --count 12 --columns 4 --width 320"
     )]
     ContactSheet(SheetArgs),
     /// Write a manifest of files with sizes and digests, or check files against one
     #[command(
-        after_help = "Names are relative to the folder of the manifest. Without -o it goes to standard output, with names relative to this\nfolder. --check reads manifests of `b3sum` and `md5sum`, too.\n\nExamples:\n  backlot step checksum frames -o manifest.json\n  backlot step checksum --check manifest.json\n  backlot step checksum frames --format md5sum -o MD5SUMS && md5sum --check MD5SUMS\n  backlot step checksum delivery --format b3sum -o delivery/B3SUMS"
+        after_help = "Names are relative to the folder of the manifest. Without -o it is printed, with names relative to the current\nfolder. --check also reads manifests of `b3sum` and `md5sum`.\n\nExamples:\n  backlot step checksum frames -o manifest.json\n  backlot step checksum --check manifest.json\n  backlot step checksum frames --format md5sum -o MD5SUMS && md5sum --check MD5SUMS\n  backlot step checksum delivery --format b3sum -o delivery/B3SUMS"
     )]
     Checksum(ChecksumArgs),
     /// Check that frames are complete, consistent and readable to the last pixel
     #[command(
-        after_help = "Errors: missing, duplicate and unexpected frames, mixed padding, another size, channels or display window, damage,\nNaN and infinite values. Warnings: another data window or compression, kinds of EXR that cannot be decoded here.\nThe exit code is 7 if there are errors.\n\nExamples:\n  backlot step frames-check frames\n  backlot step frames-check \"render/beauty.####.exr\" --expect 1001-1100\n  backlot step frames-check frames --strict --json > report.json\n  backlot step frames-check frames --headers-only"
+        after_help = "Errors: missing, duplicate and unexpected frames, mixed padding, differing size, channels or display window, damage,\nNaN and infinite values. Warnings: differing data window or compression, unsupported kinds of EXR.\nThe exit code is 7 if there are errors.\n\nExamples:\n  backlot step frames-check frames\n  backlot step frames-check \"render/beauty.####.exr\" --expect 1001-1100\n  backlot step frames-check frames --strict --json > report.json\n  backlot step frames-check frames --headers-only"
     )]
     FramesCheck(FramesCheckArgs),
 }
 
-/// How a frame is shown.
+/// Conversion of a frame for display.
 #[derive(Debug, Args)]
 pub(crate) struct Look {
     /// Exposure in stops
@@ -134,7 +134,7 @@ pub(crate) struct FramesCheckArgs {
     /// The frames that each sequence must have, no more and no less, as 1001-1100 or 1-99x2,120
     #[arg(long, value_name = "FRAMES")]
     pub(crate) expect: Option<String>,
-    /// Read headers only, which is fast and does not see damaged pixels
+    /// Read headers only; fast, but damaged pixels are not detected
     #[arg(long)]
     pub(crate) headers_only: bool,
     /// Count warnings as errors
@@ -145,7 +145,7 @@ pub(crate) struct FramesCheckArgs {
     pub(crate) jobs: Option<NonZeroUsize>,
 }
 
-/// A kind of image.
+/// An image format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImageFormat {
     /// JPEG
@@ -155,18 +155,18 @@ pub(crate) enum ImageFormat {
     Png,
 }
 
-/// What becomes of transparency.
+/// Handling of transparency.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum AlphaMode {
-    /// Over black
+    /// Composite over black
     Composite,
-    /// Colours as they are stored
+    /// Use the stored colours without transparency
     Drop,
-    /// Kept in the output
+    /// Keep it in the output
     Keep,
 }
 
-/// A kind of manifest.
+/// A manifest format.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SumFormat {
     /// Sizes, BLAKE3 and MD5

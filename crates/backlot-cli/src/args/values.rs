@@ -1,6 +1,6 @@
-//! Values of options that are more than text or a number.
+//! Types of option values.
 
-/// A kind of file for other tools.
+/// An export format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportFormat {
     /// requirements.txt

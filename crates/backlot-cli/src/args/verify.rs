@@ -1,17 +1,17 @@
-//! The arguments of `verify`.
+//! Arguments of `verify`.
 
 use clap::Args;
 
-/// What to check.
+/// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only this workspace's files on a remote\n  backlot verify --remote --releases        and of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 % of the packs, others next time\n  backlot verify --repo blessed             only the releases of a repo"
+    after_help = "Examples:\n  backlot verify                            everything\n  backlot verify --inputs                   only the installed files\n  backlot verify --remote site              only this workspace's files on a remote\n  backlot verify --remote --releases        and those of every release in this workspace's repos\n  backlot verify --remote --sample 5        about 5 % of the packs, different ones each time\n  backlot verify --repo blessed             only the releases of a repo"
 )]
 pub(crate) struct VerifyArgs {
     /// Only the cache
     #[arg(long)]
     pub(crate) cache: bool,
-    /// Only a remote [default: the default one, and files that are pinned to others]
+    /// Only a remote [default: the default one, and those that files are pinned to]
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     pub(crate) remote: Option<String>,
     /// On the remote, check the files of all releases as well

@@ -150,7 +150,7 @@ pub(super) fn bump(session: &Session, words: &[String], dry_run: bool) -> Result
         &session.context,
     )?;
     if report.from == report.to {
-        let text = format!("{} is {} already", report.asset, report.to);
+        let text = format!("{} is already {}", report.asset, report.to);
         return Ok(Answer::new(&report, text));
     }
     let text = format!(
@@ -184,7 +184,7 @@ pub(super) fn rename(session: &Session, asset: &str, name: &str, dry_run: bool) 
         ));
     }
     if !report.mentions.is_empty() {
-        lines.push_str("these files still name it; change them where it matters:\n");
+        lines.push_str("these files still contain the old name; change them if necessary:\n");
         for path in &report.mentions {
             lines.push_str(&format!("  {}\n", text::printable(path)));
         }
@@ -348,7 +348,7 @@ fn describe_push(report: &MoveReport) -> String {
         format!(", {} sent", text::bytes(report.sent))
     };
     format!(
-        "{}pushed {} ({}{sent}) to {remote}; {} there already\n",
+        "{}pushed {} ({}{sent}) to {remote}; {} already there\n",
         would(report.dry_run),
         text::count(report.objects, "object"),
         text::bytes(report.bytes),
@@ -479,8 +479,8 @@ pub(super) fn rebase(session: &Session, name: &str, dry_run: bool) -> Result<Ans
         return Ok(Answer::new(&report, text));
     };
     let mut lines = format!(
-        "{} the changes of {onto} over into {}, which is {} now: {} new, {} changed, {} removed\n",
-        if dry_run { "would take" } else { "took" },
+        "{}merged the changes of {onto} into {}, now {}: {} new, {} changed, {} removed\n",
+        would(dry_run),
         report.asset,
         report.version,
         report.changes.new,

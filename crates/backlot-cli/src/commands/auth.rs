@@ -83,10 +83,10 @@ fn login(session: &Session, auth: &backlot::Auth, args: &LoginArgs) -> Result<An
         report.file.display()
     );
     if let Some(user) = &report.replaced {
-        text = format!("{text}, in place of that of {user}");
+        text = format!("{text}, replacing that of {user}");
     }
     match &report.test {
-        Some(test) => text = format!("{text}\n`{}` accepts it: {}", test.url, test.answer),
+        Some(test) => text = format!("{text}\naccepted by `{}`: {}", test.url, test.answer),
         None => text.push_str("\nnot tested"),
     }
     if let Some(first) = &report.hidden_by {
@@ -158,9 +158,9 @@ fn secret_of_stdin() -> Result<String, Error> {
 fn describe(test: &AuthTest) -> String {
     let who = match (&test.user, &test.source, &test.from) {
         (Some(user), Some(source), Some(from)) => format!("as {user} (source: {}, {from})", source.as_str()),
-        _ => "without credentials of Backlot".to_owned(),
+        _ => "without credentials from Backlot".to_owned(),
     };
-    let verdict = if test.accepted { "accepted" } else { "refused" };
+    let verdict = if test.accepted { "accepted" } else { "rejected" };
     format!("`{}`: {verdict} {who}: {}", test.url, test.answer)
 }
 
@@ -168,7 +168,7 @@ fn row(listed: &ListedCredential) -> Vec<String> {
     let address = listed.prefix.clone().or_else(|| listed.host.clone());
     vec![
         listed.source.as_str().to_owned(),
-        address.unwrap_or_else(|| "every host".to_owned()),
+        address.unwrap_or_else(|| "all hosts".to_owned()),
         listed.user.clone().unwrap_or_else(|| "-".to_owned()),
         listed.from.clone(),
     ]

@@ -170,7 +170,7 @@ fn describe(out: &OutStatus, installed: bool) -> String {
         Change::Unchanged => "unchanged".to_owned(),
         Change::Missing if !out.cached => "missing; `cache: false`: a pull does not fetch it".to_owned(),
         Change::NotPulled | Change::Missing if !out.pushed => {
-            "not here; `push: false`: a pull fetches it only if the remote has it nevertheless".to_owned()
+            "missing; `push: false`: a pull can fetch it only if it is on the remote anyway".to_owned()
         }
         Change::NotInCache if installed => "not in the cache; `backlot pull` fetches it".to_owned(),
         Change::NotPulled => "not pulled; `backlot pull` fetches it".to_owned(),
@@ -336,7 +336,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
             "{} unpacked in the cache{}\n",
             text::count(unpacked.wheels, "wheel"),
             if unpacked.damaged.is_empty() {
-                ", sound"
+                ", no damage"
             } else {
                 ""
             }
@@ -365,7 +365,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     }
     if report.not_pushed > 0 {
         lines.push_str(&format!(
-            "{} of outputs not pushed yet: only the cache has them; publishing or `backlot push` sends them\n",
+            "{} of outputs not pushed yet: they are only in the cache; `backlot push` or a publish sends them\n",
             text::count(report.not_pushed, "object")
         ));
     }
@@ -388,7 +388,7 @@ fn describe_repo(report: &RepoReport) -> String {
         report.repo,
         text::count(report.files, "file"),
         text::bytes(report.bytes),
-        if sound { ", sound" } else { "" }
+        if sound { ", no damage" } else { "" }
     );
     for one in &report.damaged {
         lines.push_str(&format!("  damaged: {}: {}\n", one.file, one.reason));
@@ -408,14 +408,14 @@ fn describe_objects(report: &ObjectReport) -> String {
     );
     let sound = report.damaged.is_empty() && report.missing.is_empty() && report.packs.is_empty();
     lines.push_str(if sound && report.segments.is_empty() {
-        ", sound\n"
+        ", no damage\n"
     } else {
         "\n"
     });
     for pack in &report.packs {
-        let hurts = text::count(pack.objects.len() as u64, "object");
+        let affected = text::count(pack.objects.len() as u64, "object");
         lines.push_str(&format!(
-            "  damaged pack: {} ({}), hurts {hurts}\n",
+            "  damaged pack: {} ({}), affects {affected}\n",
             pack.key, pack.reason
         ));
     }

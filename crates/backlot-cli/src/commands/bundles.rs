@@ -80,7 +80,7 @@ fn describe_import(report: &UnbundleReport) -> String {
     ));
     if let Some(pushed) = &report.pushed {
         lines.push_str(&format!(
-            "{}pushed {} to {}, {} there already\n",
+            "{}pushed {} to {}, {} already there\n",
             would(report.dry_run),
             text::count(pushed.objects, "object"),
             pushed.remote.as_deref().unwrap_or("the remote"),

@@ -51,16 +51,16 @@ fn status(session: &Session) -> Result<Answer, Error> {
         lines.push('\n');
     }
     lines.push_str(&format!(
-        "{} in all, {} free on its disk\n",
+        "{} in total, {} free on its disk\n",
         text::bytes(status.bytes),
         text::bytes(status.free)
     ));
     lines.push_str("used by\n");
     for user in &status.workspaces {
         let state = match user.state {
-            CacheUserState::Missing => "  (not there)",
+            CacheUserState::Missing => "  (missing)",
             CacheUserState::Unreadable => "  (cannot be read by this user)",
-            CacheUserState::Damaged => "  (a damaged record)",
+            CacheUserState::Damaged => "  (damaged record)",
             CacheUserState::There => "",
         };
         lines.push_str(&format!("  {}{state}\n", user.path.display()));

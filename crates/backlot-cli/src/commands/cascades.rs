@@ -280,22 +280,20 @@ fn event_words(event: &NodeEvent) -> Option<String> {
         NodeEvent::Leased { .. } => "building".to_owned(),
         NodeEvent::Released { version } => format!("released {version}"),
         NodeEvent::Unchanged { why, version } => format!("{version} stays, {}", unchanged_words(*why)),
-        NodeEvent::Held { .. } => "keeps its release: it cannot be built with what there is".to_owned(),
+        NodeEvent::Held { .. } => {
+            "keeps its release: it cannot be built with the available inputs".to_owned()
+        }
         NodeEvent::Failed {
             failure, retry_at, ..
         } => {
-            let again = if retry_at.is_some() {
-                "; it is tried again"
-            } else {
-                ""
-            };
+            let again = if retry_at.is_some() { "; retrying" } else { "" };
             format!("failed ({}): {}{again}", failure.kind.as_str(), failure.message)
         }
         NodeEvent::Stopped { reason } => format!("stopped: {reason}"),
-        NodeEvent::Missing => "its release is gone; it is made again".to_owned(),
+        NodeEvent::Missing => "its release is missing; building it again".to_owned(),
         NodeEvent::Skipped { reason } => format!("skipped: {reason}"),
-        NodeEvent::Retried => "to be tried again".to_owned(),
-        NodeEvent::Superseded { by } => format!("left to cascade {by}"),
+        NodeEvent::Retried => "will be retried".to_owned(),
+        NodeEvent::Superseded { by } => format!("superseded by cascade {by}"),
         _ => return None,
     })
 }
@@ -321,23 +319,23 @@ fn status_words(status: &NodeStatus) -> String {
             format!("failed ({}): {first}", failure.kind.as_str())
         }
         NodeStatus::Blocked { by, failed: true } => format!("blocked: {by} failed"),
-        NodeStatus::Blocked { by, failed: false } => format!("blocked: {by} is for people"),
-        NodeStatus::Superseded { by } => format!("left to cascade {by}"),
-        NodeStatus::Manual => "manual: somebody has to build and publish it".to_owned(),
-        NodeStatus::Outside => "outside: others have to build and publish it".to_owned(),
+        NodeStatus::Blocked { by, failed: false } => format!("blocked: {by} has to be built manually"),
+        NodeStatus::Superseded { by } => format!("superseded by cascade {by}"),
+        NodeStatus::Manual => "manual: has to be built and published by a person".to_owned(),
+        NodeStatus::Outside => "outside: has to be built and published by others".to_owned(),
         other => other.as_str().to_owned(),
     }
 }
 
 const fn ending_words(ending: Option<Ending>) -> &'static str {
     match ending {
-        None => "runs, or can be continued",
+        None => "running, or can be resumed",
         Some(Ending::Done) => "done",
         Some(Ending::Failed) => "failed",
-        Some(Ending::Waiting) => "waits for people",
+        Some(Ending::Waiting) => "waiting for manual builds",
         Some(Ending::Paused) => "paused",
         Some(Ending::Cancelled) => "cancelled",
-        Some(Ending::NeedsConfirmation) => "waits for a confirmation (`resume --yes`)",
+        Some(Ending::NeedsConfirmation) => "waiting for confirmation (`resume --yes`)",
     }
 }
 
@@ -419,7 +417,7 @@ fn summary_text(title: &str, summary: &CascadeSummary) -> String {
 fn status(report: &CascadeStatus) -> Answer {
     let roots = roots_text(&report.roots);
     let title = format!(
-        "cascade {} in {}, {roots}, begun {}",
+        "cascade {} in {}, {roots}, started {}",
         report.summary.cascade, report.repo, report.at
     );
     let mut text = summary_text(&title, &report.summary);
@@ -436,10 +434,10 @@ fn status(report: &CascadeStatus) -> Answer {
     {
         let (process, log) = (runner.process, runner.log.display());
         text.push_str(&if runner.alive {
-            format!("process {process} runs it in the background since {}, log: {log}\n", runner.since)
+            format!("running in the background as process {process} since {}, log: {log}\n", runner.since)
         } else {
             format!(
-                "process {process}, which ran it in the background, was killed; its log: {log}\n`backlot cascade resume {}` continues it\n",
+                "its background process {process} was killed, log: {log}\nrun `backlot cascade resume {}` to continue\n",
                 report.summary.cascade
             )
         });
@@ -462,7 +460,7 @@ fn roots_text(roots: &[(backlot::NodeId, backlot::Version)]) -> String {
         .map(|(node, version)| format!("{node} {version}"))
         .collect();
     if roots.is_empty() {
-        "all that is not current".to_owned()
+        "all assets that are not current".to_owned()
     } else {
         roots.join(", ")
     }
@@ -565,14 +563,14 @@ fn revert(report: &RevertReport) -> Answer {
     let mut table = Vec::new();
     for step in &report.plan.steps {
         let back = step.falls_back_to.as_ref().map_or_else(
-            || "nothing takes its place".to_owned(),
-            |version| format!("{version} takes its place"),
+            || "no replacement".to_owned(),
+            |version| format!("replaced by {version}"),
         );
         table.push(vec![format!("  {} {}", step.node, step.version), back]);
     }
     let releases = text::count(report.plan.steps.len() as u64, "release");
     let what = if report.no_yank {
-        format!("left {releases}")
+        format!("kept {releases}")
     } else {
         format!("{}yanked {releases}", would(report.dry_run))
     };
@@ -583,13 +581,13 @@ fn revert(report: &RevertReport) -> Answer {
     ));
     if report.cancelled {
         text.push_str(&format!(
-            "it was not finished, and is {}cancelled\n",
-            if report.dry_run { "to be " } else { "" }
+            "it was not finished, and {} cancelled\n",
+            if report.dry_run { "would be" } else { "was" }
         ));
     }
     for pinned in &report.plan.pinned {
         text.push_str(&format!(
-            "{} {} stays on it: it requires {}\n",
+            "{} {} pins one of them: it requires {}\n",
             pinned.node, pinned.version, pinned.requirement
         ));
     }
@@ -601,11 +599,11 @@ fn revert(report: &RevertReport) -> Answer {
         let mut of: Vec<String> = inputs.collect();
         of.extend(on_top.based_on.as_ref().map(|base| format!("its own {base}")));
         text.push_str(&format!(
-            "{} {} of {} is built on {} and stays: ask them\n",
+            "kept {} {} by {}, which is based on {}: contact the author\n",
             on_top.node,
             on_top.version,
             if on_top.author.is_empty() {
-                "somebody"
+                "an unknown author"
             } else {
                 &on_top.author
             },

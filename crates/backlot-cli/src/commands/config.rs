@@ -58,7 +58,7 @@ fn set(
     let change = session
         .open()?
         .config_set(key, values, &options, &session.context)?;
-    let verb = if values.is_some() { "set" } else { "dropped" };
+    let verb = if values.is_some() { "set" } else { "removed" };
     let mut text = format!("{}{verb} {key} in `{}`\n", would(dry_run), change.file.display());
     let wanted = if user {
         matches!(change.after.origin, Origin::User(_))

@@ -188,8 +188,8 @@ pub(super) fn lock(session: &Session, request: &InstallRequest) -> Result<Answer
     let count = backlot::text::count(written.lock.packages.len() as u64, "package");
     let text = if written.changed {
         format!(
-            "{}written backlot.lock with {count}",
-            if dry_run { would(true) } else { "" }
+            "{} backlot.lock with {count}",
+            if dry_run { "would have written" } else { "wrote" }
         )
     } else {
         format!("backlot.lock is up to date ({count})")

@@ -130,7 +130,7 @@ pub(super) fn hooks(session: &Session, command: &HooksCommand) -> Result<Answer,
             let skipped = workspace.skip_hook(hook, &dry.changes(), context)?;
             let text = match &skipped {
                 Some(event) if dry.dry_run => format!("{hook} would skip: {}", line_of(event)),
-                Some(event) => format!("{hook} went past: {}", line_of(event)),
+                Some(event) => format!("{hook} skipped: {}", line_of(event)),
                 None => format!("no pending event for {hook}"),
             };
             let json = serde_json::json!({ "hook": hook, "skipped": skipped, "dry_run": dry.dry_run });
@@ -215,7 +215,7 @@ fn notice(notice: &Notice) -> Vec<String> {
     let of = &notice.event.event;
     let label = of.label.as_deref().unwrap_or("latest-approved");
     let what = match notice.what.as_str() {
-        "new-version" => format!("{} is there; {} is used here", of.version, notice.used),
+        "new-version" => format!("{} is available; {} is in use", of.version, notice.used),
         "label-moved" => format!("@{label} is {}; {} is used here", of.version, notice.used),
         "label-removed" => format!("@{label} was removed; {} is used here", notice.used),
         "cascade-failed" => {

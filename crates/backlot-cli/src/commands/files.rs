@@ -20,10 +20,10 @@ pub(super) fn untrack(session: &Session, args: &UntrackArgs) -> Result<Answer, E
     for path in &report.paths {
         let absent = match path.absent {
             0 => String::new(),
-            absent => format!("; {absent} more are only in the release that it was edited from"),
+            absent => format!("; {absent} more exist only in the release that it was edited from"),
         };
         lines.push_str(&format!(
-            "{}untracked {}: {} stay{absent}\n",
+            "{}untracked {}: {} kept{absent}\n",
             would(dry_run),
             path.path,
             text::count(path.files, "file")
@@ -125,7 +125,7 @@ fn describe(report: &PutBackReport, verb: &str, from: &str) -> String {
         }
         for kept in &path.kept {
             lines.push_str(&format!(
-                "  kept {kept}: it was changed meanwhile, or cannot be tracked\n"
+                "  kept {kept}: it was changed in the meantime, or cannot be tracked\n"
             ));
         }
     }

@@ -219,7 +219,7 @@ pub(super) fn inputs(session: &Session) -> Result<Answer, Error> {
     let text = if rows.is_empty() {
         "no inputs".to_owned()
     } else {
-        let head = ["package", "in use", "newest", "", "do"];
+        let head = ["package", "in use", "newest", "", "action"];
         let mut table = vec![head.map(ToOwned::to_owned).to_vec()];
         table.extend(rows.iter().map(input));
         columns(&table)

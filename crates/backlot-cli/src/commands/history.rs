@@ -224,11 +224,7 @@ fn rows_of(out: &OutStatus) -> Vec<Vec<String>> {
         }
         Change::Missing => vec![row(" D", out.path.clone(), String::new())],
         Change::NoContent | Change::NoManifest | Change::NotInCache => {
-            vec![row(
-                " ?",
-                out.path.clone(),
-                "`backlot status` says more".to_owned(),
-            )]
+            vec![row(" ?", out.path.clone(), "see `backlot status`".to_owned())]
         }
         _ => Vec::new(),
     }

@@ -72,14 +72,14 @@ pub(super) fn import_rez(session: &Session, args: &ImportRezArgs) -> Result<Answ
         .import_rez(&session.here.join(&args.path), &options, &session.context)?;
     let would = would(report.dry_run);
     let (name, path) = (&report.asset.name, &report.asset.path);
-    let mut lines = format!("{would}made {name} {} in {path}\n", report.version);
+    let mut lines = format!("{would}created {name} {} in {path}\n", report.version);
     for input in &report.inputs {
         let group = input.group.as_ref().map(|group| format!(" ({group})"));
         let (rez, group) = (text::printable(&input.rez), group.unwrap_or_default());
         lines.push_str(&format!("  requires {}{group}, from {rez}\n", input.requirement));
     }
     for left_out in &report.left_out {
-        lines.push_str(&format!("  left out: {}\n", text::printable(left_out)));
+        lines.push_str(&format!("  not converted: {}\n", text::printable(left_out)));
     }
     Ok(Answer::new(&report, lines))
 }
@@ -106,7 +106,7 @@ pub(super) fn import_folder(session: &Session, args: &ImportFolderArgs) -> Resul
     for left_out in report.left_out.iter().take(MOST_LEFT_OUT) {
         let path = text::printable(&left_out.path);
         lines.push_str(&format!(
-            "left out: {path}: {}\n",
+            "skipped: {path}: {}\n",
             text::printable(&left_out.reason)
         ));
     }
@@ -148,10 +148,10 @@ fn describe_version(asset: &FolderAsset, release: &FolderRelease, report: &Folde
             let would = would(report.dry_run);
             return format!("{would}published {name} {version} ({size}) from {from}{more}\n");
         }
-        FolderReleaseState::Already => format!("is in {} already", report.repo),
-        FolderReleaseState::Older => "was left out: that version or a newer one is released".to_owned(),
+        FolderReleaseState::Already => format!("is already in {}", report.repo),
+        FolderReleaseState::Older => "was skipped: this or a newer version is already released".to_owned(),
         FolderReleaseState::Failed => "could not be published".to_owned(),
-        _ => "was not tried".to_owned(),
+        _ => "was not imported".to_owned(),
     };
     format!("{name} {version} {state}: {from}{more}\n")
 }
@@ -223,7 +223,7 @@ fn line(import: &ImportedPath) -> String {
         ImportOutcome::WouldImport => "would import",
         ImportOutcome::WouldUpdate => "would update",
         ImportOutcome::MayUpdate => "may update",
-        _ => "looked at",
+        _ => "checked",
     };
     let mut facts = Vec::new();
     facts.extend(import.files.map(|files| text::count(files, "file")));
@@ -274,8 +274,8 @@ fn row(import: &ImportStatus) -> Vec<String> {
         ImportState::Changed => "changed",
         ImportState::Unsure => "may have changed",
         ImportState::Gone => "gone",
-        ImportState::Unreachable => "not reached",
-        _ => "not asked",
+        ImportState::Unreachable => "unreachable",
+        _ => "not checked",
     };
     let mut notes = Vec::new();
     notes.extend(import.reason.clone());

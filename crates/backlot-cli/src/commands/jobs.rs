@@ -78,7 +78,9 @@ pub(super) fn export(session: &Session, workspace: &Workspace, args: &JobArgs) -
         path.display()
     );
     for node in &report.left_out {
-        told.push_str(&format!("no step: {node} needs a person, or follows what does\n"));
+        told.push_str(&format!(
+            "no step for {node}: it is manual, or depends on a manual asset\n"
+        ));
     }
     Ok(Answer::new(&report, told))
 }

@@ -191,7 +191,7 @@ fn repo_row(status: &RepoStatus) -> Vec<String> {
 fn list_of(status: &RepoStatus) -> String {
     let names: Vec<String> = status.allow.iter().flatten().map(ToString::to_string).collect();
     match names.as_slice() {
-        [] => "public: asked for nothing".to_owned(),
+        [] => "public: no packages allowed".to_owned(),
         names => format!("public: {}", names.join(", ")),
     }
 }
@@ -266,7 +266,7 @@ fn describe_copied(report: &backlot::CopyFilesReport) -> String {
         format!(" ({bytes}, {sent} sent)")
     };
     format!(
-        "{}copied {}{moved} from {} to {}; {} there already",
+        "{}copied {}{moved} from {} to {}; {} already there",
         would(report.dry_run),
         count(report.objects, "object"),
         report.from,

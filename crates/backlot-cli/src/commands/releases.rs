@@ -85,10 +85,10 @@ pub(super) fn deprecate(session: &Session, args: &DeprecateArgs) -> Result<Answe
     }
     if !report.kept.is_empty() {
         let kept = text::count(report.kept.len() as u64, "release");
-        text.push_str(&format!("{kept} of that age stay; --json has the reasons\n"));
+        text.push_str(&format!("{kept} of that age kept; --json lists the reasons\n"));
     }
     if listed_only && !args.dry.dry_run && !report.releases.is_empty() {
-        text.push_str("nothing was changed: `--yes` deprecates them\n");
+        text.push_str("nothing was changed; use `--yes` to deprecate them\n");
     }
     Ok(Answer::new(&report, text))
 }
@@ -124,12 +124,12 @@ pub(super) fn label(session: &Session, label: &Label) -> Result<Answer, Error> {
     let (label, package, repo) = (&report.label, &report.package, &report.repo);
     let text = match (&report.before, &report.version) {
         (_, Some(at)) if report.already => {
-            format!("nothing to do: {label} of {package} in {repo} is {at} already")
+            format!("nothing to do: {label} of {package} in {repo} is already {at}")
         }
         (Some(before), Some(at)) => {
             format!("{would}moved {label} of {package} in {repo} from {before} to {at}")
         }
-        (None, Some(at)) => format!("{would}made {label} of {package} in {repo}: {at}"),
+        (None, Some(at)) => format!("{would}created {label} of {package} in {repo}: {at}"),
         (_, None) => format!("{would}removed {label} of {package} in {repo}"),
     };
     Ok(Answer::new(&report, text))
@@ -275,7 +275,7 @@ pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Err
         ));
     }
     lines.push_str(&format!(
-        "{}copied {}, {} there already, {} new\n",
+        "{}copied {}, {} already there, {} new\n",
         would(report.dry_run),
         text::count(report.copied.len() as u64, "release"),
         report.already_there,
@@ -295,10 +295,10 @@ pub(super) fn mirror(session: &Session, args: &MirrorArgs) -> Result<Answer, Err
 fn describe_files(files: &CopyFilesReport) -> String {
     if files.from == files.to {
         let count = text::count(files.already_there, "object");
-        return format!("files: {count} on {} already\n", files.to);
+        return format!("files: {count} already on {}\n", files.to);
     }
     format!(
-        "files: {}copied {} from {} to {}, {} there already\n",
+        "files: {}copied {} from {} to {}, {} already there\n",
         would(files.dry_run),
         text::count(files.objects, "object"),
         files.from,
@@ -311,7 +311,7 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
     let name = format!("{} {}", release.package, release.version);
     let facts = match release.facts {
         0 => String::new(),
-        facts => format!(", with {} about it", text::count(facts, "fact")),
+        facts => format!(", with {}", text::count(facts, "event")),
     };
     let mut lines = match release.state {
         CopyState::Copied => format!("{}copied {name} from {from} to {to}{facts}\n", would(dry_run)),
@@ -321,7 +321,7 @@ fn describe_release(release: &CopiedRelease, from: &str, to: &str, dry_run: bool
         for file in &release.files {
             let there = match file.state {
                 CopyState::Copied => "",
-                CopyState::There => ", there already",
+                CopyState::There => ", already there",
             };
             lines.push_str(&format!("  {}{there}\n", file.file));
         }

@@ -200,7 +200,7 @@ fn describe_check(report: &VerifyReport) -> String {
     }
     if report.wrong.is_empty() {
         lines.push_str(&format!(
-            "{} as the manifest says, {}\n",
+            "matching the manifest: {}, {}\n",
             text::count(report.files, "file"),
             text::bytes(report.bytes)
         ));

@@ -264,7 +264,7 @@ pub(super) fn repair_repo(
         .open()?
         .repair_repo(repo, &repair_options(from, dry_run), &session.context)?;
     let mut lines = format!(
-        "repo {}: {}restored {} ({}), {}mended {}\n",
+        "repo {}: {}restored {} ({}), {}rebuilt {}\n",
         report.repo,
         would(dry_run),
         text::count(report.restored.len() as u64, "file"),

@@ -57,11 +57,11 @@ fn repair(
     }
     if plan.applied {
         if let Some(kept) = &plan.kept {
-            text.push_str(&format!("what was there before is in {kept}\n"));
+            text.push_str(&format!("the replaced files are in {kept}\n"));
         }
         text.push_str(&plan.after.as_ref().map(told).unwrap_or_default());
     } else if plan.can_be_applied() {
-        text.push_str("nothing was changed: `--yes` takes it over\n");
+        text.push_str("nothing was changed; use `--yes` to apply the changes\n");
     }
     let mut answer = Answer::new(&plan, text);
     answer.failure = match &plan.refused {
@@ -74,12 +74,12 @@ fn repair(
     Ok(answer)
 }
 
-/// Ask, with what it is about.
+/// Ask for confirmation of some changes.
 fn agrees(about: &str) -> bool {
     let mut answer = String::new();
     let asked = write!(
         std::io::stderr(),
-        "{}take this over? [y/N] ",
+        "{}apply these changes? [y/N] ",
         text::sanitize(about)
     );
     asked.is_ok()
@@ -87,10 +87,10 @@ fn agrees(about: &str) -> bool {
         && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
-/// What repairs said, and the files that they changed.
+/// The results of repairs, and the files that they changed.
 fn changes_text(plan: &RepairPlan) -> String {
     if plan.repairs.is_empty() {
-        return "no check that does not pass has a repair\n".to_owned();
+        return "no failed check has a repair\n".to_owned();
     }
     let mut text = String::new();
     for repair in &plan.repairs {
@@ -127,7 +127,7 @@ fn told(report: &ValidateReport) -> String {
         text.push_str(&of_check(check));
     }
     for id in &report.unused_waivers {
-        text.push_str(&format!("the waiver of {id} is for no check that runs\n"));
+        text.push_str(&format!("unused waiver: no check {id} was run\n"));
     }
     text
 }
@@ -141,7 +141,7 @@ fn of_check(check: &CheckResult) -> String {
     let mut about = vec![check.level.as_str().to_owned()];
     about.extend(check.from.clone());
     about.push(if check.known {
-        "known".to_owned()
+        "cached".to_owned()
     } else {
         format!("{} ms", check.ms)
     });
@@ -149,7 +149,7 @@ fn of_check(check: &CheckResult) -> String {
     for waiver in &check.waivers {
         let state = match waiver.state {
             WaiverState::Active => "until",
-            WaiverState::Expired => "expired, it ended on",
+            WaiverState::Expired => "expired on",
             WaiverState::OtherVersion => "not for this version, until",
             WaiverState::NotAllowed => "not allowed by the studio, until",
             _ => "without effect, until",

@@ -71,7 +71,7 @@ impl Demo<'_> {
         self.run("-w modeller remote add main files")?;
 
         self.say(&format!(
-            "Render {frames} half-float EXR frames of a turntable, make an asset of them, publish it."
+            "Render {frames} half-float EXR frames of a turntable, create an asset from them, publish it."
         ));
         self.render(1..=frames, frames, 0.0)?;
         self.run("-w modeller new Table --type Prop --tag hero")?;
@@ -79,7 +79,7 @@ impl Demo<'_> {
         self.run("-w modeller bump Table major")?;
         self.run("-w modeller publish Table")?;
 
-        self.say("A set that follows every 1.x of the table, and a shot that needs the set.");
+        self.say("A set that requires any 1.x of the table, and a shot that requires the set.");
         self.run("-w modeller new KitchenSet --type Set")?;
         self.run("-w modeller input add KitchenSet Table>=1.0,<2.0")?;
         self.run("-w modeller publish KitchenSet")?;
@@ -93,7 +93,7 @@ impl Demo<'_> {
         }
         self.run("-w modeller list")?;
 
-        self.say("Somebody else's workspace, with another cache as on another machine, installs the shot and pulls its files.");
+        self.say("Another workspace, with its own cache as on another machine, installs the shot and pulls its files.");
         self.run("init lighter --cache .backlot/cache")?;
         self.run("-w lighter repo add blessed repos/blessed")?;
         self.run("-w lighter remote add main files")?;

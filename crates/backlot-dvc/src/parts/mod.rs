@@ -227,9 +227,7 @@ impl Combined<'_> {
         };
         let told = |path: &RelPath| {
             let part = self.folders.get(folder).and_then(|files| files.get(path));
-            let node = part.map_or("the asset as it is".to_owned(), |(part, _)| {
-                part.head.node.clone()
-            });
+            let node = part.map_or("the current asset".to_owned(), |(part, _)| part.head.node.clone());
             format!("`{}` of {node}", path.below(folder))
         };
         Err(PartsError::MixedPadding {

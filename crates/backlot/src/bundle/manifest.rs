@@ -76,7 +76,7 @@ pub struct BundledPackage {
     pub sha256: Sha256,
     /// Bytes of the wheel.
     pub size: u64,
-    /// Whether it was asked for by name.
+    /// Whether it was requested by name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
 }

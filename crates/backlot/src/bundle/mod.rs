@@ -83,7 +83,7 @@ pub struct BundleReport {
     pub files: u64,
     /// Their bytes, as far as a dry run knows.
     pub file_bytes: u64,
-    /// What was fetched for it.
+    /// The fetched files.
     pub fetched: MoveReport,
     /// Bytes of the bundle: of the file, or of all files in the folder. None in a dry run.
     pub size: Option<u64>,

@@ -40,13 +40,13 @@ options! {
     /// How to import a bundle.
     #[derive(Default)]
     pub struct UnbundleOptions {
-        /// Publish its releases to this repo, instead of installing them here.
+        /// Publish its releases to this repo, instead of installing them in this workspace.
         pub into_repo: Option<String>,
         /// Send its files to this remote. With a repo and without a name, to the default one.
         pub push: Option<String>,
         /// Why, for the record of the repo.
         pub message: Option<String>,
-        /// Check the bundle and tell; change nothing.
+        /// Check the bundle and report, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -59,7 +59,7 @@ pub enum UnbundledState {
     Imported,
     /// It was there already, with the same bytes.
     There,
-    /// Only its files were asked for.
+    /// Only its files were requested.
     Left,
 }
 
@@ -105,9 +105,9 @@ pub struct UnbundleReport {
     pub files: UnbundledFiles,
     /// The files sent to a remote.
     pub pushed: Option<MoveReport>,
-    /// The packages installed here.
+    /// The installed packages.
     pub installed: Option<InstallReport>,
-    /// The files placed here.
+    /// The placed files.
     pub pulled: Option<MoveReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,

@@ -200,7 +200,7 @@ impl Opened {
         let names = repo.package_names()?;
         if matches!(repo, Repo::Index(_)) && names.len() > MOST_OF_AN_INDEX {
             let message = format!(
-                "`{}` is passed over: it has {} packages, more than {MOST_OF_AN_INDEX}",
+                "`{}` is skipped: it has {} packages, more than {MOST_OF_AN_INDEX}",
                 entry.name,
                 names.len()
             );
@@ -325,7 +325,7 @@ impl Opened {
                         release.about = read.about.into();
                     }
                     Err(error) if is_about_file(&error) => {
-                        let message = format!("`{}` is passed over: {error}", file.place());
+                        let message = format!("`{}` is skipped: {error}", file.place());
                         self.context().warn("repo::broken_release", message);
                         left_out.push((*at, *release));
                     }

@@ -179,8 +179,9 @@ impl<'a> StudioWorker<'a> {
         let studio = self.live.recent().map_err(Failure::from)?;
         if let Some((node, version)) = Self::copied(job, &studio) {
             let release = studio.catalog.release(node, version);
-            let release = release
-                .ok_or_else(|| Failure::new(FailureKind::Environment, "the release to copy is gone"))?;
+            let release = release.ok_or_else(|| {
+                Failure::new(FailureKind::Environment, "the release to copy no longer exists")
+            })?;
             let files = release.files;
             return Ok(Built { files, build_ms: 0 });
         }

@@ -72,10 +72,10 @@ pub struct EnvironmentPackage {
     pub package: PackageName,
     /// Its version.
     pub version: Version,
-    /// The repo it comes from; none for a URL.
+    /// Its repo; `None` for a URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// Whether it was asked for by name.
+    /// Whether it was requested by name.
     pub requested: bool,
 }
 
@@ -85,13 +85,13 @@ pub struct EnvironmentPackage {
 pub struct CachedEnvironment {
     /// The kind of source.
     pub report: EnvironmentReport,
-    /// How a command is run in it; none in a dry run.
+    /// The variables for running a command in it; `None` in a dry run.
     pub run: Option<RunEnvironment>,
     held: Option<FileLock>,
 }
 
 impl CachedEnvironment {
-    /// Have the command that this process is about to become hold it, and all that the command starts, instead of this process.
+    /// Transfer the lock on it from this process to the command that replaces it, and to all processes that the command starts.
     pub fn pass_on(&self) -> Result<()> {
         Ok(self.held.as_ref().map_or(Ok(()), FileLock::pass_on)?)
     }

@@ -49,7 +49,7 @@ pub struct ExportReport {
     pub text: String,
     /// How many packages it names.
     pub packages: usize,
-    /// The file it was written to, if one was asked for.
+    /// The file it was written to, if requested.
     pub file: Option<String>,
     /// Whether nothing was written.
     pub dry_run: bool,

@@ -34,13 +34,13 @@ pub struct TreeNode {
     pub name: PackageName,
     /// The version.
     pub version: Version,
-    /// The repo it comes from.
+    /// Its repo.
     pub repo: Option<String>,
-    /// The URL it comes from, if it does.
+    /// Its URL, if it was required by URL.
     pub url: Option<String>,
     /// The output's folder, if it is editable.
     pub editable: Option<String>,
-    /// Whether the workspace asks for it by name.
+    /// Whether the workspace requires it directly.
     pub requested: bool,
     /// Its requirements.
     pub needs: Vec<TreeEdge>,
@@ -52,7 +52,7 @@ pub struct TreeNode {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TreeReport {
-    /// Where to begin: what the workspace asks for, or what was named; inverted, what needs nothing.
+    /// The roots of the graph: the requirements of the workspace, or the named package; inverted, packages without requirements.
     pub roots: Vec<PackageName>,
     /// All packages, by name.
     pub packages: BTreeMap<PackageName, TreeNode>,
@@ -66,7 +66,7 @@ pub struct ChainLink {
     pub name: PackageName,
     /// Its version.
     pub version: Version,
-    /// The requirement by which the link before (or the workspace) asks for it.
+    /// The requirement of the previous link, or of the workspace, for it.
     pub requirement: String,
 }
 
@@ -80,7 +80,7 @@ pub struct WhyReport {
     pub version: Version,
     /// The chains from the workspace to it, shortest first.
     pub chains: Vec<Vec<ChainLink>>,
-    /// Whether there are more than these.
+    /// Whether the list is incomplete.
     pub more: bool,
 }
 

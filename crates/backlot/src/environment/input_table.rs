@@ -18,11 +18,11 @@ pub struct InputRow {
     pub package: PackageName,
     /// The version in use.
     pub version: Version,
-    /// Whether the workspace asks for it by name.
+    /// Whether the workspace requires it directly.
     pub requested: bool,
     /// The requirement that pins it to one version, if the workspace has one.
     pub pinned: Option<String>,
-    /// The output that it is, if it is edited here.
+    /// The folder of the output, if it is edited in this workspace.
     pub editable: Option<String>,
     /// The releases in repos, and the status of the version in use; empty for an output or a URL.
     pub releases: Option<OutdatedRow>,
@@ -37,7 +37,7 @@ pub struct InputRow {
 pub enum InputAction {
     /// Nothing.
     None,
-    /// `backlot update` takes another version.
+    /// `backlot update` installs another version.
     Update,
     /// A newer version is there, and a requirement or the preference of a repo holds it back.
     Held,

@@ -28,13 +28,13 @@ options! {
         pub from: Option<String>,
         /// Which choices of the lock may move.
         pub upgrade: Upgrade,
-        /// All other choices of the lock stay as they are, or it is a conflict.
+        /// Keep all other versions of the lock; if that is impossible, it is a conflict.
         pub only: bool,
         /// Admit pre-releases.
         pub prereleases: bool,
         /// Changes of the rules of choosing; constraints, overrides and the cutoff are kept in `backlot.toml`.
         pub rules: RuleChanges,
-        /// Take the lock as it is; fail where it does not fit.
+        /// Use the lock unchanged, or fail if it does not fit.
         pub locked: bool,
         /// Change nothing.
         pub dry_run: bool,
@@ -60,7 +60,7 @@ pub struct InstallReport {
     pub lock_changed: bool,
     /// The environment, relative to the workspace.
     pub environment: String,
-    /// The interpreter of the environment; none in a plain tree.
+    /// The interpreter of the environment; `None` for a plain folder tree.
     pub python: Option<PathBuf>,
     /// Whether nothing was changed.
     pub dry_run: bool,

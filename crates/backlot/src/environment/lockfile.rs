@@ -63,7 +63,7 @@ pub struct LockedConda {
     pub url: String,
     /// The digest of the archive.
     pub sha256: Sha256,
-    /// Bytes of the archive, where the channel tells.
+    /// Size of the archive in bytes, if the channel declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
@@ -83,10 +83,10 @@ pub struct LockedPackage {
     pub name: PackageName,
     /// Its version.
     pub version: Version,
-    /// The repo it comes from; none for an editable or a URL.
+    /// Its repo; `None` for an editable or a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<String>,
-    /// The URL it comes from, without its fragment, where the workspace names one.
+    /// Its URL, without the fragment, if it was required by URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The wheel's file name.
@@ -104,13 +104,13 @@ pub struct LockedPackage {
     /// The label that it was chosen by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Whether the workspace asked for it by name.
+    /// Whether the workspace requires it directly.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requested: bool,
     /// The groups chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupName>,
-    /// The packages it needs here.
+    /// Its requirements in this environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<PackageName>,
 }
@@ -237,7 +237,7 @@ impl Lock {
         root.join(FILE_NAME)
     }
 
-    /// Read the lock of a workspace, if there is one.
+    /// Read the lock of a workspace, if it exists.
     pub fn load(root: &Path) -> Result<Option<Self>> {
         let path = Self::path(root);
         let Some(bytes) = file::read_if_exists(&path)? else {

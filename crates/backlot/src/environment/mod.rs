@@ -45,7 +45,7 @@ use fs_err as fs;
 use crate::error::{Result, WorkspaceError};
 use crate::workspace::Opened;
 
-/// The Python that markers are judged for where there is no interpreter and nobody said.
+/// The default Python version for evaluating markers without an interpreter.
 pub const DEFAULT_PYTHON: &str = "3.13";
 pub(crate) const STAGE_PREFIX: &str = "stage-";
 const READY: &str = "ready";

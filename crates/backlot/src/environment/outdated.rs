@@ -27,7 +27,7 @@ pub struct OutdatedRow {
     pub version: Version,
     /// The repo it came from.
     pub repo: Option<String>,
-    /// The version that [`crate::Workspace::update`] would take; `None` if it would fail.
+    /// The version that [`crate::Workspace::update`] would install; `None` if it would fail.
     pub admitted: Option<Version>,
     /// The newest version of each repo that has any, most preferred repo first.
     pub newest: Vec<NewestIn>,
@@ -37,7 +37,7 @@ pub struct OutdatedRow {
     pub yanked: Option<ReleaseEvent>,
     /// Why the installed one is deprecated, if it is.
     pub deprecated: Option<ReleaseEvent>,
-    /// Who approved the installed one.
+    /// The approvals of the installed version.
     #[serde(default)]
     pub approved: Vec<ReleaseEvent>,
 }

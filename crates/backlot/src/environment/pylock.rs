@@ -27,7 +27,7 @@ use crate::workspace::rules::checked;
 /// The most a lock file may have.
 const LIMIT: usize = 64 * 1024 * 1024;
 
-/// A `pylock.toml`, as far as it is used.
+/// The supported subset of a `pylock.toml`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -27,7 +27,7 @@ use crate::workspace::Opened;
 pub struct UnpackedReport {
     /// How many.
     pub wheels: u64,
-    /// Those that are not what their RECORD says, as `name-version (digest)`. `install --repair` removes them.
+    /// Packages that differ from their RECORD, as `name-version (digest)`. `install --repair` removes them.
     pub damaged: Vec<String>,
 }
 

@@ -14,7 +14,7 @@ pub enum BundleError {
     /// No release was named and nothing is installed.
     #[error("nothing to bundle: no release was given, and the workspace has no inputs")]
     Nothing,
-    /// An editable output was asked for.
+    /// An editable output was requested.
     #[error("{name} is the output `{path}`, which can still change; only releases can be bundled")]
     Editable {
         /// The package.
@@ -71,7 +71,7 @@ pub enum BundleError {
         /// The newest known here.
         known: u64,
     },
-    /// A file of the bundle is not what its manifest says.
+    /// A file of the bundle differs from its manifest.
     #[error("`{}` is damaged: `{file}` {reason}", path.display())]
     Damaged {
         /// The bundle.

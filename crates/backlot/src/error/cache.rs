@@ -19,7 +19,7 @@ pub enum CacheError {
         /// The workspaces.
         workspaces: Vec<CacheUser>,
     },
-    /// The manifest of a folder of an output is nowhere, so the files of the folder are not known.
+    /// The manifest of a folder of an output is missing, so the files of the folder are unknown.
     #[error("nothing is removed: the manifest {manifest} of `{asset}` in `{}` is neither in the cache nor on the default remote", .workspace.display())]
     UnknownManifest {
         /// The workspace.

@@ -84,7 +84,7 @@ pub enum CascadeError {
     },
     /// A release that does not give the same content again.
     #[error(
-        "the content of {package} {version} cannot be published again: what its release has here is not what it records"
+        "the content of {package} {version} cannot be published again: its release here differs from its record"
     )]
     OtherContent {
         /// The package.
@@ -103,7 +103,7 @@ pub enum CascadeError {
         found: String,
     },
     /// The command that attempts are made with is not known.
-    #[error("it is not known which command builds assets in processes of their own")]
+    #[error("cannot determine the command that builds assets in separate processes")]
     NoProgram,
     /// A process that cannot be started.
     #[error("`{program}` cannot be started: {reason}")]
@@ -174,7 +174,7 @@ backlot_core::coded! {
         Self::OtherContent { package, version } => "cascade::other_content", Class::Conflict,
             format!("compare them with `diff {package}=={version}`; publish it by hand with `edit {package}=={version}`, or leave out `--forward`");
         Self::OtherInput { .. } => "cascade::other_input", Class::Environment,
-            "try again; if it stays so, look whether two repos have different releases of one version", retry true;
+            "try again; if it persists, check whether two repos have different releases of one version", retry true;
         Self::NoProgram => "cascade::no_program", Class::Config,
             "set `program` in `[cascade]` to the path of the command `backlot`";
         Self::NotStarted { .. } => "cascade::not_started", Class::Config,

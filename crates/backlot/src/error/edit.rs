@@ -62,7 +62,7 @@ pub enum EditError {
     NameInUse {
         /// The name.
         name: String,
-        /// What has it.
+        /// The owner of the name.
         by: String,
     },
     /// An output whose module is not called as its package is.
@@ -122,7 +122,7 @@ pub enum EditError {
         /// The label that is spelled most like it.
         nearest: Option<String>,
     },
-    /// Nothing says which releases are to be deprecated.
+    /// No condition for the releases to deprecate.
     #[error("nothing says which releases are to be deprecated")]
     NoCondition,
     /// Versions of different assets have nothing to do with each other.

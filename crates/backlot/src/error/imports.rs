@@ -124,7 +124,7 @@ pub enum ImportError {
         /// Why not.
         reason: &'static str,
     },
-    /// A pattern that says no versions.
+    /// A pattern without a version.
     #[error("`{pattern}` is not a pattern of versions: {reason}")]
     BadPattern {
         /// The pattern.

@@ -49,7 +49,7 @@ pub enum OutsError {
         /// The paths, relative to the workspace.
         paths: Vec<String>,
     },
-    /// Files that are not pushed to the remote of a command, and would be kept nowhere.
+    /// Files that are not pushed to the remote of a command, and would be kept nowhere else.
     #[error(
         "`{asset}` has tracked files that do not go to this remote (`push: false`, `cache: false` or a remote of their own), so they need the cache"
     )]
@@ -67,7 +67,7 @@ pub enum OutsError {
         /// Who asked for it, when, and the status of the release with its reason.
         why: String,
     },
-    /// A path that stands for nothing tracked.
+    /// A path without tracked files.
     #[error("`{path}` is not tracked{}", nearest.as_ref().map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default())]
     NotTracked {
         /// The path, relative to the workspace.
@@ -94,7 +94,7 @@ pub enum OutsError {
     ChangedHere {
         /// The tracked file or folder, relative to the workspace.
         path: String,
-        /// What it was to become.
+        /// Its intended result.
         source_path: String,
         /// The files, relative to the folder.
         files: Vec<String>,

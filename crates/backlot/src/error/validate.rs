@@ -34,8 +34,8 @@ pub enum ValidateError {
         /// Each with its first finding.
         checks: Vec<String>,
     },
-    /// A repair that cannot be taken over.
-    #[error("what a repair did to `{path}` cannot be taken over: {reason}")]
+    /// A repair that cannot be applied.
+    #[error("the repair of `{path}` cannot be applied: {reason}")]
     BadRepair {
         /// The file.
         path: String,
@@ -43,7 +43,7 @@ pub enum ValidateError {
         reason: String,
     },
     /// Repairs that did not do what they are for.
-    #[error("repairs of {asset} are not taken over: {reason}")]
+    #[error("repairs of {asset} were not applied: {reason}")]
     NotRepaired {
         /// The asset.
         asset: String,
@@ -71,7 +71,7 @@ backlot_core::coded! {
         Self::Failed { .. } => "validate::failed", Class::Conflict,
             "`validate` lists all findings; correct them, or waive them in asset.toml (`docs/validators.md`)";
         Self::BadRepair { .. } => "validate::bad_repair", Class::Conflict,
-            "run `validate --repair` again; a repair may change files of the package that its check is about, and those that are not tracked";
+            "run `validate --repair` again; a repair may only change the files of its check and files that are not tracked";
         Self::NotRepaired { .. } => "validate::not_repaired", Class::Conflict,
             "nothing was changed; run the command of the repair by hand (`docs/validators.md`)";
         Self::Crashed { .. } => "validate::crashed", Class::Environment,

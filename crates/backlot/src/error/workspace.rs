@@ -96,7 +96,7 @@ pub enum WorkspaceError {
         /// The nearest configured name.
         nearest: Option<String>,
     },
-    /// A list of what may come from a repo that has none.
+    /// An allowlist for a repo that is not public.
     #[error("{}", if *folder { format!("`{repo}` is a folder, and only a repo with a URL can be public") } else { format!("the repo `{repo}` is not public, so it has no allowlist") })]
     NotPublic {
         /// The repo.
@@ -148,7 +148,7 @@ pub enum WorkspaceError {
         /// Its folder.
         path: PathBuf,
     },
-    /// No such output.
+    /// An unknown output.
     #[error("the workspace has no output `{name}`{}", near(nearest.as_deref()))]
     UnknownOutput {
         /// The given name.
@@ -324,7 +324,7 @@ pub enum WorkspaceError {
         /// The remote.
         remote: String,
     },
-    /// Tracked files are gone.
+    /// Tracked files are missing.
     #[error("`{asset}` cannot be published: {} of its tracked files {}", missing.len(), if missing.len() == 1 { "is missing" } else { "are missing" })]
     MissingFiles {
         /// The asset.
@@ -411,7 +411,7 @@ pub enum WorkspaceError {
         /// Whether it is configured.
         known: bool,
     },
-    /// A Python version that is none.
+    /// An invalid Python version.
     #[error("invalid Python version `{version}`")]
     BadPythonVersion {
         /// The given text.
@@ -431,7 +431,7 @@ pub enum WorkspaceError {
         /// The setting.
         python: String,
     },
-    /// A package that is not asked for in `[external]`.
+    /// A package that is not required in `[external]`.
     #[error("`{name}` is not among the external packages of the workspace{}", near(nearest.as_deref()))]
     NotExternal {
         /// The package.

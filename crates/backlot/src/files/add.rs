@@ -21,23 +21,23 @@ use crate::project::output::{Output, module_folder};
 use crate::workspace::{Opened, absolute};
 
 options! {
-    /// Where files to be tracked come from and go to.
+    /// Options for tracking files.
     #[derive(Default)]
     pub struct AddFiles {
         /// The output that tracks paths from outside the workspace.
         pub asset: Option<String>,
         /// The name a path from outside gets in the asset; its own by default.
         pub rename: Option<String>,
-        /// Files and folders to be removed from tracked folders of outputs, though they may never have been here.
+        /// Files and folders to remove from tracked folders of outputs, even if they were never pulled.
         pub remove: Vec<PathBuf>,
-        /// Whether the outputs' files are pushed, too: new content is sent while it is read.
+        /// Whether the outputs' files are pushed as well: new content is sent while it is read.
         pub push: bool,
         /// Whether files are sent in one pass, and kept neither in the cache nor, from outside, in the output; see
         /// [`crate::Workspace::add`].
         pub to_remote: bool,
         /// The remote to push to, instead of the default one.
         pub remote: Option<String>,
-        /// Whether files that a path from outside no longer has stay in the tracked folder.
+        /// Whether files that no longer exist in a path from outside are kept in the tracked folder.
         pub keep_gone: bool,
         /// Change nothing.
         pub dry_run: bool,

@@ -34,7 +34,7 @@ type Begun = BTreeMap<PathBuf, BegunCopy>;
 
 /// The state of the target of an external path.
 enum Copied {
-    /// Its copy, as it is now.
+    /// Its current copy.
     Current,
     /// Its copy, as it was.
     Stale,

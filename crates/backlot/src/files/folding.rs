@@ -9,7 +9,7 @@ use backlot_core::frames::{Frames, number};
 
 use crate::files::sequences::split;
 
-/// Names, numbered ones folded, in the order of their first ones. Each is told how many files it is.
+/// Names in order of their first files, with numbered ones folded into sequences, and the number of files of each.
 pub fn fold_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(String, u64)> {
     let mut groups: BTreeMap<(&str, &str), Vec<(u64, &str)>> = BTreeMap::new();
     let mut folded: Vec<(String, u64)> = Vec::new();

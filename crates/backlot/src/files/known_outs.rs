@@ -3,13 +3,14 @@
 //! A file in the cache (`needs`), by the digest of a release's file. Invariants: such a file and the manifests that it names never
 //! change, so what is remembered is never out of date; the record has a digest of its own, and what is wrong about it makes it
 //! empty. It decides nothing that is kept or deleted: only `du` reads it, and only of releases that it was not asked about.
+//! Publication times are noted for one call and not stored: a release can be copied to another repo later.
 //! Format: see `docs/format/cache.md`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use backlot_core::{Blake3, Md5, Sha256, file};
+use backlot_core::{Blake3, Md5, Sha256, Timestamp, file};
 use backlot_dvc::Pointer;
 use backlot_pep::{PackageName, Version};
 use backlot_repo::ReleaseFile;
@@ -40,6 +41,8 @@ pub(crate) struct KnownOuts<'a> {
     /// The releases to be read, whatever is remembered.
     asked: &'a dyn Fn(&PackageName, &Version) -> bool,
     outs: RefCell<BTreeMap<Sha256, Vec<KnownOut>>>,
+    /// The earliest publication of each release in the repos that were read.
+    published: RefCell<BTreeMap<(PackageName, Version), Timestamp>>,
     has_new: Cell<bool>,
 }
 
@@ -52,6 +55,7 @@ impl<'a> KnownOuts<'a> {
             path,
             asked,
             outs: RefCell::new(decode(&bytes).unwrap_or_default()),
+            published: RefCell::default(),
             has_new: Cell::new(false),
         })
     }
@@ -83,6 +87,23 @@ impl<'a> KnownOuts<'a> {
         let before = self.outs.borrow_mut().insert(file, outs);
         self.has_new.set(self.has_new.get() || before.is_none());
         Ok(())
+    }
+
+    /// Note when a repo published a file of a release, if it says so.
+    pub(crate) fn note_time(&self, file: &ReleaseFile) {
+        if let Some(at) = file.published_at {
+            let mut published = self.published.borrow_mut();
+            let first = published
+                .entry((file.package.clone(), file.version.clone()))
+                .or_insert(at);
+            *first = at.min(*first);
+        }
+    }
+
+    /// When a release was first published, as far as it was noted.
+    pub(crate) fn published_at(&self, package: &PackageName, version: &Version) -> Option<Timestamp> {
+        let release = (package.clone(), version.clone());
+        self.published.borrow().get(&release).copied()
     }
 
     /// Write what was new. A cache that cannot be written to goes without.

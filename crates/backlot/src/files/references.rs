@@ -117,11 +117,11 @@ pub(crate) enum Purpose<'a> {
     Decide,
     /// The same for a collection that these releases are given to.
     Collect(&'a GivenUp),
-    /// To tell: a manifest that is nowhere is an unknown of its release, one that is damaged an error.
+    /// For reports: a missing manifest is an unknown of its release, a damaged one an error.
     Tell,
-    /// To check what is there, and to mend it: a manifest that is nowhere, or damaged, is an unknown of its release.
+    /// For checks and repairs: a missing or damaged manifest is an unknown of its release.
     Check,
-    /// To tell, and what is remembered is not read again; a manifest that is damaged is an unknown, too. Releases come once a file.
+    /// For reports with cached needs; a damaged manifest is an unknown as well. Each file of a release is reported separately.
     TellKnown(&'a KnownOuts<'a>),
 }
 
@@ -212,6 +212,9 @@ impl Opened {
                             sound(Arc::new(repo.releases_with_problems(package)?))?
                         }
                     };
+                    if let Some(known) = known {
+                        listing.files().for_each(|file| known.note_time(file));
+                    }
                     let dropped = match purpose {
                         // What is there is told.
                         Purpose::TellKnown(_) => BTreeMap::new(),

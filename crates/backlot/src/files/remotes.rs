@@ -38,7 +38,7 @@ pub struct CollectedRemote {
     /// Deprecated and yanked releases whose files were given to this collection, and those that a lock of these workspaces has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<DroppedRelease>,
-    /// What became of the rest.
+    /// The report of the collection.
     #[serde(flatten)]
     pub report: CollectReport,
 }
@@ -57,7 +57,7 @@ pub struct RepairReport {
     pub bytes: u64,
     /// Objects of the cache that were damaged; those that the remote has are fetched again.
     pub cache: Vec<ObjectId>,
-    /// Damaged packs, which are no longer relied on.
+    /// Damaged packs, which are no longer used.
     pub packs: Vec<String>,
     /// Damaged segments of the index and of recipes, which are stored again and set aside; in a dry run, those that would be.
     pub segments: Vec<String>,
@@ -70,7 +70,7 @@ pub struct RepairReport {
     pub dry_run: bool,
 }
 
-/// An object that is nowhere.
+/// An object without any intact copy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LostObject {
@@ -78,7 +78,7 @@ pub struct LostObject {
     pub object: ObjectId,
     /// The assets and releases that need it.
     pub needed_by: Vec<String>,
-    /// The tracked file or folder of an output that may have it still, so that `backlot add` brings it back.
+    /// The tracked file or folder of an output that may still contain it, so that `backlot add` can restore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }

@@ -51,7 +51,7 @@ pub struct UndoReport {
     pub at: Timestamp,
     /// The files that are as they were before the pull, relative to the workspace.
     pub restored: Vec<String>,
-    /// Files that somebody changed since: they were left alone, and what was there before stays set aside.
+    /// Files that were changed since: they are left unchanged, and their previous content stays set aside.
     pub kept: Vec<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,

@@ -50,7 +50,7 @@ pub struct AddedFiles {
     pub changed: u64,
     /// The changes, with names.
     pub changes: FileChanges,
-    /// Files that stay as they are and were not looked at: they are not here, or were not asked for.
+    /// Files that were kept without being checked: they are not here, or were not requested.
     pub kept: u64,
     /// How many files were new to the cache.
     pub stored_files: u64,

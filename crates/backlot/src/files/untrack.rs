@@ -32,9 +32,9 @@ pub struct UntrackedPath {
     pub asset: String,
     /// Its path, relative to the workspace.
     pub path: String,
-    /// Its files that are here, and stay.
+    /// The number of its files that exist here; they are kept.
     pub files: u64,
-    /// Its files that are not here: the release that the output was edited from has them.
+    /// The number of its files that do not exist here; they are in the release that the output was edited from.
     pub absent: u64,
 }
 

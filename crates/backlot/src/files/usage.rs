@@ -1,10 +1,12 @@
 //! Disk usage of releases on a remote, and what they share with all others.
 //!
-//! Invariant: what is told of a release is told against every release of the repos; of those that were not asked about only the
-//! names of what they need are looked up, once each (see [`crate::files::known_outs`]).
+//! Invariants: a release is compared with every release of the repos; for releases that were not requested only the names of the
+//! objects they need are looked up, once each (see [`crate::files::known_outs`]). Shared content is the cost of the release that was
+//! published first; releases whose publication time is unknown count as later, in the order of package and version.
 
 use std::collections::BTreeSet;
 
+use backlot_core::Timestamp;
 use backlot_pep::{PackageName, Version};
 use backlot_store::{ObjectId, Usage};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ pub struct ReleaseUsage {
     pub package: PackageName,
     /// The version.
     pub version: Version,
+    /// When it was first published to a repo of this workspace, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_at: Option<Timestamp>,
     /// Its files.
     #[serde(flatten)]
     pub usage: Usage,
@@ -33,7 +38,7 @@ pub struct ReleaseUsage {
 
 impl Opened {
     pub(crate) fn usage(&self, names: &[String], remote: Option<&str>) -> Result<Vec<ReleaseUsage>> {
-        let entry = self.remote_entry(remote, "telling what is stored")?;
+        let entry = self.remote_entry(remote, "reporting disk usage")?;
         let opened = self.open_remote(entry)?;
         let named = NamedRemote::new(&entry.name, &opened);
         let requirements = self.parse_requirements(names)?;
@@ -49,24 +54,30 @@ impl Opened {
             .into_iter()
             .filter(|release| !release.needs.objects.is_empty() || !release.unknown.is_empty())
             .collect();
-        releases.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
+        releases.sort_by_cached_key(|release| {
+            let at = known.published_at(&release.package, &release.version);
+            (at.is_none(), at, release.package.clone(), release.version.clone())
+        });
         let is_asked_for = |release: &ReleaseObjects| is_asked_for(&release.package, &release.version);
         let groups: Vec<(Vec<ObjectId>, bool)> = releases
             .iter()
             .map(|r| (r.needs.objects.iter().copied().collect(), is_asked_for(r)))
             .collect();
         let usage = opened.usage(&groups, self.context())?;
-        Ok(releases
+        let mut reported: Vec<ReleaseUsage> = releases
             .into_iter()
             .zip(usage)
             .filter_map(|(release, usage)| {
                 Some(ReleaseUsage {
+                    published_at: known.published_at(&release.package, &release.version),
                     package: release.package,
                     version: release.version,
                     usage: usage?,
                     unknown: release.unknown,
                 })
             })
-            .collect())
+            .collect();
+        reported.sort_by(|a, b| (&a.package, &a.version).cmp(&(&b.package, &b.version)));
+        Ok(reported)
     }
 }

@@ -58,14 +58,14 @@ pub struct VerifyReport {
     pub unpacked: Option<UnpackedReport>,
     /// The remote.
     pub remote: Option<ObjectReport>,
-    /// The other remotes, where none was named: of each, what is pinned to it.
+    /// The other remotes, if none was named: for each, the files that are pinned to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub other_remotes: Vec<ObjectReport>,
     /// The installed packages with damage.
     pub inputs: Option<Vec<PackageDamage>>,
     /// Of the installed packages, those whose tracked files have other bytes than were placed.
     pub tracked: Option<Vec<PackageDamage>>,
-    /// How many tracked files of installed packages are here, which were looked at for that.
+    /// The number of tracked files of installed packages that were checked.
     pub tracked_files: u64,
     /// The repos whose releases were read.
     pub repos: Vec<RepoReport>,
@@ -100,7 +100,7 @@ pub struct ObjectReport {
     pub packs: Vec<DamagedPack>,
     /// Recipe segments of a chunked remote that cannot be read.
     pub segments: Vec<String>,
-    /// Those that a collection of a remote condemned. They can be read, and were taken back where a warning says so.
+    /// Objects that are condemned by a collection of the remote. They are readable, and were restored if a warning says so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub condemned: Vec<ObjectDamage>,
 }
@@ -125,7 +125,7 @@ pub struct ObjectDamage {
     pub needed_by: Vec<String>,
 }
 
-/// Damage was found; the report tells which.
+/// Damage was found; the report lists it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{count} damaged or missing {} found", if *count == 1 { "thing was" } else { "things were" })]
 pub struct DamageFound {

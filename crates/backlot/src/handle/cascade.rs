@@ -84,8 +84,8 @@ impl Workspace {
         })
     }
 
-    /// Build what a cascade that was begun ([`CascadeOptions::begin_only`]) has left, as the one process of this machine that does so in the background:
-    /// [`Self::cascade_status`] says that it runs, or was killed.
+    /// Build the remaining assets of a cascade that was started with [`CascadeOptions::begin_only`], as the only background process for it on this machine;
+    /// [`Self::cascade_status`] reports whether it is running or was killed.
     pub fn run_in_background(
         &self,
         id: &str,
@@ -132,19 +132,19 @@ impl Workspace {
         })
     }
 
-    /// The cascades of all repos of the studio, newest first, at most so many.
+    /// The cascades of all repos of the studio, newest first, at most `most`.
     pub fn cascades(&self, most: usize, context: &Context) -> Result<Vec<CascadeRow>> {
         self.call("cascades", None, context, |workspace| workspace.cascades(most))
     }
 
-    /// Where a cascade stands; without an id, the last that was begun.
+    /// The state of a cascade; without an ID, of the latest.
     pub fn cascade_status(&self, id: Option<&str>, context: &Context) -> Result<CascadeStatus> {
         self.call("cascade_status", None, context, |workspace| {
             workspace.cascade_status(id)
         })
     }
 
-    /// Report each step of a cascade, including past ones, until nothing runs and nothing can be started, or `tell` stops it.
+    /// Report each step of a cascade, including past ones, until nothing is running and nothing can be started, or `tell` stops it.
     pub fn follow_cascade(
         &self,
         id: Option<&str>,
@@ -183,8 +183,8 @@ impl Workspace {
         })
     }
 
-    /// Remove the journals of cascades that ended long ago, in all repos of the studio or one. Their releases stay; such a cascade cannot be seen or
-    /// reverted any more.
+    /// Remove the journals of old cascades, in all repos of the studio or in one. Their releases are kept, but these cascades can no longer be listed or
+    /// reverted.
     pub fn clean_cascades(
         &self,
         options: &CleanCascadesOptions,

@@ -44,7 +44,7 @@ impl Workspace {
         })
     }
 
-    /// The names that the workspace knows, for who types a command. Nothing is asked over a network; what cannot be read is left out.
+    /// The names known to the workspace, for completions. No network is used; unreadable files are skipped.
     pub fn known_names(&self, context: &Context) -> Result<KnownNames> {
         self.call("known_names", None, context, |workspace| {
             Ok(workspace.known_names())

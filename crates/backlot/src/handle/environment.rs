@@ -79,7 +79,7 @@ impl Workspace {
         self.call("why", of_asset(name), context, |workspace| workspace.why(name))
     }
 
-    /// Install requirements, and everything the workspace asked for before. With none given, bring `inputs/` in step.
+    /// Install requirements, in addition to the existing requirements of the workspace. Without new ones, update `inputs/` to match them.
     pub fn install(
         &self,
         requirements: &[String],
@@ -103,7 +103,7 @@ impl Workspace {
         })
     }
 
-    /// Choose again and write the lock; the environment stays.
+    /// Resolve again and write the lock, without changing the environment.
     pub fn write_lock(&self, request: &InstallRequest, context: &Context) -> Result<WrittenLock> {
         self.call("write_lock", None, context, |workspace| {
             let (lock, changed) = workspace.write_lock(request)?;
@@ -152,8 +152,8 @@ impl Workspace {
         })
     }
 
-    /// The environment variables for running a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated; no host
-    /// is asked for that.
+    /// The environment variables for running a command with the inputs of this workspace. Warns of inputs that are yanked or deprecated, without
+    /// contacting any host.
     pub fn run_environment(&self, context: &Context) -> Result<RunEnvironment> {
         self.call("run_environment", None, context, |workspace| {
             workspace.run_environment()
@@ -172,7 +172,7 @@ impl Workspace {
         self.call("policies", None, context, |workspace| Ok(workspace.policy_rows()))
     }
 
-    /// Say which releases may be chosen; the next install goes by it. Returns what holds then.
+    /// Change a policy for choosing releases; it applies from the next install on. Returns the resulting policies.
     pub fn set_policy(&self, change: &PolicyChange, context: &Context) -> Result<Vec<PolicyRow>> {
         let about = change.asset.as_deref().map(of_asset);
         self.call("set_policy", about, context, |workspace| {

@@ -24,17 +24,17 @@ use crate::workspace::call::{of_asset, of_one_asset, of_one_path};
 use crate::workspace::config::Localize;
 
 impl Workspace {
-    /// Track files or folders: those inside an output where they are, others after copying them into one. With `to_remote` they
-    /// are read once and sent; of paths from outside only a pointer gets here (DVC's `--to-remote`), and the files of a folder
-    /// that is tracked already stay in it beside those that are given.
+    /// Track files or folders: those inside an output in place, others after copying them into one. With `to_remote` they
+    /// are read once and sent; for paths from outside only a pointer is written (DVC's `--to-remote`), and files of an already
+    /// tracked folder are kept in addition to the given ones.
     pub fn add(&self, paths: &[PathBuf], options: &AddFiles, context: &Context) -> Result<AddReport> {
         self.call("add", of_one_path(paths), context, |workspace| {
             workspace.add(paths, options)
         })
     }
 
-    /// Restore tracked files of outputs to the state of their pointers, or of a release. User files that are overwritten are set
-    /// aside; [`Self::undo_pull`] brings it back. A path may be a file, a folder, or a pattern such as `frames/beauty.[1001-1010].exr`.
+    /// Restore tracked files of outputs to the state of their pointers, or of a release. Overwritten user files are set
+    /// aside; [`Self::undo_pull`] restores them. A path may be a file, a folder, or a pattern such as `frames/beauty.[1001-1010].exr`.
     pub fn restore(
         &self,
         paths: &[PathBuf],
@@ -60,7 +60,7 @@ impl Workspace {
         })
     }
 
-    /// No longer track files or folders of outputs. They stay where they are.
+    /// Stop tracking files or folders of outputs, without deleting them.
     pub fn untrack(
         &self,
         paths: &[PathBuf],
@@ -147,7 +147,7 @@ impl Workspace {
         })
     }
 
-    /// Copy files between remotes, of whatever layout: all, or those of some releases.
+    /// Copy files between remotes of any layout: all files, or those of some releases.
     pub fn copy_files(
         &self,
         from: &str,

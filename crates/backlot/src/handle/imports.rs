@@ -1,4 +1,4 @@
-//! Imports: made, updated, and their sources asked.
+//! Imports: creating and updating them, and checking their sources.
 //!
 //! Deliberately absent: how it is done; each method says what, and where.
 
@@ -30,7 +30,7 @@ impl Workspace {
         })
     }
 
-    /// Track a path of a release of another repo, which is named by its name here or its address, with a pointer that says which release it is of.
+    /// Track a path of a release of another repo, given by its name in this workspace or its address. The pointer records the release.
     pub fn import_release(
         &self,
         repo: &str,
@@ -44,7 +44,7 @@ impl Workspace {
         })
     }
 
-    /// Track a path of a git repository, or what DVC tracks there, with a pointer that says which commit it is of.
+    /// Track a path of a git repository, or files that DVC tracks there. The pointer records the commit.
     pub fn import_git(
         &self,
         url: &str,
@@ -57,8 +57,8 @@ impl Workspace {
         })
     }
 
-    /// Make releases of the versions in a tree of folders and files such as `table_v003`, in their order, each with its files tracked. Those that the repo has are passed over, so
-    /// that it can be run again. What fits no pattern, and what could not be published, is in the report.
+    /// Publish the versions in a tree of folders and files such as `table_v003` as releases with tracked files, in their order. Existing releases are skipped, so
+    /// the import can be repeated. Paths that match no pattern, and versions that could not be published, are in the report.
     pub fn import_folder(
         &self,
         path: &Path,
@@ -71,8 +71,8 @@ impl Workspace {
         })
     }
 
-    /// Ask the sources of imports, by their pointers, and take what changed. A source that is gone or away changes nothing. Of several, those that
-    /// fail are in the report, and all others are updated.
+    /// Check the sources of imports, given by their pointers, and apply the changes. A missing or unreachable source changes nothing. If some of several
+    /// imports fail, these are in the report, and all others are updated.
     pub fn update_imports(
         &self,
         pointers: &[PathBuf],

@@ -8,7 +8,7 @@ options! {
     /// How something is changed.
     #[derive(Copy, Default)]
     pub struct ChangeOptions {
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -17,9 +17,9 @@ options! {
     /// How inputs are updated.
     #[derive(Copy, Default)]
     pub struct UpdateOptions {
-        /// Those that are not named stay as they are, or it is a conflict.
+        /// Keep all other packages at their versions; if that is impossible, it is a conflict.
         pub only: bool,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -36,7 +36,7 @@ options! {
         ///
         /// [`Workspace::undo_pull`]: crate::Workspace::undo_pull
         pub force: bool,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -49,7 +49,7 @@ options! {
         pub some: SomeFiles,
         /// The remote, instead of the default one.
         pub remote: Option<String>,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -60,7 +60,7 @@ options! {
     pub struct DiscardOptions {
         /// Only these frames of sequences: `1001-1010x2`.
         pub frames: Option<String>,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -73,7 +73,7 @@ options! {
         pub group: Option<String>,
         /// Add requirements that nothing satisfies, neither a repo nor another output.
         pub unchecked: bool,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -84,7 +84,7 @@ options! {
     pub struct RepairOptions {
         /// Take it from this place, instead of from any that has it.
         pub from: Option<String>,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -95,7 +95,7 @@ options! {
     pub struct JudgeOptions {
         /// The repo of the release, if several have it.
         pub repo: Option<String>,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }
@@ -106,7 +106,7 @@ options! {
     pub struct SettingOptions {
         /// In the user's file, instead of the workspace's.
         pub user: bool,
-        /// Change nothing, and tell what would be done.
+        /// Report what would be done, without changing anything.
         pub dry_run: bool,
     }
 }

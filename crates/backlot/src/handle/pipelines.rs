@@ -19,8 +19,8 @@ use crate::pipelines::stale::StageStatus;
 use crate::workspace::call::{of_asset, of_one_asset, of_path};
 
 impl Workspace {
-    /// Run the stages that are not up to date. Commands get the environment of the host, with what [`Workspace::run_environment`] says, and
-    /// `BACKLOT_WORKSPACE`, `BACKLOT_INPUTS`, `BACKLOT_ASSET` and `BACKLOT_VERSION`. A failure of a stage is not an error, but in the report.
+    /// Run the stages that are not up to date. Commands get the environment of the host, the variables of [`Workspace::run_environment`], and
+    /// `BACKLOT_WORKSPACE`, `BACKLOT_INPUTS`, `BACKLOT_ASSET` and `BACKLOT_VERSION`. A failed stage is not an error, but part of the report.
     pub fn repro(&self, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
         self.call("repro", None, context, |workspace| workspace.reproduce(options))
     }
@@ -32,15 +32,15 @@ impl Workspace {
         })
     }
 
-    /// Make one stage, whatever the state of those that it needs. Several stages may be made at a time, by any processes.
+    /// Run one stage, without checking the stages it depends on. Several processes may run stages at the same time.
     pub fn run_stage(&self, name: &str, options: &ReproOptions, context: &Context) -> Result<ReproReport> {
         self.call("run_stage", of_asset(name), context, |workspace| {
             workspace.run_stage(name, options)
         })
     }
 
-    /// Send the results that stages have for their present inputs, with their objects, so that other machines need not run them. Names are
-    /// outputs, or targets relative to the workspace; none stands for all stages.
+    /// Push the results of stages for their current inputs, with their objects, so that other machines need not run them. Names are
+    /// outputs, or targets relative to the workspace; without names, all stages.
     pub fn push_results(
         &self,
         names: &[String],
@@ -79,7 +79,7 @@ impl Workspace {
         })
     }
 
-    /// Take stages out of their `dvc.yaml` and `dvc.lock`; their files stay where they are. Targets are relative to a folder.
+    /// Remove stages from their `dvc.yaml` and `dvc.lock`; their files are kept. Targets are relative to a folder.
     pub fn remove_stages(
         &self,
         targets: &[String],

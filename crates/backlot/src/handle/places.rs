@@ -12,7 +12,7 @@ use crate::workspace::call::of_address;
 use crate::workspace::places::{AddRemote, AddRepo, RemoteStatus, RepoStatus};
 
 impl Workspace {
-    /// Name a folder or an index as a repo; of an index, the pages are looked for at the URL and below it. The name `blessed` becomes
+    /// Add a folder, an index or a store as a repo; the pages of an index are looked up at the URL and below it. The name `blessed` becomes
     /// the preferred source and `review` the publish target unless others are; the first of all becomes both.
     pub fn add_repo(
         &self,
@@ -43,7 +43,7 @@ impl Workspace {
         })
     }
 
-    /// Forget a repo; its folder stays.
+    /// Remove a repo from the workspace; its content is kept.
     pub fn remove_repo(&self, name: &str, options: &ChangeOptions, context: &Context) -> Result<RepoStatus> {
         self.call("remove_repo", None, context, |workspace| {
             workspace.remove_repo(name, options.dry_run)
@@ -74,7 +74,7 @@ impl Workspace {
         })
     }
 
-    /// Forget a remote; its content stays.
+    /// Remove a remote from the workspace; its content is kept.
     pub fn remove_remote(
         &self,
         name: &str,

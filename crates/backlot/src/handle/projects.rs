@@ -111,7 +111,7 @@ impl Workspace {
         })
     }
 
-    /// Run the checks that an output declares in its `asset.toml`, and the studio's that the workspace and the repo it is for name. A check that does not pass is no error but in the report.
+    /// Run the checks that an output declares in its `asset.toml`, and those of the studio, as declared for the workspace and the target repo. A failed check is not an error, but part of the report.
     pub fn validate(
         &self,
         asset: &str,
@@ -123,7 +123,7 @@ impl Workspace {
         })
     }
 
-    /// What the repairs would do that checks of an output declare; nothing of it is changed. They work in a copy, which lasts as long as the plan.
+    /// Run the repairs of an output's checks on a copy, without changing the output. The copy exists as long as the plan.
     pub fn plan_repairs(
         &self,
         asset: &str,
@@ -135,14 +135,14 @@ impl Workspace {
         })
     }
 
-    /// Take over what repairs did in their copy, if it can be: [`RepairPlan::can_be_applied`]. What is replaced is kept for a month: [`RepairPlan::kept`].
+    /// Apply the changes of a repair plan, if possible ([`RepairPlan::can_be_applied`]). Replaced files are kept for a month ([`RepairPlan::kept`]).
     pub fn apply_repairs(&self, plan: RepairPlan, context: &Context) -> Result<RepairPlan> {
         self.call("apply_repairs", None, context, |workspace| {
             workspace.apply_repairs(plan)
         })
     }
 
-    /// Give an output another name: its folders, its metadata, and the requirements of the workspace and of other outputs. Releases of the old name stay.
+    /// Rename an output: its folders, its metadata, and the requirements of the workspace and of other outputs. Releases of the old name are kept.
     pub fn rename(
         &self,
         asset: &str,

@@ -48,7 +48,7 @@ impl Workspace {
         self.call("external", None, context, |workspace| workspace.external())
     }
 
-    /// Ask for conda packages; one that is asked for already gets the new requirement.
+    /// Add requirements for conda packages; a requirement for the same package is replaced.
     pub fn add_external(
         &self,
         specs: &[String],

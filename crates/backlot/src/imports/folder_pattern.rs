@@ -144,7 +144,11 @@ fn parts(level: &str) -> Result<Vec<Part>, String> {
                 "name" => Part::Name,
                 word => match NUMBERS.iter().position(|known| *known == word) {
                     Some(number) => Part::Number(number),
-                    None => return Err(format!("`{{{word}}}` stands for nothing; there are {{name}}, {{version}}, {{minor}}, {{micro}} and *")),
+                    None => {
+                        return Err(format!(
+                            "`{{{word}}}` is unknown; use {{name}}, {{version}}, {{minor}}, {{micro}} and *"
+                        ));
+                    }
                 },
             });
             rest = after;
@@ -313,7 +317,7 @@ mod tests {
             ("{name}{name}_{version}", false, "more than one"),
             ("{name}_{version}_{version}", false, "more than one"),
             ("{name}_v{version}.{micro}", false, "{minor}"),
-            ("{nam}_v{version}", false, "stands for nothing"),
+            ("{nam}_v{version}", false, "is unknown"),
             ("{name_v{version", false, "not closed"),
             ("{name}_v{version", false, "not closed"),
             ("{name}_v}{version}", false, "no `{`"),

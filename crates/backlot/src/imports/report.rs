@@ -24,7 +24,7 @@ pub enum ImportOutcome {
     WouldImport,
     /// Its source has changed.
     WouldUpdate,
-    /// Only a download tells whether its source has changed.
+    /// Only a download can determine whether its source has changed.
     MayUpdate,
 }
 
@@ -42,7 +42,7 @@ pub struct ImportedPath {
     pub source: String,
     /// The outcome.
     pub outcome: ImportOutcome,
-    /// In what the source differs from what was imported, as far as it was asked before.
+    /// How the source differs from the imported state, if it was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Its files, where that is known.
@@ -61,7 +61,7 @@ pub struct ImportedPath {
     /// Its licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Files that were changed here, set aside and replaced by force.
+    /// Locally changed files that were set aside and replaced by force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<String>,
 }
@@ -140,17 +140,17 @@ pub enum ImportState {
     UpToDate,
     /// It has changed.
     Changed,
-    /// Only a download tells.
+    /// Only a download can determine it.
     Unsure,
     /// It is not there any more.
     Gone,
-    /// It could not be asked.
+    /// It could not be reached.
     Unreachable,
-    /// Only DVC asks it.
+    /// Only DVC can check it.
     NotAsked,
 }
 
-/// An import, and what its source says.
+/// An import, and the state of its source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ImportStatus {

@@ -32,7 +32,7 @@ options! {
         pub asset: Option<String>,
         /// The folder that relative paths begin in, if no asset is named.
         pub folder: PathBuf,
-        /// The branch, tag or commit; the default branch if none is named.
+        /// The branch, tag or commit; by default the default branch.
         pub rev: Option<String>,
         /// The licence of the imported files.
         pub license: Option<String>,

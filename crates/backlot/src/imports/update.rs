@@ -40,7 +40,7 @@ options! {
         pub to_remote: bool,
         /// The remote to send to, instead of the default one.
         pub remote: Option<String>,
-        /// Replace files that were changed here; they are set aside, and [`crate::Workspace::undo_pull`] brings them back.
+        /// Replace locally changed files; they are set aside, and [`crate::Workspace::undo_pull`] restores them.
         pub force: bool,
         /// Change nothing.
         pub dry_run: bool,

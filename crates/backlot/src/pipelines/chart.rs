@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use backlot_core::text::markup;
 use serde::{Deserialize, Serialize};
 
+use crate::pipelines::time_axis;
+
 /// A chart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -22,6 +24,9 @@ pub struct Chart {
     pub y_label: String,
     /// Its lines.
     pub lines: Vec<Line>,
+    /// Whether the horizontal axis is time: seconds since the Unix epoch, labelled in UTC.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub x_is_time: bool,
 }
 
 /// A line.
@@ -43,7 +48,15 @@ impl Chart {
             x_label: x_label.to_owned(),
             y_label: y_label.to_owned(),
             lines,
+            x_is_time: false,
         }
+    }
+
+    /// The same with a time axis: the first number of each point is a time in seconds since the Unix epoch.
+    #[must_use]
+    pub fn over_time(mut self) -> Self {
+        self.x_is_time = true;
+        self
     }
 }
 
@@ -128,11 +141,23 @@ fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     (first, last, step)
 }
 
+/// The ends of the horizontal axis, and its ticks with their labels.
+fn x_axis(chart: &Chart) -> (f64, f64, Vec<(f64, String)>) {
+    let values = chart.lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x);
+    if chart.x_is_time {
+        let (first, last) = time_axis::range(values);
+        return (first, last, time_axis::ticks(first, last));
+    }
+    let (first, last, step) = range(values);
+    let ticks = steps(first, last, step).map(|value| (value, number(value, step)));
+    (first, last, ticks.collect())
+}
+
 fn draw(text: &mut String, chart: &Chart) {
     let [left, above, right, below] = BORDERS;
     let (width, height) = (SIZE.0 - left - right, SIZE.1 - above - below);
     let points = || chart.lines.iter().flat_map(|line| &line.points);
-    let (x0, x1, x_step) = range(points().map(|(x, _)| *x));
+    let (x0, x1, x_ticks) = x_axis(chart);
     let (y0, y1, y_step) = range(points().map(|(_, y)| *y));
     // Halves, so that the distance of two large numbers is finite.
     let part =
@@ -146,10 +171,10 @@ fn draw(text: &mut String, chart: &Chart) {
     label(text, (SIZE.0 / 2.0, 22.0), "middle", &chart.title);
     label(text, (left + width / 2.0, SIZE.1 - 8.0), "middle", &chart.x_label);
     label(text, (8.0, 22.0), "start", &chart.y_label);
-    for value in steps(x0, x1, x_step) {
+    for (value, words) in x_ticks {
         let x = x_at(value);
         let _ = writeln!(text, "<path d=\"M{x:.1} {above}v{height}\" stroke=\"#e3e6ea\"/>");
-        label(text, (x, above + height + 16.0), "middle", &number(value, x_step));
+        label(text, (x, above + height + 16.0), "middle", &words);
     }
     for value in steps(y0, y1, y_step) {
         let y = y_at(value);
@@ -158,9 +183,9 @@ fn draw(text: &mut String, chart: &Chart) {
     }
     let mut row = SIZE.1 + ROW / 2.0;
     for (at, line) in chart.lines.iter().enumerate() {
+        let colour = COLOURS[at % COLOURS.len()];
         let stroke = format!(
-            "fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-dasharray=\"{}\"",
-            COLOURS[at % COLOURS.len()],
+            "fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{}\"",
             DASHES[at % DASHES.len()]
         );
         let places: Vec<String> = line
@@ -169,9 +194,18 @@ fn draw(text: &mut String, chart: &Chart) {
             .map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y)))
             .collect();
         let _ = writeln!(text, "<polyline points=\"{}\" {stroke}/>", places.join(" "));
-        if let [(x, y)] = line.points.as_slice() {
+        // Over time the distances differ, so each point is marked.
+        let marked = if chart.x_is_time || line.points.len() == 1 {
+            line.points.as_slice()
+        } else {
+            &[]
+        };
+        for (x, y) in marked {
             let (x, y) = (x_at(*x), y_at(*y));
-            let _ = writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" {stroke}/>");
+            let _ = writeln!(
+                text,
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
+            );
         }
         let _ = writeln!(text, "<path d=\"M{left} {row:.1}h28\" {stroke}/>");
         label(text, (left + 36.0, row + 4.0), "start", &line.name);
@@ -217,6 +251,7 @@ mod tests {
                 name: "Table 1.0: loss".to_owned(),
                 points: points.to_vec(),
             }],
+            x_is_time: false,
         }
     }
 
@@ -241,6 +276,20 @@ mod tests {
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}: {svg}");
             assert!(svg.len() < 20_000);
         }
+    }
+
+    #[test]
+    fn a_time_axis_has_dates_and_a_mark_for_each_point() {
+        let day = 86_400.0;
+        let svg = charts_as_svg(&[chart(&[(0.0, 1.0), (2.0 * day, 2.0)]).over_time()]);
+        for text in [">01-01 00:00<", ">01-03 00:00<", "cx=\"72.0\"", "cx=\"696.0\""] {
+            assert!(svg.contains(text), "{text}: {svg}");
+        }
+        let one = charts_as_svg(&[chart(&[(day, 1.0)]).over_time()]);
+        assert!(
+            one.contains("cx=\"384.0\"") && one.contains(">01-02 00:00<"),
+            "{one}"
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct Figure {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FiguresReport {
-    /// Whose they are.
+    /// The release or asset.
     #[serde(flatten)]
     pub end: FigureEnd,
     /// The values, by file and then as these have them.
@@ -111,7 +111,7 @@ pub struct PlotsReport {
     pub charts: Vec<Chart>,
     /// Files that are not there, or whose format has no rows.
     pub skipped: Vec<String>,
-    /// Where they were drawn; nowhere if there are none.
+    /// The file with the charts; `None` without charts.
     pub file: Option<PathBuf>,
 }
 
@@ -279,6 +279,7 @@ impl Opened {
             match report.charts.iter_mut().find(|chart| chart.name == name) {
                 Some(chart) => chart.lines.extend(lines),
                 None => report.charts.push(Chart {
+                    x_is_time: false,
                     title: plot.title.clone().unwrap_or_else(|| name.clone()),
                     name,
                     x_label: x_label

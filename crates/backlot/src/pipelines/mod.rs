@@ -15,3 +15,4 @@ pub(crate) mod pulled;
 pub(crate) mod repro;
 pub(crate) mod shared;
 pub(crate) mod stale;
+mod time_axis;

@@ -19,12 +19,12 @@ options! {
     /// Which stages are made, and how.
     #[derive(Default)]
     pub struct ReproOptions {
-        /// Names of outputs, `OUTPUT:STAGE`, or targets as DVC has them; none stands for the `dvc.yaml` of the folder, else for the output that
-        /// the folder is in, else for all outputs.
+        /// Names of outputs, `OUTPUT:STAGE`, or targets of DVC; by default the `dvc.yaml` of the folder, else the output that
+        /// contains the folder, else all outputs.
         pub targets: Vec<String>,
         /// The folder that targets are relative to; the workspace's by default.
         pub folder: Option<PathBuf>,
-        /// Run all of them, whatever their state.
+        /// Run all of them, even if they are up to date.
         pub force: bool,
         /// Only the named stages, not those that they need.
         pub single: bool,
@@ -42,7 +42,7 @@ options! {
         pub jobs: Option<usize>,
         /// Take changed outputs of a stage of which nothing else changed as what it makes, as `dvc commit` does, and do not run it.
         pub record: bool,
-        /// Run nothing, and tell what would be done.
+        /// Report what would be done, without running anything.
         pub dry_run: bool,
     }
 }

@@ -31,7 +31,7 @@ pub struct ResultsReport {
     pub objects: u64,
     /// The bytes of these.
     pub bytes: u64,
-    /// Whether nothing was changed. Of a pull, it counts only results whose inputs are here.
+    /// Whether nothing was changed. For a pull, only results whose inputs are here are counted.
     pub dry_run: bool,
 }
 

@@ -64,7 +64,7 @@ pub struct StageStatus {
     pub stage: String,
     /// The asset it is of.
     pub asset: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: StageState,
     /// Why, as parts of sentences.
     pub why: Vec<String>,

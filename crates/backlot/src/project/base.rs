@@ -76,7 +76,7 @@ struct BaseFile {
     pending: Option<BaseRelease>,
 }
 
-/// How an output stands to the releases of its package.
+/// The state of an output relative to the releases of its package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -109,7 +109,7 @@ pub struct NewerRelease {
     pub at: Option<Timestamp>,
 }
 
-/// How an output stands to the release that it was edited from and to newer ones.
+/// The state of an output relative to the release that it was edited from, and to newer ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BaseStatus {

@@ -42,7 +42,7 @@ pub struct BuildReport {
     pub size: u64,
     /// How many files it has.
     pub files: u64,
-    /// Tracked files and folders that its pointers stand for.
+    /// The tracked files and folders of its pointers.
     pub outs: Vec<OutRecord>,
     /// Whether nothing was written.
     pub dry_run: bool,

@@ -25,7 +25,7 @@ use crate::workspace::Opened;
 /// The folder of a project that has the tree of its wheel.
 const SOURCE: &str = "src";
 
-/// An output made of a release.
+/// The report of making a release editable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EditReport {

@@ -34,7 +34,7 @@ pub struct InputChange {
 pub struct InputReport {
     /// The asset.
     pub asset: String,
-    /// The group; none for the inputs everybody gets.
+    /// The group; `None` for the main inputs.
     pub group: Option<GroupName>,
     /// The requirements.
     pub changes: Vec<InputChange>,

@@ -11,7 +11,7 @@ use crate::error::{EditError, Result, WorkspaceError};
 /// An editable asset project.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The name people use.
+    /// The display name.
     pub name: String,
     /// The project.
     pub project: Project,
@@ -23,7 +23,7 @@ impl Output {
         self.project.metadata.package()
     }
 
-    /// The folders of the project that are packaged, where tracked files lie.
+    /// The packaged folders of the project, which contain the tracked files.
     pub fn module_folders(&self) -> Vec<&Path> {
         self.project
             .module_roots

@@ -76,7 +76,7 @@ pub struct ExactInput {
     pub package: PackageName,
     /// Its version.
     pub version: Version,
-    /// The digest of its file; none of an output, of which no file exists.
+    /// The digest of its file; `None` for an output, which has no file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
     /// Whether it was an output of the workspace rather than a release: then its contents are unknown.
@@ -99,7 +99,7 @@ pub struct OutRecord {
     pub size: u64,
     /// Its files.
     pub files: u64,
-    /// The stage that makes it, if no pointer stands for it.
+    /// The stage that produces it, if it has no pointer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_by: Option<MadeRecord>,
     /// Where it was imported from.

@@ -30,7 +30,7 @@ const TEXTS: [&str; 9] = ["py", "toml", "yaml", "yml", "json", "md", "txt", "usd
 /// How many of them are named.
 const MOST: usize = 50;
 
-/// What a rename did.
+/// The report of a rename.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RenameReport {
@@ -68,7 +68,7 @@ pub struct MovedFolder {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RenamedRequirement {
-    /// The asset that has it; none for one of the workspace.
+    /// The asset with the requirement; `None` for one of the workspace.
     pub asset: Option<String>,
     /// The group that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -41,7 +41,7 @@ const IGNORED: [&str; 7] = [
 const MACHINE: [&str; 3] = ["platform", "arch", "os"];
 
 options! {
-    /// How to take over a rez package.
+    /// Options for importing a rez package.
     #[derive(Default)]
     pub struct ImportRez {
         /// The name of the asset, if it is not that of the package.
@@ -69,7 +69,7 @@ pub struct RezReport {
     pub dry_run: bool,
 }
 
-/// A requirement that was taken over.
+/// An imported requirement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RezInput {

@@ -25,7 +25,7 @@ use crate::workspace::Opened;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UntrackedFiles {
-    /// The folder or file, relative to the workspace: what `backlot add` takes.
+    /// The folder or file, relative to the workspace, as an argument for `backlot add`.
     pub path: String,
     /// How many files.
     pub files: u64,

@@ -17,7 +17,7 @@ use crate::workspace::config::{Config, array_of};
 pub struct AllowReport {
     /// The repo.
     pub repo: String,
-    /// The list as it is now.
+    /// The resulting list.
     pub allow: Vec<AllowedName>,
     /// The added entries.
     pub added: Vec<AllowedName>,

@@ -40,7 +40,7 @@ pub struct PackageRow {
     pub yanked: Vec<Version>,
     /// Why the newest version is deprecated, if it is.
     pub deprecated: Option<ReleaseEvent>,
-    /// Who approved the newest version.
+    /// The approvals of the newest version.
     pub approved: Vec<ReleaseEvent>,
     /// The asset's type.
     pub asset_type: Option<String>,
@@ -48,7 +48,7 @@ pub struct PackageRow {
     pub tags: Vec<String>,
     /// One line about it.
     pub summary: Option<String>,
-    /// Who published the newest version, where known.
+    /// The author of the newest version, if known.
     pub author: Option<String>,
     /// When, where known.
     pub at: Option<Timestamp>,
@@ -105,7 +105,7 @@ pub struct OutputStatus {
     pub version: Version,
     /// The repos that have this version already.
     pub published_in: Vec<String>,
-    /// How it stands to the release that it was edited from, and to newer ones.
+    /// Its relation to the release that it was edited from, and to newer ones.
     pub base: BaseStatus,
     /// Its folder, relative to the workspace.
     pub path: String,
@@ -130,7 +130,7 @@ pub struct OutStatus {
     pub cached: bool,
     /// Whether a push sends it (neither `cache: false` nor `push: false`).
     pub pushed: bool,
-    /// The stage that makes it, if no pointer stands for it.
+    /// The stage that produces it, if it has no pointer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
 }
@@ -145,13 +145,13 @@ pub struct InputStatus {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// Whether the workspace asked for it.
+    /// Whether the workspace requires it directly.
     pub requested: bool,
     /// The output it shows, if it is editable.
     pub editable: Option<String>,
     /// The repo it came from.
     pub repo: Option<String>,
-    /// The URL it comes from, if it does.
+    /// Its URL, if it was required by URL.
     pub url: Option<String>,
     /// Its tracked files and folders.
     pub outs: Vec<OutStatus>,

@@ -42,7 +42,7 @@ options! {
         pub from: String,
         /// The repo that shall have it.
         pub to: String,
-        /// Copy its requirements too.
+        /// Copy its requirements as well.
         pub with_deps: bool,
         /// Where its files are, instead of the default remote.
         pub from_remote: Option<String>,
@@ -52,7 +52,7 @@ options! {
         pub without_files: bool,
         /// Why, for the record.
         pub message: Option<String>,
-        /// Copy what cannot be installed from the target, too.
+        /// Copy even if it cannot be installed from the target.
         pub force: bool,
         /// Change nothing.
         pub dry_run: bool,
@@ -79,7 +79,7 @@ pub struct CopiedFile {
     pub kind: ReleaseKind,
     /// Its digest.
     pub sha256: Sha256,
-    /// Its size in bytes, if the source says it.
+    /// Its size in bytes, if known.
     pub size: Option<u64>,
     /// The outcome.
     pub state: CopyState,
@@ -119,7 +119,7 @@ pub struct CopyReport {
     pub wheel: String,
     /// It and its copied requirements, requirements first.
     pub releases: Vec<CopiedRelease>,
-    /// The files, if there are any and it is known where.
+    /// The copied files, if it has any and their remote is known.
     pub files: Option<CopyFilesReport>,
     /// The results of the checks of the target, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

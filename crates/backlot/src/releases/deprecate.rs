@@ -26,7 +26,7 @@ options! {
         pub asset: Option<String>,
         /// Only releases of this repo.
         pub repo: Option<String>,
-        /// Only versions below this one, as `<2.0` in a requirement means it. Needs an asset.
+        /// Only versions below this one, as `<2.0` in a requirement. Requires an asset.
         pub below: Option<Version>,
         /// Only releases that were published before this time ago, and that nothing was built with since.
         pub unused_for: Option<Duration>,
@@ -56,7 +56,7 @@ pub struct DeprecatedRelease {
     pub users: Vec<String>,
 }
 
-/// A release that is old enough and stays.
+/// A release that is old enough, but is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeptRelease {
@@ -66,17 +66,17 @@ pub struct KeptRelease {
     pub package: PackageName,
     /// The version.
     pub version: Version,
-    /// Why it stays.
+    /// The reason.
     pub reason: String,
 }
 
-/// What was deprecated, or would be.
+/// The deprecated releases, or those of a dry run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeprecateReport {
     /// The releases, by repo and package, oldest version first.
     pub releases: Vec<DeprecatedRelease>,
-    /// Releases that stay, with the reason. None without an age.
+    /// Releases that are kept, with reasons. Empty without an age.
     pub kept: Vec<KeptRelease>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -208,7 +208,7 @@ impl Opened {
                 return Ok(());
             }
             let stays = match (published, users.first()) {
-                (None, _) => Some("nobody knows when it was published".to_owned()),
+                (None, _) => Some("its date of publication is unknown".to_owned()),
                 (_, Some(user)) => Some(format!("it is used by {user}")),
                 _ if is_newest(&index.packages[*package], release) => Some("it is the newest one".to_owned()),
                 _ => self.label_at(repo, package, version)?,

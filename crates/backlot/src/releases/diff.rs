@@ -60,7 +60,7 @@ pub struct NameDiff {
     pub new: Vec<String>,
     /// Those with other content.
     pub changed: Vec<String>,
-    /// Those that are gone.
+    /// Removed files.
     pub gone: Vec<String>,
 }
 

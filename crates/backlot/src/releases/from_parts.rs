@@ -34,7 +34,7 @@ backlot_core::options! {
         pub expect: Vec<String>,
         /// Publish without frames that no part has.
         pub allow_missing: bool,
-        /// Of files with other bytes, take those of the part that was stored last, by the clock of the remote's service.
+        /// If parts contain different contents of a file, use the part that was stored last, by the clock of the remote's service.
         pub newest: bool,
     }
 }

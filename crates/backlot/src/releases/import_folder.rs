@@ -25,7 +25,7 @@ use crate::workspace::{Opened, absolute};
 const FILES: &str = "files";
 
 options! {
-    /// How to take over a tree of versions.
+    /// Options for importing a tree of versions.
     #[derive(Default)]
     pub struct ImportFolder {
         /// The name of the asset, where the pattern has no `{name}`.
@@ -43,7 +43,7 @@ options! {
     }
 }
 
-/// What was taken over.
+/// The report of an import.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FolderReport {
@@ -51,7 +51,7 @@ pub struct FolderReport {
     pub repo: String,
     /// The assets, by name.
     pub assets: Vec<FolderAsset>,
-    /// What is no version of anything.
+    /// Paths that match no version.
     pub left_out: Vec<NotImported>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -69,7 +69,7 @@ pub struct FolderAsset {
     pub made: bool,
     /// The versions, oldest first.
     pub releases: Vec<FolderRelease>,
-    /// What stopped it.
+    /// The problem that stopped it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<AssetProblem>,
 }
@@ -86,11 +86,11 @@ pub struct FolderRelease {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// What became of it.
+    /// Its result.
     pub state: FolderReleaseState,
 }
 
-/// What became of a version.
+/// The result for a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -107,7 +107,7 @@ pub enum FolderReleaseState {
     NotReached,
 }
 
-/// What was not taken over.
+/// A path that was not imported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NotImported {
@@ -118,7 +118,7 @@ pub struct NotImported {
 }
 
 impl FolderReport {
-    /// The failure of an import of which not everything was published; `None` if there is none.
+    /// The failure of an import that could not publish everything; `None` if it could.
     pub fn failure(&self) -> Option<ImportError> {
         let problems: Vec<&AssetProblem> = self
             .assets

@@ -19,7 +19,7 @@ options! {
     /// How a label is moved or removed.
     #[derive(Default)]
     pub struct LabelOptions {
-        /// The repo; if none is named, the one that has the release or the label.
+        /// The repo; by default the one that has the release or the label.
         pub repo: Option<String>,
         /// Why, for the record.
         pub message: Option<String>,
@@ -40,7 +40,7 @@ pub struct LabelRow {
     pub package: PackageName,
     /// The version that it is at.
     pub version: Version,
-    /// Its last move; none of a label that is nobody's to move.
+    /// Its last move; `None` for a label that moves automatically.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<LabelEvent>,
 }
@@ -57,7 +57,7 @@ pub struct LabelReport {
     pub package: PackageName,
     /// The version that it was at.
     pub before: Option<Version>,
-    /// The version that it is at; none if it is removed.
+    /// The version that it points to; `None` if it was removed.
     pub version: Option<Version>,
     /// Whether it was so already.
     pub already: bool,

@@ -16,7 +16,7 @@ use crate::project::provenance::Provenance;
 use crate::workspace::Opened;
 
 options! {
-    /// Which releases to tell of.
+    /// Selection of releases for a log.
     #[derive(Default)]
     pub struct LogOptions {
         /// Only those of this repo.

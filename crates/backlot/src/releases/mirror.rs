@@ -31,7 +31,7 @@ options! {
         pub names: Option<String>,
         /// Only this number of the newest releases of each package, without yanked ones.
         pub newest: Option<usize>,
-        /// Copy the files of the releases too.
+        /// Copy the files of the releases as well.
         pub files: bool,
         /// Where the files are, instead of the default remote.
         pub from_remote: Option<String>,
@@ -58,9 +58,9 @@ pub struct MirrorReport {
     pub already_there: u64,
     /// How many facts (approvals, yanks) are new in the target.
     pub facts: u64,
-    /// Releases that the target has with other bytes, which stay as they are.
+    /// Releases with different contents in the target, which are left unchanged.
     pub conflicts: Vec<MirrorConflict>,
-    /// The files, if they were asked for.
+    /// The files, if requested.
     pub files: Option<CopyFilesReport>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -78,7 +78,7 @@ pub struct MirrorConflict {
     pub files: Vec<String>,
 }
 
-/// The two repos say different things under one name; the report tells which.
+/// The two repos have different contents for some releases; the report lists them.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{to} has {} with different contents than {from}", backlot_core::text::count(*count as u64, "release"))]
 pub struct ReposDiffer {

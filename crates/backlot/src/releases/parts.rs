@@ -37,7 +37,7 @@ pub struct Parts {
 /// Which remote it is.
 #[derive(Clone, Debug)]
 enum Where {
-    /// One of a workspace, as its configuration is when a call begins; its default one has no name here.
+    /// A remote of a workspace, by the configuration at the start of a call; without a name, the default one.
     OfWorkspace {
         workspace: Arc<Shared>,
         name: Option<String>,
@@ -220,8 +220,8 @@ pub(crate) fn check_folder(folder: &RelPath) -> Result<(), PartError> {
 }
 
 impl Parts {
-    /// The parts of a remote: by its place (a path, or a URL), by its name in the workspace that `start` is in, or the
-    /// default one of that. Paths are relative to `here`.
+    /// The parts of a remote: by its place (a path, or a URL), by its name in the workspace that contains `start`, or the
+    /// default one of that workspace. Paths are relative to `here`.
     pub fn find(
         remote: Option<&str>,
         store: &StoreOptions,

@@ -42,11 +42,11 @@ options! {
         pub bump: Option<VersionChange>,
         /// Do nothing where the repo has a release of this version.
         pub skip_existing: bool,
-        /// Files and folders to be removed from tracked folders, though they may never have been here.
+        /// Files and folders to remove from tracked folders, even if they were never pulled.
         pub remove: Vec<PathBuf>,
         /// Take the files of some folders from the parts of a job, not from the workspace.
         pub parts: Option<FromParts>,
-        /// Publish what cannot be installed, too, and what leaves out changes of a newer release.
+        /// Publish even if the release cannot be installed, or lacks changes of a newer release.
         pub force: bool,
         /// Also publish pointers with `push: false`, whose files cannot be pulled.
         pub allow_unpushed: bool,
@@ -84,7 +84,7 @@ pub struct PublishReport {
     pub gaps: Vec<SequenceGap>,
     /// The pushed files.
     pub files: MoveReport,
-    /// The wheel; `None` where none was built, because the release was skipped.
+    /// The wheel; `None` if the release was skipped.
     pub wheel: Option<BuildReport>,
     /// Whether the repo had the release already, with the same bytes.
     pub already: bool,
@@ -93,7 +93,7 @@ pub struct PublishReport {
     /// The results of its checks, as recorded in the release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<RecordedCheck>,
-    /// The affected assets; `None` if not requested, or if it would take more than a moment.
+    /// The affected assets; `None` if not requested, or if computing them would take long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dirtied: Option<DirtyReport>,
     /// Whether nothing was changed.
@@ -109,7 +109,7 @@ pub struct PathChanges {
     /// The changes, with names.
     #[serde(flatten)]
     pub changes: FileChanges,
-    /// Files that are not here and stay as they are.
+    /// Files that are not here, and are kept unchanged.
     pub kept: u64,
 }
 

@@ -20,7 +20,7 @@ use crate::workspace::settings::Origin;
 pub struct ChannelStatus {
     /// Folder or URL, as written.
     pub channel: String,
-    /// Who configured it.
+    /// The origin of the setting.
     #[serde(flatten)]
     pub origin: Origin,
 }
@@ -35,17 +35,17 @@ pub struct CondaChange {
     pub from: Option<String>,
     /// Version and build now, if it is there.
     pub to: Option<String>,
-    /// Where it comes from.
+    /// Its URL.
     pub url: Option<String>,
 }
 
-/// What a change of the external packages did.
+/// The report of a change of the external packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExternalReport {
-    /// What is asked for.
+    /// The requirements.
     pub requirements: Vec<String>,
-    /// What changed in the prefix, sorted by package.
+    /// The changes of the prefix, sorted by package.
     pub changes: Vec<CondaChange>,
     /// How many packages were right already.
     pub unchanged: usize,
@@ -57,17 +57,17 @@ pub struct ExternalReport {
     pub dry_run: bool,
 }
 
-/// What is asked for and what is there.
+/// The required and the installed external packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExternalStatus {
-    /// What is asked for.
+    /// The requirements.
     pub requirements: Vec<String>,
     /// The packages in the prefix, sorted by name.
     pub packages: Vec<LockedConda>,
     /// The prefix, relative to the workspace.
     pub prefix: String,
-    /// Whether the prefix is what the lock says.
+    /// Whether the prefix matches the lock.
     pub in_step: bool,
 }
 

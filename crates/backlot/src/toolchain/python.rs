@@ -31,17 +31,17 @@ pub struct InstalledPython {
     pub executable: PathBuf,
     /// The folder it is in, which is all of it.
     pub folder: PathBuf,
-    /// How many conda packages it is made of.
+    /// The number of its conda packages.
     pub packages: usize,
 }
 
-/// What was installed, or would be.
+/// The installed interpreter, or that of a dry run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PythonReport {
     /// The interpreter.
     pub python: InstalledPython,
-    /// The packages it is made of.
+    /// Its conda packages.
     pub packages: Vec<LockedConda>,
     /// Whether it was there already.
     pub unchanged: bool,
@@ -49,7 +49,7 @@ pub struct PythonReport {
     pub dry_run: bool,
 }
 
-/// What was removed, or would be.
+/// The removed interpreters, or those of a dry run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RemovedPythons {

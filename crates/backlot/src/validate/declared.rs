@@ -20,7 +20,7 @@ use crate::validate::studio_checks::StudioChecks;
 /// How long a command may take where nothing is said.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What follows from a check that does not pass.
+/// The consequence of a failed check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckLevel {
@@ -49,7 +49,7 @@ impl CheckLevel {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Occasion {
-    /// Somebody publishes, and sees what is said.
+    /// A publish by a person, who sees the output.
     #[default]
     Publish,
     /// A cascade built it.
@@ -64,7 +64,7 @@ pub(crate) struct Check {
     pub(crate) id: String,
     /// The asset with the studio's checks that asks for it, with the folder of its package; the asset itself otherwise.
     pub(crate) from: Option<(String, PathBuf)>,
-    /// The check that is built in, where there is no command.
+    /// The built-in check, if there is no command.
     pub(crate) built_in: String,
     /// A program with its arguments.
     pub(crate) command: Option<Vec<String>>,
@@ -81,7 +81,7 @@ pub(crate) struct Check {
     pub(crate) revision: Option<String>,
     /// A program with its arguments that corrects what it finds.
     pub(crate) repair: Option<Vec<String>>,
-    /// Whether that may be done where nobody looks, if whoever runs it says so as well.
+    /// Whether this is allowed in automatic runs, if these are run with that option.
     pub(crate) auto_repair: bool,
     /// Whether an asset may waive it.
     pub(crate) waivable: bool,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// What became of a check.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -17,7 +17,7 @@ pub enum Outcome {
     Skip,
     /// It did not run to its end.
     Crash,
-    /// It took too long.
+    /// It exceeded its time limit.
     Timeout,
 }
 
@@ -41,12 +41,12 @@ pub struct CheckItem {
     /// The file, by its path in the package, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What it should be, where that can be said in a word.
+    /// The expected value, if it is short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
-    /// What it is instead.
+    /// The actual value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
     /// Whether a waiver holds for it.
@@ -73,7 +73,7 @@ pub enum WaiverState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Waiver {
-    /// Who, why, and the last day on which it holds.
+    /// Author, reason and last day.
     #[serde(flatten)]
     pub waiver: RecordedWaiver,
     /// The files whose findings are waived; all by default.

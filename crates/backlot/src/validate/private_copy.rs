@@ -31,7 +31,7 @@ pub enum RepairKind {
     Added,
     /// It has other content.
     Changed,
-    /// It is gone.
+    /// It was removed.
     Removed,
 }
 
@@ -49,7 +49,7 @@ pub struct RepairChange {
     /// Its bytes after, if it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// The lines that go (`-`) and come (`+`), of a text file that is not large.
+    /// The removed (`-`) and added (`+`) lines of a small text file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
 }

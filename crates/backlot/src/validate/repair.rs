@@ -31,36 +31,36 @@ use crate::workspace::Opened;
 /// How long what repairs replaced is kept.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 
-/// What a repair said.
+/// The result of a repair.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepairRun {
     /// The check.
     pub check: String,
-    /// How the program of its repair ended: `pass` if it says that it did what it could.
+    /// The exit state of its program: `pass` if it succeeded.
     pub outcome: Outcome,
-    /// What it said.
+    /// The items that it reported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<CheckItem>,
 }
 
-/// What repairs would do to an output.
+/// The changes that repairs would make to an output.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepairPlan {
-    /// What checks said of the output.
+    /// The report of the checks of the output.
     pub before: ValidateReport,
     /// The repairs that ran, in the order of their checks. None if no check that did not pass has one.
     pub repairs: Vec<RepairRun>,
     /// The files that they changed in the copy.
     pub changes: Vec<RepairChange>,
-    /// What checks say of the copy; `None` if nothing was repaired.
+    /// The report of the checks of the copy; `None` if nothing was repaired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ValidateReport>,
-    /// Why it cannot be taken over, if it cannot.
+    /// The reason why it cannot be applied, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Whether it was taken over.
+    /// Whether it was applied.
     pub applied: bool,
     /// The folder that has what was replaced, for a month; `None` if nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,12 +83,12 @@ struct RepairCopy {
 type Seen = (u64, Option<std::time::SystemTime>);
 
 impl RepairPlan {
-    /// Whether there is something that can be taken over.
+    /// Whether there are changes that can be applied.
     pub fn can_be_applied(&self) -> bool {
         !self.applied && self.refused.is_none() && !self.changes.is_empty()
     }
 
-    /// What stops a publish after that.
+    /// The error that blocks a publish after that.
     pub fn failure(&self) -> Option<ValidateError> {
         match &self.after {
             Some(after) if self.applied => after.failure(),
@@ -215,7 +215,7 @@ impl Opened {
             if seen(&root.join(path)) != *before {
                 return Err(ValidateError::BadRepair {
                     path: path.display().to_string(),
-                    reason: "somebody changed it meanwhile".to_owned(),
+                    reason: "it was changed in the meantime".to_owned(),
                 }
                 .into());
             }

@@ -1,4 +1,4 @@
-//! What the checks of an asset amount to.
+//! The report of the checks of an asset.
 //!
 //! Invariant: a check that refuses, crashes or takes too long at level `error` blocks, unless all that it found is waived; one that could not look,
 //! because files are not here, does where nobody sees what is said.
@@ -36,7 +36,7 @@ options! {
 pub struct CheckResult {
     /// Its id.
     pub check: String,
-    /// The asset with the studio's checks that asks for it, as `studio-checks 1.2`; the asset itself otherwise.
+    /// The asset with the studio's checks that declares it, as `studio-checks 1.2`; otherwise the asset itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The package that provides it, as `studio-checks 1.2`, if one does.
@@ -44,9 +44,9 @@ pub struct CheckResult {
     pub provider: Option<String>,
     /// Its level in this run.
     pub level: CheckLevel,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What it found, at most a hundred things.
+    /// Its findings, at most 100.
     pub items: Vec<CheckItem>,
     /// How many things it found.
     #[serde(default)]
@@ -74,7 +74,7 @@ pub struct ValidateReport {
     pub version: backlot_pep::Version,
     /// Whether checks were as strict as they are in cascades.
     pub automatic: bool,
-    /// What it was checked for.
+    /// The purpose of the checks.
     #[serde(default)]
     pub occasion: Occasion,
     /// The repo that it was checked for.
@@ -91,7 +91,7 @@ pub struct ValidateReport {
 }
 
 impl ValidateReport {
-    /// The error that stops a publish, if one does: crashes are told apart, as another run may end otherwise.
+    /// The error that blocks a publish, if any: crashes have their own error, since another run may end differently.
     pub fn failure(&self) -> Option<ValidateError> {
         let blocking = |outcomes: &[Outcome]| -> Vec<String> {
             let checks = self

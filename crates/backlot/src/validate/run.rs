@@ -221,7 +221,7 @@ impl Opened {
         for id in &report.unused_waivers {
             warn(
                 "validate::unused_waiver",
-                format!("its waiver of `{id}` is for no check that runs"),
+                format!("unused waiver: no check `{id}` was run"),
             );
         }
     }

@@ -58,7 +58,7 @@ pub struct ProblemsFound {
 }
 
 impl ProblemsFound {
-    /// The problems among some checks, if there are any.
+    /// The problems among some checks; `None` without problems.
     pub fn of(checks: &[HealthCheck]) -> Option<Self> {
         let problems = checks.iter().filter(|check| check.state == HealthState::Problem);
         let names: Vec<String> = problems.map(|check| check.name.clone()).collect();

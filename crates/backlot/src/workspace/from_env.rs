@@ -103,8 +103,8 @@ fn account() -> String {
 }
 
 impl Host {
-    /// The host that the command has, for a program that a person starts as they start the command: the same cache, configuration and credentials,
-    /// the same name in records. What a program knows better it sets afterwards.
+    /// The host configuration of the command, for programs that are started like it: the same cache, configuration and credentials,
+    /// the same author in records. Change the fields afterwards as needed.
     ///
     /// ```
     /// let mut host = backlot::Host::from_env();

@@ -69,7 +69,7 @@ pub struct ConfigChange {
     pub key: String,
     /// The previous effective value.
     pub before: ConfigValue,
-    /// The effective value, which may still come from elsewhere.
+    /// The effective value, which may have another origin.
     pub after: ConfigValue,
     /// The file that was changed.
     pub file: PathBuf,

@@ -29,7 +29,7 @@ pub struct RepoStatus {
     pub blessed: bool,
     /// Publishes go to it.
     pub publish_to: bool,
-    /// The packages that may come from it, if it is public.
+    /// The packages that may be requested from it, if it is public.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<AllowedName>>,
     /// The number of packages; `None` if unreadable, and for a URL, which is not contacted.
@@ -93,7 +93,7 @@ options! {
         pub upload: Option<String>,
         /// How a store of objects is reached.
         pub store: StoreOptions,
-        /// It is outside the studio: only these packages may come from it.
+        /// It is outside the studio: only these packages may be requested from it.
         pub public: Option<Vec<String>>,
         /// It is an index of devpi: make it if it is not there, inheriting from these (`user/index`).
         pub create: Option<Vec<String>>,

@@ -48,7 +48,7 @@ pub(crate) struct UnreadableOutput {
     pub(crate) error: Error,
 }
 
-/// Some assets were left out; the report tells which and why.
+/// Some assets were left out; the report lists them with reasons.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{} could not be read: {}", text::count(assets.len() as u64, "asset"), assets.join(", "))]
 pub struct AssetsLeftOut {
@@ -58,7 +58,7 @@ pub struct AssetsLeftOut {
 }
 
 impl AssetsLeftOut {
-    /// The failure of a command that left assets out; `None` if there were none.
+    /// The failure of a command that left assets out; `None` if it left out none.
     pub fn of(problems: &[AssetProblem]) -> Option<Self> {
         let first = problems.first()?;
         Some(Self {

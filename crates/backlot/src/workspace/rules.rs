@@ -18,13 +18,13 @@ use crate::error::{Result, WorkspaceError};
 pub struct Rules {
     /// Ranges that every choice must be in; they ask for nothing.
     pub constraints: Vec<Requirement>,
-    /// Requirements that replace whatever anybody asks of their packages.
+    /// Requirements that replace all others for their packages.
     pub overrides: Vec<Requirement>,
     /// Only releases published until then.
     pub exclude_newer: Option<Timestamp>,
     /// Which versions are preferred.
     pub resolution: Preference,
-    /// Packages that come from one repo alone.
+    /// Packages that are pinned to a repo.
     pub sources: BTreeMap<PackageName, String>,
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result, WorkspaceError};
 use crate::workspace::config::{Config, FILE_NAME};
 use crate::workspace::user_file::UserFile;
 
-/// Variables of commands. They may hold secrets, which are shown nowhere.
+/// Environment variables of commands. They may contain secrets, which are never shown.
 #[derive(Clone, Default)]
 pub struct CommandVariables(pub Vec<(OsString, OsString)>);
 
@@ -24,16 +24,16 @@ impl std::fmt::Debug for CommandVariables {
     }
 }
 
-/// The machine and person a workspace is used by, as the embedding program knows them.
+/// The machine and user of a workspace, as set by the embedding program.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// The cache folder where nothing else says so, shared by all workspaces of this user.
+    /// The default cache folder, shared by all workspaces of this user.
     pub default_cache: PathBuf,
     /// The folder for shared data that no cache may lose: installed interpreters.
     pub data: PathBuf,
     /// The user's configuration file, read if it exists.
     pub user_config: Option<PathBuf>,
-    /// Where interpreters are looked for, as in `PATH`; `None` looks nowhere.
+    /// Where interpreters are searched, as in `PATH`; `None` disables the search.
     pub path: Option<OsString>,
     /// The variables that commands of stages get, beside those that are set for them; `SHELL` is their shell.
     pub environment: CommandVariables,
@@ -42,7 +42,7 @@ pub struct Host {
     pub supervisor: Option<(PathBuf, Vec<OsString>)>,
     /// The command `backlot`, which is absolute: processes and jobs that build assets of cascades are started with it.
     pub program: Option<PathBuf>,
-    /// Who publishes, where nothing else says so.
+    /// The default author.
     pub author: String,
     /// The name of this machine, for the record of a publication.
     pub machine: String,
@@ -55,7 +55,7 @@ pub struct Host {
     /// How servers are reached, and the sources of credentials beside the user's helpers and the file. Its cache is set to be
     /// below the workspace's. Its runtime is the one of all storage and network.
     pub network: NetworkOptions,
-    /// The threads that calls compute with; those that wait for disks and servers are apart. By default as many as there are cores.
+    /// The threads for computations; waiting for disks and servers uses other threads. By default one per core.
     pub pool: Pool,
 }
 
@@ -133,11 +133,11 @@ pub struct Settings {
     pub cache: Setting<PathBuf>,
     /// How tracked files are placed from the cache into the workspace, in order of preference.
     pub links: Setting<Vec<LinkMode>>,
-    /// Python version (`3.11`), interpreter (a path), `none`, or nothing: whatever is on the path.
+    /// Python version (`3.11`), interpreter (a path), or `none`; by default the interpreter on the path.
     pub python: Setting<Option<String>>,
     /// The author of publishes.
     pub author: Setting<String>,
-    /// Where conda packages come from, in order of preference.
+    /// The conda channels, in order of preference.
     pub channels: Setting<Vec<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks that are built in, on what they look at, and programs with values.
+//! Built-in checks of contents, and programs that report values.
 
 use backlot_tests::Studio;
 use fs_err as fs;

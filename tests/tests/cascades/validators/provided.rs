@@ -1,4 +1,4 @@
-//! Checks that installed packages provide by entry points: functions, programs, and what is built in under another name.
+//! Checks provided by installed packages through entry points: functions, programs, and aliases of built-in checks.
 
 use backlot_tests::Studio;
 use fs_err as fs;

@@ -1,4 +1,4 @@
-//! Repairs that checks declare: they work in a copy, are shown, and are taken over only if the checks pass then.
+//! Repairs declared by checks: they work on a copy, are shown, and are applied only if the checks then pass.
 
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};
@@ -56,7 +56,7 @@ fn a_repair_works_in_a_copy_is_shown_and_is_taken_over_when_that_is_said() {
     let text = studio.ws(&["validate", "Table", "--repair"]);
     assert_eq!(text.output.status.code(), Some(5), "nobody was there to agree");
     assert!(
-        text.stdout().contains("+a good one") && text.stdout().contains("`--yes` takes it over"),
+        text.stdout().contains("+a good one") && text.stdout().contains("use `--yes` to apply the changes"),
         "{}",
         text.stdout()
     );

@@ -305,7 +305,7 @@ impl<'a> SlurmExecutor<'a> {
                     .get_or_insert_with(|| (Pauses::new(u32::MAX, poll.min(FIRST_PAUSE)), false));
                 if !*is_told {
                     *is_told = true;
-                    let message = format!("the queue of Slurm is not known: {reason}; it is asked for again");
+                    let message = format!("cannot read the queue of Slurm: {reason}; retrying");
                     self.context.warn("cascade::scheduler_silent", message);
                 }
                 self.next_poll = Instant::now() + pauses.next(None).unwrap_or(poll);

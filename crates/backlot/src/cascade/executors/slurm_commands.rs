@@ -137,7 +137,7 @@ impl Opened {
             .and_then(|slurm| slurm.cancel(&jobs, self.context()));
         if let Err(reason) = cancelled {
             let message = format!(
-                "the jobs of the cascade are not cancelled from here: {reason}; whoever runs it does"
+                "cannot cancel the jobs of the cascade from this machine: {reason}; the process that runs it cancels them"
             );
             self.context().warn("cascade::scheduler_silent", message);
         }

@@ -50,7 +50,7 @@ pub struct AuthTest {
     pub url: String,
     /// The host that credentials are bound to.
     pub host: String,
-    /// The kind of source that had a credential; `None` if there was none.
+    /// The kind of the credential's source; `None` without a credential.
     pub source: Option<SourceKind>,
     /// Which variable, command or file it was.
     pub from: Option<String>,
@@ -78,7 +78,7 @@ pub struct LoginReport {
     pub replaced: Option<String>,
     /// The server's response; `None` if it was not contacted.
     pub test: Option<AuthTest>,
-    /// A source that is asked before the file and has a credential for this address, too.
+    /// A source that takes precedence over the file and has a credential for this address as well.
     pub hidden_by: Option<String>,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -90,7 +90,7 @@ pub struct LoginReport {
 pub struct LogoutReport {
     /// The addresses the credential was used for.
     pub prefix: String,
-    /// Whose it was.
+    /// Its user.
     pub user: String,
     /// The file that it was stored in.
     pub file: PathBuf,
@@ -134,8 +134,8 @@ impl AuthTarget {
         Subject::Url(shown_text(&self.url))
     }
 
-    /// A target by its URL, or by the name of a repo or remote of a workspace. What the workspace knows about the URL (its
-    /// name, the endpoint of a bucket) is used where nothing else was given.
+    /// A target by its URL, or by the name of a repo or remote of a workspace. The workspace's settings for the URL (its
+    /// name, the endpoint of a bucket) are the defaults.
     pub fn find(text: &str, options: &StoreOptions, config: Option<&Config>) -> Result<Self> {
         let repos = config.into_iter().flat_map(|config| &config.repos);
         let repos = repos.map(|repo| {
@@ -222,7 +222,7 @@ impl Auth {
         })
     }
 
-    /// Find the credential for a target and ask its server. A server that refuses is a report that says so.
+    /// Find the credential for a target and test it with the server. A rejection is not an error, but part of the report.
     pub fn test(&self, target: &AuthTarget, context: &Context) -> Result<AuthTest> {
         call(("test", target.subject()), &self.host, context, |context| {
             self.try_target(target, context)

@@ -13,7 +13,7 @@ const ON_ONE_LINE: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RepoEntry {
-    /// The name it goes by in this workspace.
+    /// Its name in this workspace.
     pub name: String,
     /// The folder or the URL of an index, as written.
     pub place: String,
@@ -23,7 +23,7 @@ pub struct RepoEntry {
     /// How a store of objects is reached.
     #[serde(flatten)]
     pub store: StoreOptions,
-    /// The packages that may come from it; `None` if it is not public, and everything may.
+    /// The packages that may be requested from it; `None` if it is not public.
     #[serde(rename = "allow", skip_serializing_if = "Option::is_none")]
     pub public: Option<Vec<AllowedName>>,
     /// The identity of the repo when it was added; `None` for an index, or if added by an older version.
@@ -74,7 +74,7 @@ pub(crate) fn is_url(place: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RemoteEntry {
-    /// The name it goes by in this workspace.
+    /// Its name in this workspace.
     pub name: String,
     /// Folder or URL, as written.
     pub url: String,

@@ -63,7 +63,7 @@ pub struct Config {
     pub publish_to: Option<String>,
     /// The asset whose checks count for each publish, and for copies into the preferred repo.
     pub checks: Option<String>,
-    /// Requirements the workspace was asked to install.
+    /// The requirements of the workspace.
     pub inputs: Vec<Requirement>,
     /// Python version or interpreter.
     pub python: Option<String>,
@@ -75,15 +75,15 @@ pub struct Config {
     pub rules: Rules,
     /// Which releases may be chosen at all.
     pub policies: Policies,
-    /// Where conda packages come from, in order of preference.
+    /// The conda channels, in order of preference.
     pub channels: Vec<String>,
     /// The conda packages that are wanted in `external_packages/`.
     pub external_conda: Vec<String>,
-    /// Files that may become part of a wheel.
+    /// Limits for files in a wheel.
     pub publish: PublishLimits,
     /// Where and how cascades are run.
     pub(crate) cascade: CascadeSection,
-    /// When the files of inputs are pulled; always, where nothing is said.
+    /// When the files of inputs are pulled; always by default.
     pub localize: BTreeMap<PackageName, Localize>,
 }
 

@@ -46,14 +46,14 @@ pub(super) fn read_localize(document: &DocumentMut) -> Result<BTreeMap<PackageNa
         .collect()
 }
 
-/// Files that may become part of a wheel: `[publish]` of `backlot.toml`.
+/// Limits for files in a wheel: `[publish]` of `backlot.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishLimits {
     /// The largest file, in bytes.
     pub largest_file: u64,
     /// All files together, in bytes.
     pub largest_wheel: u64,
-    /// Whether images, caches, scenes, sound and film may, too.
+    /// Whether images, caches, scenes, sound and film are allowed as well.
     pub media: bool,
 }
 

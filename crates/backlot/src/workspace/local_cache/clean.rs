@@ -31,7 +31,7 @@ options! {
         pub min_free: Option<u64>,
         /// Do without knowing what these workspaces need.
         pub forget: Vec<PathBuf>,
-        /// Do without knowing what workspaces need whose folders are gone.
+        /// Ignore workspaces whose folders no longer exist.
         pub forget_missing: bool,
         /// Change nothing.
         pub dry_run: bool,
@@ -68,7 +68,7 @@ pub struct CleanReport {
     pub packages: u64,
     /// Environments of releases without a workspace that were removed.
     pub environments: u64,
-    /// Bytes that this freed; a file that has another name, as in a workspace, frees none.
+    /// Freed bytes; a file with another hard link, as in a workspace, frees none.
     pub freed: u64,
     /// Bytes of objects and packages that are kept.
     pub kept_bytes: u64,

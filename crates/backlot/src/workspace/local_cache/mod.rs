@@ -32,7 +32,7 @@ pub struct GcReport {
     pub cache: PathBuf,
     /// The workspaces whose files are kept.
     pub workspaces: Vec<PathBuf>,
-    /// Workspaces of other people that cannot be read, and damaged records of workspaces: which files they need is not known.
+    /// Unreadable workspaces of other users, and damaged records of workspaces: the files that they need are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<PathBuf>,
     /// Objects that are kept.

@@ -30,7 +30,7 @@ pub struct CacheUser {
 pub enum CacheUserState {
     /// It can.
     There,
-    /// Its folder is gone: deleted, moved, or on a disk that is not mounted.
+    /// Its folder is missing: deleted, moved, or on a disk that is not mounted.
     Missing,
     /// It belongs to another user and is unreadable, or its disk does not respond.
     Unreadable,
