@@ -16,7 +16,7 @@ fn write_frame(path: &Path, (width, height): (usize, usize), number: u64) -> io:
         .collect();
     let pixel = |position: Vec2<usize>| {
         let (Vec2(x, y), at) = (position, position.x() + position.y());
-        let gradient = at as f32 / 4000.0;
+        let gradient = f32::from(u16::try_from(at).unwrap_or(u16::MAX)) / 4000.0;
         let value = |shift: usize| f16::from_f32(gradient + noise[(x * 7 + y * 13 + shift) % width]);
         (value(0), value(1), value(2), f16::from_f32(1.0))
     };

@@ -142,6 +142,13 @@ impl Bed {
     ) {
         let median = Sample::median(&samples);
         let expected = expected.map(|(words, is_held)| (words.to_owned(), is_held(median)));
+        say(&format!(
+            "{what}: {:.3} s, {:.3} s of CPU, {} MiB\n",
+            median.wall,
+            median.cpu(),
+            median.peak >> 20
+        ))
+        .ok();
         self.found.rows.push(Row {
             what: what.to_owned(),
             samples,

@@ -23,7 +23,7 @@ fn requirements(assets: usize) -> Vec<Vec<usize>> {
         };
         let place = (at - level * a_level) % a_level;
         let mut needs = BTreeSet::from([above * a_level + place]);
-        if random.next() % 3 == 0 {
+        if random.next().is_multiple_of(3) {
             let beside = usize::try_from(random.next() % 4).unwrap_or(0) + 1;
             needs.insert(above * a_level + (place + beside) % a_level);
         }
@@ -47,7 +47,8 @@ fn write_repo(repo: &Path, assets: usize, versions: usize) -> io::Result<()> {
     let names: Vec<String> = (0..assets).map(|at| format!("asset{at:05}")).collect();
     let requirements = requirements(assets);
     let packages = repo.join("packages");
-    let mut digests: Vec<Vec<String>> = Vec::with_capacity(assets);
+    // Of each version, the digests of the assets so far.
+    let mut digests: Vec<Vec<String>> = vec![Vec::new(); versions];
     for (at, name) in names.iter().enumerate() {
         fs::create_dir_all(packages.join(name))?;
         let requires: Vec<&str> = requirements[at]
@@ -55,8 +56,7 @@ fn write_repo(repo: &Path, assets: usize, versions: usize) -> io::Result<()> {
             .map(|need| names[*need].as_str())
             .collect();
         let inputs = closure(&requirements, at);
-        let mut own = Vec::with_capacity(versions);
-        for number in 0..versions {
+        for (number, before) in digests.iter_mut().enumerate() {
             let version = format!("1.0.{number}");
             let inputs: Vec<(&str, &str, String)> = inputs
                 .iter()
@@ -74,9 +74,8 @@ fn write_repo(repo: &Path, assets: usize, versions: usize) -> io::Result<()> {
                 requires: &requires,
                 inputs: &inputs,
             };
-            own.push(release.write(&packages)?);
+            before.push(release.write(&packages)?);
         }
-        digests.push(own);
     }
     fs::write(
         repo.join("repo.json"),

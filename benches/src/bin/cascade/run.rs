@@ -13,7 +13,7 @@ fn new_asset(bed: &Bed, workspace: &Path, name: &str, requires: Option<&str>) ->
     if let Some(required) = requires {
         bed.run(workspace, &["input", "add", name, required])?;
         let stage = format!(
-            "stages:\n  make:\n    cmd: cp ../../../../inputs/{required}/code.py made.txt\n    deps: [inputs/{required}/code.py]\n    outs: [made.txt]\n"
+            "stages:\n  make:\n    cmd: cp ../../../../inputs/lib/site-packages/{required}/code.py made.txt\n    deps: [../../../../inputs/lib/site-packages/{required}/code.py]\n    outs: [made.txt]\n"
         );
         fs::write(module.join("dvc.yaml"), stage)?;
     } else {
@@ -32,7 +32,7 @@ pub(crate) fn measure(bed: &mut Bed, place: &Path, small: bool) -> io::Result<()
     bed.run(&workspace, &["remote", "add", "main", "../files"])?;
     new_asset(bed, &workspace, "root", None)?;
     bed.run(&workspace, &["publish", "root"])?;
-    bed.run(&workspace, &["discard", "root"])?;
+    fs::remove_dir_all(workspace.join("outputs/root"))?;
     bed.run(&workspace, &["install", "root"])?;
     let names: Vec<String> = (0..assets).map(|at| format!("user{at}")).collect();
     for name in &names {
