@@ -60,13 +60,7 @@ fn write_repo(repo: &Path, assets: usize, versions: usize) -> io::Result<()> {
             let version = format!("1.0.{number}");
             let inputs: Vec<(&str, &str, String)> = inputs
                 .iter()
-                .map(|input| {
-                    (
-                        names[*input].as_str(),
-                        version.as_str(),
-                        digests[*input][number].clone(),
-                    )
-                })
+                .map(|input| (names[*input].as_str(), version.as_str(), before[*input].clone()))
                 .collect();
             let release = Release {
                 name,
