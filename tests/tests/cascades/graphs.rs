@@ -70,7 +70,12 @@ fn what_versions_cost_is_drawn() {
     assert!((5..20).contains(&lengths[2]), "a frame of four: {bars}");
     let svg = fs::read_to_string(studio.path("table.svg")).expect("written");
     assert!(
-        svg.starts_with("<svg") && svg.contains("versions 0.1.0 to 0.2.0"),
+        svg.starts_with("<svg") && svg.contains(">published 2") && svg.contains("(UTC)"),
         "{svg}"
     );
+    studio
+        .ws(&["du", "Table", "--plot", "--by", "version", "-o", "table.svg"])
+        .ok();
+    let svg = fs::read_to_string(studio.path("table.svg")).expect("written");
+    assert!(svg.contains("versions 0.1.0 to 0.2.0"), "{svg}");
 }

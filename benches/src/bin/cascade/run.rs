@@ -30,30 +30,30 @@ pub(crate) fn measure(bed: &mut Bed, place: &Path, small: bool) -> io::Result<()
     bed.run(place, &["init", "w", "--python", "none", "--cache", &cache])?;
     bed.run(&workspace, &["repo", "add", "review", "../review"])?;
     bed.run(&workspace, &["remote", "add", "main", "../files"])?;
-    new_asset(bed, &workspace, "root", None)?;
-    bed.run(&workspace, &["publish", "root"])?;
-    fs::remove_dir_all(workspace.join("outputs/root"))?;
-    bed.run(&workspace, &["install", "root"])?;
+    new_asset(bed, &workspace, "base", None)?;
+    bed.run(&workspace, &["publish", "base"])?;
+    fs::remove_dir_all(workspace.join("outputs/base"))?;
+    bed.run(&workspace, &["install", "base"])?;
     let names: Vec<String> = (0..assets).map(|at| format!("user{at}")).collect();
     for name in &names {
-        new_asset(bed, &workspace, name, Some("root"))?;
+        new_asset(bed, &workspace, name, Some("base"))?;
         bed.run(&workspace, &["publish", name, "--repro"])?;
     }
     let author = place.join("author");
     bed.run(place, &["init", "author", "--python", "none", "--cache", &cache])?;
     bed.run(&author, &["repo", "add", "review", "../review"])?;
     bed.run(&author, &["remote", "add", "main", "../files"])?;
-    bed.run(&author, &["install", "root"])?;
-    bed.run(&author, &["edit", "root"])?;
+    bed.run(&author, &["install", "base"])?;
+    bed.run(&author, &["edit", "base"])?;
     let mut round = 1;
     let mut samples = Vec::new();
     for _ in 0..bed.repetitions {
         round += 1;
         fs::write(
-            author.join("outputs/root/src/root/code.py"),
+            author.join("outputs/base/src/base/code.py"),
             format!("MADE = {round}\n"),
         )?;
-        bed.run(&author, &["publish", "root", "--bump", "minor"])?;
+        bed.run(&author, &["publish", "base", "--bump", "minor"])?;
         let command = bed.command(&author, &["cascade", "run", "--jobs", "2", "--json"]);
         samples.push(bed.once(&command)?);
     }

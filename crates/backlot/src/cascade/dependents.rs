@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use backlot_pep::{GroupName, PackageName, Requirement, RequirementKind, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::cascade::index::{IndexedRelease, ReleaseIndex};
+use crate::cascade::index::ReleaseIndex;
+use crate::cascade::index_file::IndexedRelease;
 use crate::cascade::studio::{Studio, grouped};
 use crate::error::Result;
 use crate::workspace::Opened;

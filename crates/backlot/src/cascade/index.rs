@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use backlot_core::{Diagnostic as _, Operation, RelPath, Sha256};
-use backlot_pep::{GroupName, PackageName, Requirement, Version};
-use backlot_repo::{Listing, MemberFilter, ReleaseFile, Repo, Revision};
+use backlot_pep::PackageName;
+use backlot_repo::{Listing, MemberFilter, ReleaseFile, Repo};
 use backlot_wheel::{AssetInfo, EntryPoints, Metadata};
 use rayon::prelude::*;
 use sha2::Digest as _;
 
-use crate::cascade::index_file::{self, LazyAbout};
+use crate::cascade::index_file::{self, About, IndexedPackage, IndexedRelease};
 use crate::cascade::ledger::Attestations;
 use crate::error::{Error, Result};
-use crate::project::provenance::{BuildRecord, PROVENANCE_FILE, Provenance};
+use crate::project::provenance::{PROVENANCE_FILE, Provenance};
 use crate::workspace::Opened;
 use crate::workspace::config::RepoEntry;
 
@@ -65,79 +65,11 @@ pub(crate) struct ReleaseIndex {
     pub(crate) attested: Attestations,
 }
 
-/// A package in an index.
-#[derive(Debug, Default)]
-pub(crate) struct IndexedPackage {
-    /// The sign of what the repo had; `None` where nothing tells a change.
-    pub(crate) stamp: Option<Revision>,
-    /// Its releases, oldest version first.
-    pub(crate) releases: Vec<IndexedRelease>,
-}
-
-/// A release in an index.
-#[derive(Debug)]
-pub(crate) struct IndexedRelease {
-    pub(crate) version: Version,
-    /// The digest of the file that stands for the release: of a wheel that runs everywhere, where there is one.
-    pub(crate) sha256: Sha256,
-    /// SHA-256 of what a build reads of it: that of the file where it says nothing better.
-    pub(crate) content: Sha256,
-    /// Those of its other files.
-    pub(crate) others: Vec<Sha256>,
-    pub(crate) yanked: Option<String>,
-    pub(crate) deprecated: Option<String>,
-    pub(crate) requires_python: Option<String>,
-    /// Whether one of its requirements cannot be read, so that it may need anything.
-    pub(crate) unclear: bool,
-    pub(crate) about: LazyAbout,
-    pub(crate) requirements: OnceLock<Vec<Requirement>>,
-}
-
-/// What a release says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct About {
-    /// Its requirements, as METADATA has them.
-    pub(crate) requires: Vec<String>,
-    pub(crate) groups: Vec<GroupName>,
-    /// The asset's name, if it is one.
-    pub(crate) asset: Option<String>,
-    /// What it was made of, if it says so.
-    pub(crate) record: Option<BuildRecord>,
-}
-
 /// A release as it was read.
 struct Read {
     about: About,
     requires_python: Option<String>,
     unclear: bool,
-}
-
-impl IndexedRelease {
-    /// What it says of itself.
-    pub(crate) fn about(&self) -> &About {
-        self.about.get()
-    }
-
-    /// Its requirements with their markers.
-    pub(crate) fn requirements(&self) -> &[Requirement] {
-        self.requirements.get_or_init(|| {
-            let parsed = self.about().requires.iter().map(|text| Requirement::parse(text));
-            parsed.filter_map(std::result::Result::ok).collect()
-        })
-    }
-}
-
-impl IndexedPackage {
-    /// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
-    pub(crate) fn newest(&self) -> Option<&IndexedRelease> {
-        self.releases.iter().max_by_key(|release| {
-            (
-                release.yanked.is_none(),
-                !release.version.is_prerelease(),
-                &release.version,
-            )
-        })
-    }
 }
 
 impl ReleaseIndex {

@@ -12,18 +12,85 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use backlot_core::{Sha256, file, shared};
-use backlot_pep::{GroupName, PackageName, Version};
+use backlot_pep::{GroupName, PackageName, Requirement, Version};
 use backlot_repo::Revision;
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, Bytes};
 
-use crate::cascade::index::{About, IndexedPackage, IndexedRelease};
 use crate::error::Result;
 use crate::project::provenance::{BuildRecord, ExactInput};
 
 /// The first bytes of a file, and of the digest behind them.
 const MAGIC: &[u8] = b"backlot release index 2\n";
 const DIGEST: usize = 32;
+
+/// A package in an index.
+#[derive(Debug, Default)]
+pub(crate) struct IndexedPackage {
+    /// The sign of what the repo had; `None` where nothing tells a change.
+    pub(crate) stamp: Option<Revision>,
+    /// Its releases, oldest version first.
+    pub(crate) releases: Vec<IndexedRelease>,
+}
+
+/// A release in an index.
+#[derive(Debug)]
+pub(crate) struct IndexedRelease {
+    pub(crate) version: Version,
+    /// The digest of the file that stands for the release: of a wheel that runs everywhere, where there is one.
+    pub(crate) sha256: Sha256,
+    /// SHA-256 of what a build reads of it: that of the file where it says nothing better.
+    pub(crate) content: Sha256,
+    /// Those of its other files.
+    pub(crate) others: Vec<Sha256>,
+    pub(crate) yanked: Option<String>,
+    pub(crate) deprecated: Option<String>,
+    pub(crate) requires_python: Option<String>,
+    /// Whether one of its requirements cannot be read, so that it may need anything.
+    pub(crate) unclear: bool,
+    pub(crate) about: LazyAbout,
+    pub(crate) requirements: OnceLock<Vec<Requirement>>,
+}
+
+/// What a release says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    /// Its requirements, as METADATA has them.
+    pub(crate) requires: Vec<String>,
+    pub(crate) groups: Vec<GroupName>,
+    /// The asset's name, if it is one.
+    pub(crate) asset: Option<String>,
+    /// What it was made of, if it says so.
+    pub(crate) record: Option<BuildRecord>,
+}
+
+impl IndexedRelease {
+    /// What it says of itself.
+    pub(crate) fn about(&self) -> &About {
+        self.about.get()
+    }
+
+    /// Its requirements with their markers.
+    pub(crate) fn requirements(&self) -> &[Requirement] {
+        self.requirements.get_or_init(|| {
+            let parsed = self.about().requires.iter().map(|text| Requirement::parse(text));
+            parsed.filter_map(std::result::Result::ok).collect()
+        })
+    }
+}
+
+impl IndexedPackage {
+    /// The release that people mean by the package: the newest that is not yanked and no pre-release, as far as there is one.
+    pub(crate) fn newest(&self) -> Option<&IndexedRelease> {
+        self.releases.iter().max_by_key(|release| {
+            (
+                release.yanked.is_none(),
+                !release.version.is_prerelease(),
+                &release.version,
+            )
+        })
+    }
+}
 
 /// A whole file.
 #[derive(Serialize, Deserialize)]

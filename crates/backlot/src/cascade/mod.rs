@@ -19,7 +19,7 @@ pub(crate) mod executors;
 pub(crate) mod export;
 pub(crate) mod forward;
 pub(crate) mod index;
-mod index_file;
+pub(crate) mod index_file;
 pub(crate) mod known;
 pub(crate) mod ledger;
 pub(crate) mod live;

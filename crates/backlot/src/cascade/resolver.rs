@@ -18,7 +18,7 @@ use backlot_resolve::{
     Source,
 };
 
-use crate::cascade::index::IndexedRelease;
+use crate::cascade::index_file::IndexedRelease;
 use crate::cascade::studio::Studio;
 
 /// The file of a release that is expected.

@@ -15,7 +15,8 @@ use backlot_core::Sha256;
 use backlot_pep::{MarkerEnv, PackageName, Requirement, Version};
 use sha2::Digest as _;
 
-use crate::cascade::index::{Effort, IndexedRelease, ReleaseIndex};
+use crate::cascade::index::{Effort, ReleaseIndex};
+use crate::cascade::index_file::IndexedRelease;
 use crate::error::{Result, WorkspaceError};
 use crate::project::provenance::{BuildRecord, ExactInput};
 use crate::workspace::Opened;

@@ -13,7 +13,8 @@ use backlot_pep::{PackageName, Specifiers, Version};
 use backlot_repo::{ReleaseFile, Repo, StatusChange};
 use serde::{Deserialize, Serialize};
 
-use crate::cascade::index::{IndexedPackage, IndexedRelease, ReleaseIndex};
+use crate::cascade::index::ReleaseIndex;
+use crate::cascade::index_file::{IndexedPackage, IndexedRelease};
 use crate::cascade::studio::Studio;
 use crate::error::{EditError, Result};
 use crate::workspace::Opened;
