@@ -481,7 +481,8 @@ mod tests {
         assert_eq!(error.code(), "parts::mixed_padding");
         let text = error.to_string();
         assert!(
-            text.contains("`frames/f.0001.exr` of a") && text.contains("`frames/f.02.exr` of the asset"),
+            text.contains("`frames/f.0001.exr` of a")
+                && text.contains("`frames/f.02.exr` of the current asset"),
             "{text}"
         );
     }
