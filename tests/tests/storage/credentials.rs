@@ -459,7 +459,7 @@ fn credentials_that_end_in_the_middle_of_a_transfer_are_asked_for_again_once() {
     assert_eq!(count("ana:second out"), 0);
     // Nothing was lost on the way.
     let verified = studio.ws(&["verify", "--remote"]).ok().stdout();
-    assert!(verified.contains("sound"), "{verified}");
+    assert!(verified.contains("no damage"), "{verified}");
 }
 
 #[test]

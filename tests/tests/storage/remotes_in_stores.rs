@@ -116,7 +116,7 @@ fn files_go_the_whole_way(store: &Store) {
         );
 
         let verified = there.run(&["verify", "--remote", "--releases"]).ok().stdout();
-        assert!(verified.contains("sound"), "{layout}: {verified}");
+        assert!(verified.contains("no damage"), "{layout}: {verified}");
         there.run(&["du", "Shot"]).ok();
         there.run(&["status"]).ok();
         if layout == "chunked" {
