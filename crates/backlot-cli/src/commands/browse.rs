@@ -348,7 +348,7 @@ pub(super) fn verify(session: &Session, mut options: VerifyOptions) -> Result<An
     let tracked = format!("{} of inputs", text::count(report.tracked_files, "tracked file"));
     for (what, packages) in [("inputs", &report.inputs), (tracked.as_str(), &report.tracked)] {
         if packages.as_ref().is_some_and(Vec::is_empty) {
-            lines.push_str(&format!("{what}: sound\n"));
+            lines.push_str(&format!("{what}: no damage\n"));
         }
         for package in packages.iter().flatten() {
             for file in &package.files {
