@@ -396,7 +396,10 @@ fn packs_that_a_server_copies_do_not_pass_this_machine() {
         let of_packs = |line: &&String| line.starts_with(method) && line.contains("/packs/");
         seen.iter().filter(of_packs).count()
     };
-    assert_eq!(asked("COPY "), packs.len(), "{seen:#?}");
+    // One that a busy server did not answer in time is asked for again.
+    let is_copy = |line: &&String| line.starts_with("COPY ") && line.contains("/packs/");
+    let copied: std::collections::BTreeSet<&String> = seen.iter().filter(is_copy).collect();
+    assert_eq!(copied.len(), packs.len(), "{seen:#?}");
     // Their tables, twice; they are not sent.
     assert!(
         asked("GET ") <= 2 * packs.len() && asked("PUT ") == 0,
