@@ -18,6 +18,9 @@ use crate::report::Report;
 /// The options of every program.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
+    /// Small sizes, to see that it works
+    #[arg(long)]
+    pub small: bool,
     /// The backlot to measure [default: beside this program]
     #[arg(long, value_name = "FILE")]
     pub backlot: Option<PathBuf>,
@@ -30,6 +33,21 @@ pub struct Common {
     /// Where the JSON goes [default: beside this program, named as it is]
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// How often something is measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Repeat {
+    /// How often each step is repeated
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    repeat: u8,
+}
+
+impl Repeat {
+    /// The number of times.
+    pub fn times(self) -> usize {
+        usize::from(self.repeat)
+    }
 }
 
 /// Run a program: be the probe of one command if that is what is asked for, else do what the arguments say in a new folder

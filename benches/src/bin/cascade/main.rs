@@ -17,22 +17,18 @@ use std::process::Command;
 
 use backlot_benches::machine::{Environment, machine, said};
 use backlot_benches::measure::{Bench, Sample, load, say};
-use backlot_benches::program::{self, Common};
+use backlot_benches::program::{self, Common, Repeat};
 use clap::Parser;
 use serde::Serialize;
 
 /// Measure cascades: plans, runs, and the check of frames
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small studios: about a minute, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only this part: plan, run, frames
     #[arg(long, value_name = "PART")]
     part: Option<String>,
-    /// How often each step is repeated
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
-    repeat: u8,
+    #[command(flatten)]
+    repeat: Repeat,
     #[command(flatten)]
     common: Common,
 }
@@ -73,7 +69,7 @@ fn run_parts(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         bench: arguments.common.bench_with_home(folder),
         program: arguments.common.backlot()?,
         environment: Environment::read(),
-        repetitions: usize::from(arguments.repeat),
+        repetitions: arguments.repeat.times(),
         found: Found {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             machine: machine(folder),
@@ -84,13 +80,13 @@ fn run_parts(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     version.trim().clone_into(&mut bed.found.version);
     let wants = |part: &str| arguments.part.as_deref().is_none_or(|only| only == part);
     if wants("plan") {
-        plan::measure(&mut bed, &folder.join("plan"), arguments.small)?;
+        plan::measure(&mut bed, &folder.join("plan"), arguments.common.small)?;
     }
     if wants("run") {
-        run::measure(&mut bed, &folder.join("run"), arguments.small)?;
+        run::measure(&mut bed, &folder.join("run"), arguments.common.small)?;
     }
     if wants("frames") {
-        frames::measure(&mut bed, &folder.join("frames"), arguments.small)?;
+        frames::measure(&mut bed, &folder.join("frames"), arguments.common.small)?;
     }
     let after = format!("{:.2}", load());
     bed.found.machine.insert("load after".to_owned(), after);
@@ -102,7 +98,7 @@ fn run_parts(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     ))?;
     let missed = bed.found.rows.iter().filter_map(|row| row.expected.as_ref());
     let missed = missed.filter(|(_, is_held)| !is_held).count();
-    Ok(if arguments.small { 0 } else { missed })
+    Ok(if arguments.common.small { 0 } else { missed })
 }
 
 impl Bed {

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use backlot_benches::machine::{Environment, machine, said};
-use backlot_benches::program::{self, Common};
+use backlot_benches::program::{self, Common, Repeat};
 use backlot_benches::report::Report;
 use backlot_benches::{FULL, SMALL};
 use clap::Parser;
@@ -21,15 +21,11 @@ use sides::{Backlot, Dvc, Side as _};
 /// Measure `backlot` against `dvc`; about 8 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small sets: seconds instead of minutes, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only the workload of this name
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
-    /// How often each step is repeated
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
-    repeat: u8,
+    #[command(flatten)]
+    repeat: Repeat,
     /// The dvc to measure [default: $`BACKLOT_TEST_TOOLS/bin/dvc`, else `dvc` on PATH]
     #[arg(long, value_name = "FILE")]
     dvc: Option<PathBuf>,
@@ -56,7 +52,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         bench: &bench,
         rival: &dvc,
         subject: &backlot,
-        repetitions: usize::from(arguments.repeat),
+        repetitions: arguments.repeat.times(),
     };
     let mut report = Report {
         date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
@@ -66,7 +62,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         repetitions: contest.repetitions,
         ..Report::default()
     };
-    let workloads = if arguments.small { SMALL } else { FULL };
+    let workloads = if arguments.common.small { SMALL } else { FULL };
     for workload in &workloads {
         if arguments
             .workload

@@ -26,9 +26,6 @@ use throughput::Throughput;
 /// Measure how the costs of `backlot` grow with age, width and publishers
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small sizes: about two minutes instead of half an hour, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only this part: age, width, throughput
     #[arg(long, value_name = "PART")]
     part: Option<String>,
@@ -99,13 +96,17 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
 fn measure(arguments: &Arguments, studio: &Studio, place: &Path, found: &mut Found) -> io::Result<()> {
     let wants = |part: &str| arguments.part.as_deref().is_none_or(|only| only == part);
     if wants("age") {
-        let sizes = if arguments.small { age::SMALL } else { age::FULL };
+        let sizes = if arguments.common.small {
+            age::SMALL
+        } else {
+            age::FULL
+        };
         let (growths, remotes) = age::measure(studio, &place.join("age"), &sizes)?;
         found.growths.extend(growths);
         found.remotes = remotes;
     }
     if wants("width") {
-        let sizes = if arguments.small {
+        let sizes = if arguments.common.small {
             width::SMALL
         } else {
             width::FULL
@@ -115,7 +116,7 @@ fn measure(arguments: &Arguments, studio: &Studio, place: &Path, found: &mut Fou
             .extend(width::measure(studio, &place.join("width"), &sizes)?);
     }
     if wants("throughput") {
-        let load = if arguments.small {
+        let load = if arguments.common.small {
             throughput::SMALL
         } else {
             throughput::FULL

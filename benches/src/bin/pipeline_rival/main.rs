@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use backlot_benches::machine::{Environment, machine, said};
 use backlot_benches::measure::{load, say};
-use backlot_benches::program::{self, Common};
+use backlot_benches::program::{self, Common, Repeat};
 use backlot_benches::report::Report;
 use clap::Parser;
 use serde::Serialize;
@@ -24,15 +24,11 @@ use sides::Sides;
 /// Measure pipelines of `backlot` against those of `dvc`
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small pipelines: about a minute, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only this part: idle, cores, plan, hashing
     #[arg(long, value_name = "PART")]
     part: Option<String>,
-    /// How often each step is repeated
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
-    repeat: u8,
+    #[command(flatten)]
+    repeat: Repeat,
     /// The dvc to measure [default: $`BACKLOT_TEST_TOOLS/bin/dvc`, else `dvc` on PATH]
     #[arg(long, value_name = "FILE")]
     dvc: Option<PathBuf>,
@@ -78,12 +74,12 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
             machine: machine(folder),
             rival: sides.version_of_dvc()?,
             subject: sides.version_of_backlot()?,
-            repetitions: usize::from(arguments.repeat),
+            repetitions: arguments.repeat.times(),
             ..Report::default()
         },
         ..Found::default()
     };
-    let sizes = if arguments.small {
+    let sizes = if arguments.common.small {
         Sizes::SMALL
     } else {
         Sizes::FULL
@@ -91,7 +87,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let parts = Parts {
         sides: &sides,
         sizes,
-        repetitions: usize::from(arguments.repeat),
+        repetitions: arguments.repeat.times(),
     };
     let wants = |part: &str| arguments.part.as_deref().is_none_or(|only| only == part);
     if wants("idle") {
@@ -111,7 +107,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let json = arguments.common.write_json(&found)?;
     say(&format!("\n{}\nJSON: {}\n", found.to_markdown(), json.display()))?;
     let missed = found.expectations.iter().filter(|expected| !expected.is_held);
-    Ok(if arguments.small { 0 } else { missed.count() })
+    Ok(if arguments.common.small { 0 } else { missed.count() })
 }
 
 impl Found {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backlot_benches::machine::{Environment, machine, said};
-use backlot_benches::program::{self, Common};
+use backlot_benches::program::{self, Common, Repeat};
 use backlot_benches::report::Report;
 use clap::Parser;
 
@@ -24,15 +24,11 @@ use sides::{Backlot, Side as _, Source, Uv};
 /// Measure `backlot` against `uv`; about 2 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small studios: seconds instead of minutes, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only the studio of this name: diamond, chain, web
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
-    /// How often each step is repeated
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
-    repeat: u8,
+    #[command(flatten)]
+    repeat: Repeat,
     /// The uv to measure [default: $`BACKLOT_TEST_TOOLS/bin/uv`, else `uv` on PATH]
     #[arg(long, value_name = "FILE")]
     uv: Option<PathBuf>,
@@ -70,8 +66,8 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let contest = Contest {
         bench: &bench,
         sides: [&uv, &backlot],
-        repetitions: usize::from(arguments.repeat),
-        patience: Duration::from_secs(if arguments.small { 0 } else { 30 }),
+        repetitions: arguments.repeat.times(),
+        patience: Duration::from_secs(if arguments.common.small { 0 } else { 30 }),
     };
     let mut report = Report {
         date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
@@ -81,7 +77,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         repetitions: contest.repetitions,
         ..Report::default()
     };
-    let studios = if arguments.small {
+    let studios = if arguments.common.small {
         assets::SMALL
     } else {
         assets::FULL

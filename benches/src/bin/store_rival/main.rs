@@ -29,9 +29,6 @@ use report::Report;
 /// Measure `backlot` against those who store files, too; about 12 GiB are used below the folder
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small sets: two minutes instead of an hour or two, to see that it works
-    #[arg(long)]
-    small: bool,
     /// Only the workloads whose names start so: frames, insertions, small-files, exr-none, exr-zip, exr-piz
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
@@ -56,16 +53,24 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
     let contest = Contest {
         bench: &bench,
         contestants: &contestants,
-        repetitions: usize::from(arguments.repeat.unwrap_or(if arguments.small { 1 } else { 3 })),
-        patience: Duration::from_secs(if arguments.small { 0 } else { 30 }),
-        spare_memory: if arguments.small { 128 << 20 } else { 1 << 30 },
+        repetitions: usize::from(
+            arguments
+                .repeat
+                .unwrap_or(if arguments.common.small { 1 } else { 3 }),
+        ),
+        patience: Duration::from_secs(if arguments.common.small { 0 } else { 30 }),
+        spare_memory: if arguments.common.small {
+            128 << 20
+        } else {
+            1 << 30
+        },
     };
     let mut report = Report {
         date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
         machine: machine(folder),
         missing,
         repetitions: contest.repetitions,
-        small: arguments.small,
+        small: arguments.common.small,
         ..Report::default()
     };
     for contestant in &contestants {
@@ -73,7 +78,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         report.contestants.push((contestant.name().to_owned(), version));
     }
     let prefix = arguments.workload.as_deref().unwrap_or_default();
-    let sets = sets::all(arguments.small);
+    let sets = sets::all(arguments.common.small);
     if !sets.iter().any(|set| set.name.starts_with(prefix)) {
         return Err(io::Error::other(format!("no workload starts with `{prefix}`")));
     }

@@ -28,9 +28,6 @@ use sides::{Backlot, Dvc, Rclone, Side};
 /// Measure `backlot` against `dvc` and `rclone` through SFTP, Apache and S3
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Small sets: minutes instead of an hour
-    #[arg(long)]
-    small: bool,
     /// Only this server: sftp, webdav, s3
     #[arg(long, value_name = "SERVER")]
     server: Option<Kind>,
@@ -138,7 +135,7 @@ fn run(arguments: &Arguments, folder: &Path) -> io::Result<usize> {
         if arguments.server.is_some_and(|only| only != kind) {
             continue;
         }
-        for workload in if arguments.small { &SMALL } else { &FULL } {
+        for workload in if arguments.common.small { &SMALL } else { &FULL } {
             say(&format!("{kind:?} {}\n", workload.name))?;
             let place = folder.join(format!("{kind:?}-{}", workload.name).to_lowercase());
             let contest = Contest {
