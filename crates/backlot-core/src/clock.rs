@@ -72,6 +72,12 @@ impl Timestamp {
         )
     }
 
+    /// The day in UTC: `2026-01-31`.
+    #[must_use]
+    pub fn date(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
     /// Parse RFC 3339 (`2026-01-31T18:00:00Z`, `...+02:00`), or a date, which means the end of that day in UTC, so that
     /// releases published on that day are included (as uv reads `--exclude-newer`).
     pub fn parse(text: &str) -> Result<Self, TimeError> {

@@ -45,7 +45,7 @@ fn rows_by(releases: &[ReleaseUsage], order: UsageOrder, head: &[&str]) -> Vec<V
     rows.extend(releases.iter().map(|release| {
         let day = release
             .published_at
-            .map_or_else(|| "-".to_owned(), |at| at.to_string().chars().take(10).collect());
+            .map_or_else(|| "-".to_owned(), backlot::Timestamp::date);
         let name = format!("{} {}", release.package, release.version);
         by_date.then_some(day).into_iter().chain([name]).collect()
     }));
@@ -138,7 +138,7 @@ fn seconds(release: &ReleaseUsage) -> Option<f64> {
 fn over_time(releases: &[&ReleaseUsage]) -> String {
     let day = |release: Option<&&ReleaseUsage>| {
         let at = release.and_then(|release| release.published_at);
-        at.map(|at| at.to_string().chars().take(10).collect::<String>())
+        at.map(backlot::Timestamp::date)
     };
     match (day(releases.first()), day(releases.last())) {
         (Some(first), Some(last)) if first == last => format!("published {first} (UTC)"),

@@ -66,14 +66,15 @@ pub(crate) fn refuse_dropped(repo: &Repo, release: &Release) -> Result<()> {
 }
 
 fn files_dropped(fact: &ReleaseEvent) -> OutsError {
-    let date: String = fact.at.to_string().chars().take(10).collect();
     let status = fact.status.as_deref().unwrap_or_default();
     OutsError::FilesDropped {
         package: fact.package.clone(),
         release: format!("{} {}", fact.package, fact.version),
         why: format!(
-            "as {} asked for on {date}; {status}: {}",
-            fact.author, fact.reason
+            "as {} asked for on {}; {status}: {}",
+            fact.author,
+            fact.at.date(),
+            fact.reason
         ),
     }
 }
