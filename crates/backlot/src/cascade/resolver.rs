@@ -60,8 +60,8 @@ impl StudioResolver<'_> {
         request: &ResolveRequest<'_>,
     ) -> Result<Result<Vec<Choice>, Conflict>, Cause> {
         let node = &request.asset.node;
-        let mut required = request.requirements.iter().copied();
-        let required: Vec<&Requirement> = required.by_ref().filter(|one| stock.is_chosen(one)).collect();
+        let required = request.requirements.iter().copied();
+        let required: Vec<&Requirement> = required.filter(|one| stock.is_chosen(one)).collect();
         if required.is_empty() {
             return Ok(Ok(Vec::new()));
         }

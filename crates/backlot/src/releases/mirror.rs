@@ -10,7 +10,7 @@ use backlot_core::options;
 use backlot_core::wildcard::Wildcard;
 use backlot_core::{Class, Diagnostic, Operation};
 use backlot_pep::{PackageName, Version};
-use backlot_repo::Release;
+use backlot_repo::{Release, ReleaseFile};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -178,15 +178,21 @@ impl Opened {
         report: &mut MirrorReport,
     ) -> Result<Wanted> {
         let there = ends.target.own_files(name, self.context())?;
-        let dropped = ends.source.dropped(name)?;
+        let releases = ends.source.whole_releases(name, self.context())?;
+        let is_withdrawn = |file: &ReleaseFile| file.yanked.is_some() || file.deprecated.is_some();
+        // Only such a release can have lost its files, and to know it costs a look at each version.
+        let dropped = if releases
+            .iter()
+            .flat_map(|release| &release.files)
+            .any(is_withdrawn)
+        {
+            ends.source.dropped(name)?
+        } else {
+            BTreeMap::new()
+        };
         let mut wanted = Vec::new();
         let mut good = 0;
-        for release in ends
-            .source
-            .whole_releases(name, self.context())?
-            .into_iter()
-            .rev()
-        {
+        for release in releases.into_iter().rev() {
             self.context().check()?;
             // Nobody could pull it from there either.
             if dropped.contains_key(&release.version) {
