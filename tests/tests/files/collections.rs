@@ -4,7 +4,7 @@ use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
-const GC: [&str; 8] = [
+pub(crate) const GC: [&str; 8] = [
     "gc",
     "--remote",
     "main",

@@ -5,16 +5,8 @@ use backlot_tests::{Run, Studio, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
-const GC: [&str; 8] = [
-    "gc",
-    "--remote",
-    "main",
-    "--young",
-    "0",
-    "--no-other-writers",
-    "--allow-most",
-    "--json",
-];
+use crate::collections::GC;
+
 const DROP: [&str; 4] = ["--drop", "deprecated,yanked", "--drop-age", "0"];
 
 /// The command in a workspace, with the cache of a person.
