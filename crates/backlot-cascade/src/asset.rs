@@ -36,13 +36,13 @@ pub struct ReleaseDetails {
     pub requirements: Vec<GroupedRequirement>,
 }
 
-/// Where details are read that nobody has asked for yet: of most releases, nobody does.
+/// A source of release details, which are read on first use; those of most releases are never needed.
 pub trait DetailSource: Send + Sync + fmt::Debug {
-    /// Those of a release, by the number that the source gave it.
+    /// The details of a release, by the number that the source assigned to it.
     fn details(&self, number: u64) -> ReleaseDetails;
 }
 
-/// The details of a release: known, or read from their source when they are first asked for.
+/// The details of a release: known, or read from their source on first use.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(from = "ReleaseDetails", into = "ReleaseDetails")]
 pub struct Details {
@@ -51,7 +51,7 @@ pub struct Details {
 }
 
 impl Details {
-    /// Those that a source has under a number.
+    /// The details that a source has under a number.
     pub fn from_source(source: Arc<dyn DetailSource>, number: u64) -> Self {
         Self {
             known: OnceLock::new(),
@@ -67,7 +67,7 @@ impl Details {
         })
     }
 
-    /// The details, to be changed.
+    /// The details, for changing them.
     pub fn get_mut(&mut self) -> &mut ReleaseDetails {
         self.get();
         self.source = None;

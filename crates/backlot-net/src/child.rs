@@ -60,7 +60,7 @@ impl OwnChild {
         &mut self.0
     }
 
-    /// Write its input, read at most so many bytes of each of its outputs, and wait for its end. Of what it prints more, nothing is kept.
+    /// Write its input, collect up to `most` bytes of each of its outputs, and wait until it exits. Output beyond that is read and discarded.
     ///
     /// ```
     /// use std::process::{Command, Stdio};

@@ -97,7 +97,7 @@ pub struct FeedEvent {
 }
 
 impl FeedEvent {
-    /// An event about a release, by nobody so far.
+    /// An event about a release, with an empty author, reason and machine.
     pub fn new(id: String, topic: &str, (package, version): (&PackageName, &Version), at: Timestamp) -> Self {
         Self {
             id,

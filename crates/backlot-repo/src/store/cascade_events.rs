@@ -1,7 +1,7 @@
 //! Events of cascades: each is a record, and in the feed of events.
 //!
-//! Invariant: the id of an event follows from the cascade and what became of it, so of all who know of it, whoever is first records it, and it is in the feed
-//! once. Deliberately absent: what cascades are (`backlot-cascade`).
+//! Invariant: the ID of an event is derived from the cascade and its state, so that several machines that report the same state record it once, and the feed
+//! has it once. Deliberately absent: what cascades are (`backlot-cascade`).
 
 use backlot_core::Context;
 
@@ -27,7 +27,7 @@ impl ReleaseStore {
         if created {
             self.tell_or_leave(announced, context);
         } else {
-            // Whoever was first tells it in its own words.
+            // The first record is the one in the feed.
             self.withdraw(&announced);
         }
         Ok(created)

@@ -1,7 +1,7 @@
-//! Releases whose tracked files were given to a collection: a status fact, so that everybody who collects, checks or pulls sees it.
+//! Releases whose tracked files were given to a collection: a status fact, which every collection, check and pull reads.
 //!
-//! Invariants: a fact names when the status was set that it rests on, and holds only while nobody approved or unyanked the release since then, so of a
-//! collector and a person who do not hear of each other the person is right; wheel, metadata and other facts stay. Deliberately absent: which releases
+//! Invariants: a fact contains the time of the status that it is based on, and applies only if the release was not approved or unyanked since then, so if
+//! both happen at the same time, the approval wins; wheel, metadata and other facts are kept. Deliberately absent: which releases
 //! (`backlot`), and the files.
 
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ impl ReleaseStore {
         Ok(())
     }
 
-    /// The status of each version of a package; in a folder only of those with so many facts at least, which costs less than reading them.
+    /// The status of each version of a package. In a folder, versions with fewer facts than `facts` are skipped, without reading them.
     fn folded(&self, package: &PackageName, facts: usize) -> Result<Vec<(Version, ReleaseStatus)>> {
         if self.kind()? != RepoKind::Backlot || !self.admits(package) {
             return Ok(Vec::new());

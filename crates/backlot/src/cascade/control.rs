@@ -194,7 +194,7 @@ impl Opened {
         let entries = journal.load(0)?.entries;
         let state = RunState::from_entries(&entries)?;
         self.cancel_jobs(&state);
-        // Where nobody runs it, nobody else says how it ended.
+        // Without a runner, the end has to be recorded here.
         self.tell_end_of(&repo, &state);
         self.cascade_status_of(repo, &id, &entries)
     }

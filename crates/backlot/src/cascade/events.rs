@@ -1,7 +1,7 @@
 //! Events of cascades in the feed of the repo that has their journal: that one began, how it ended, and that it was undone.
 //!
-//! Invariants: the id of an event follows from the journal, so all who run, continue or close a cascade say the same, and the feed has it once; whoever finds
-//! one that was killed before it could say so (who resumes it, the next cascade, `repo reindex`) says it then. A cascade fails by none of this. Deliberately
+//! Invariants: the ID of an event is derived from the journal, so all processes that run, continue or close a cascade record the same event, and the feed has it
+//! once; if a runner was killed before it recorded its event, `resume`, the next cascade in the repo and `repo reindex` do so. A cascade never fails because of its events. Deliberately
 //! absent: the feed itself (`backlot-repo`), and its readers (`feed/`).
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Events of labels and of cascades in the feed: each once, whoever dies or comes second, and none lost.
+//! Events of labels and of cascades in the feed: each exactly once, with writers that are killed and writers that race.
 
 use backlot_core::{Context, Timestamp};
 
