@@ -1,14 +1,14 @@
 //! Several pulls into one cache: each object is fetched by one of them, while the others wait for it.
 //!
-//! A pull writes what it is about to fetch into a claim, a file that it keeps locked. Of two claims on an object the older one
-//! (by name) counts, so nobody waits for somebody who waits for them. Claims are a courtesy: an object that is fetched twice
+//! A pull writes what it is about to fetch into a claim, a file that it keeps locked. Claims are made one after the other, each without what an
+//! earlier one has, so no object is claimed twice, and nobody waits for somebody who waits for them. Claims are a courtesy: an object that is fetched twice
 //! is stored once all the same, so a claim that cannot be made or read is no claim. Invariant: a claim ends when its process
 //! does, and nobody waits for one that brings nothing for [`PATIENCE`]. Deliberately absent: claims between machines, beyond
 //! what locks on a shared disk give.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use backlot_core::shared::{self, Modes};
@@ -22,18 +22,14 @@ use crate::object::ObjectId;
 /// How long to wait for a claim that brings nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
+/// The file that is locked to claim.
+const TURN: &str = "turn";
 
 /// A claim of this pull; given up when dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
     _file: Option<fs::File>,
-}
-
-/// The claim of another pull.
-struct Other {
-    path: PathBuf,
-    objects: HashSet<ObjectId>,
 }
 
 impl Drop for Claim {
@@ -43,20 +39,19 @@ impl Drop for Claim {
 }
 
 impl Claim {
-    /// Claim objects. Returns the claim and, of the objects, those that older claims have.
+    /// Claim objects. Returns the claim and, of the objects, those that earlier claims have.
     pub(crate) fn of(cache: &Cache, ids: &[ObjectId]) -> (Self, HashSet<ObjectId>) {
-        let path = file::temporary_in(&cache.claims());
+        let folder = cache.claims();
+        // Given up when this returns: what was claimed before is seen, and what is claimed now is seen by who comes next.
+        let _turn = turn(&folder);
+        let claimed = claimed(cache);
+        let (taken, own): (Vec<ObjectId>, Vec<ObjectId>) = ids.iter().partition(|id| claimed.contains(id));
+        let path = file::temporary_in(&folder);
         let claim = Self {
-            _file: write(&path, ids),
+            _file: write(&path, &own),
             path,
         };
-        let wanted: HashSet<ObjectId> = ids.iter().copied().collect();
-        let older = others(cache).into_iter().filter(|other| other.path < claim.path);
-        let taken = older
-            .flat_map(|other| other.objects)
-            .filter(|id| wanted.contains(id))
-            .collect();
-        (claim, taken)
+        (claim, taken.into_iter().collect())
     }
 }
 
@@ -64,10 +59,7 @@ impl Claim {
 pub(crate) fn wait(cache: &Cache, mut ids: Vec<ObjectId>, context: &Context) -> Result<Vec<ObjectId>> {
     let mut since = Instant::now();
     while !ids.is_empty() {
-        let claimed: HashSet<ObjectId> = others(cache)
-            .into_iter()
-            .flat_map(|other| other.objects)
-            .collect();
+        let claimed = claimed(cache);
         // What was claimed and is claimed no more is there by now, so look after the claims.
         let before = ids.len();
         ids.retain(|id| !cache.object_path(id).is_file());
@@ -83,10 +75,21 @@ pub(crate) fn wait(cache: &Cache, mut ids: Vec<ObjectId>, context: &Context) -> 
     Ok(ids)
 }
 
-fn write(path: &std::path::Path, ids: &[ObjectId]) -> Option<fs::File> {
+/// The turn to claim: a file that is locked meanwhile. `None` where that cannot be done.
+fn turn(folder: &Path) -> Option<fs::File> {
+    shared::make_folder_for_now(folder).ok()?;
+    let mut options = fs::OpenOptions::new();
+    let path = folder.join(TURN);
+    let file = options.write(true).create(true).truncate(false).open(path).ok()?;
+    // Another user's turn may come first; who may not set modes need not.
+    shared::set_mode_of(&file, Modes::of(folder).file()).ok();
+    file.file().lock().ok()?;
+    Some(file)
+}
+
+fn write(path: &Path, ids: &[ObjectId]) -> Option<fs::File> {
     let text: String = ids.iter().map(|id| format!("{id}\n")).collect();
     let folder = path.parent()?;
-    shared::make_folder_for_now(folder).ok()?;
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).open(path).ok()?;
     shared::set_mode_of(&file, Modes::of(folder).file()).ok()?;
@@ -95,20 +98,19 @@ fn write(path: &std::path::Path, ids: &[ObjectId]) -> Option<fs::File> {
     Some(file)
 }
 
-/// The claims that live processes hold.
-fn others(cache: &Cache) -> Vec<Other> {
+/// What live processes have claimed.
+fn claimed(cache: &Cache) -> HashSet<ObjectId> {
     let entries = fs::read_dir(cache.claims()).into_iter().flatten().flatten();
     let claim = |entry: fs::DirEntry| {
-        let path = entry.path();
-        let mut file = fs::File::open(&path).ok()?;
-        if file.file().try_lock_shared().is_ok() {
-            // Its process ended without giving it up, or has not locked it yet.
+        let mut file = fs::File::open(entry.path()).ok()?;
+        if entry.file_name() == TURN || file.file().try_lock_shared().is_ok() {
+            // Its process ended without giving it up.
             return None;
         }
         let mut text = String::new();
         file.read_to_string(&mut text).ok()?;
-        let objects = text.lines().filter_map(|line| line.parse().ok()).collect();
-        Some(Other { path, objects })
+        let objects = text.lines().filter_map(|line| line.parse().ok());
+        Some(objects.collect::<Vec<ObjectId>>())
     };
-    entries.filter_map(claim).collect()
+    entries.filter_map(claim).flatten().collect()
 }
