@@ -163,7 +163,7 @@ impl ObjectStore for Folder {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Entry>> {
-        let found = self.look(key)?;
+        let found = self.look(key)?.filter(|found| !found.is_dir());
         Ok(found.map(|found| Self::entry(key.to_owned(), &found)))
     }
 

@@ -164,7 +164,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     fn file(&self, _key: &str) -> Option<PathBuf> {
         None
     }
-    /// One object; `None` if it does not exist.
+    /// One object; `None` if it does not exist, or is a folder.
     fn stat(&self, key: &str) -> Result<Option<Entry>>;
     /// The objects below a prefix that ends in `/`, in any order; all of them, or folders with a name of one component.
     fn list(&self, prefix: &str, deep: bool) -> Result<Vec<Entry>>;

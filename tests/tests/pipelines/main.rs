@@ -5,6 +5,7 @@ mod figures;
 mod hostile;
 mod imports;
 mod imports_git;
+mod imports_stores;
 mod imports_to_remote;
 mod killed;
 mod random;

@@ -65,6 +65,14 @@ fn names_come_back_as_they_were(store: &dyn ObjectStore) {
     store.delete_many(&right).expect("removed");
     assert_eq!(sizes(store, "names/"), BTreeMap::new());
     assert_eq!(store.stat(&right[0]).expect("asked"), None);
+    store
+        .write("folder/object", b"one".to_vec(), "text/plain")
+        .expect("written");
+    assert_eq!(
+        store.stat("folder").expect("asked"),
+        None,
+        "a folder is no object"
+    );
     store.delete(&right[0]).expect("removing what is gone is fine");
 }
 

@@ -331,7 +331,9 @@ impl ObjectStore for Service {
     }
 
     fn stat(&self, key: &str) -> Result<Option<Entry>> {
+        // Where folders exist by themselves, one is found by its name, too.
         let found = self.ask(key, async |operator| operator.stat(key).await)?;
+        let found = found.filter(|found| !found.is_dir());
         Ok(found.map(|found| entry(key, &found)))
     }
 
