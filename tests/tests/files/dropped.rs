@@ -1,7 +1,10 @@
 //! Space of deprecated and yanked releases: `gc --drop` takes their files, the repo says so, and nothing else is touched.
 
+use std::process::Stdio;
+use std::time::Instant;
+
 use backlot_tests::stores::Store;
-use backlot_tests::{Run, Studio, run_command};
+use backlot_tests::{Random, Run, Studio, run_command};
 use fs_err as fs;
 use serde_json::Value;
 
@@ -129,6 +132,10 @@ fn files_of_a_deprecated_release_are_collected_and_a_pull_of_it_says_why() {
         message.contains("by ana") || message.contains("as ana"),
         "{message}"
     );
+    let bundle = ["bundle", "Table==0.1.0", "-o", "table.tar.zst", "--json"];
+    for more in [&["--dry-run"][..], &[]] {
+        with(&studio, "late", "late", &[&bundle[..], more].concat()).fails(4, "files::dropped");
+    }
     // All else is as it was, for everybody who looks.
     pull(&studio, "other", "Table==0.2.0").ok();
     ana(&studio, &["verify", "--remote", "--releases"]).ok();
@@ -176,6 +183,43 @@ fn an_approval_or_the_end_of_a_yank_calls_files_back_before_they_are_deleted() {
     sweep(&studio);
     pull(&studio, "one", "Table==0.1.0").ok();
     pull(&studio, "two", "Table==0.2.0").ok();
+    ana(&studio, &["verify", "--remote", "--releases"]).ok();
+}
+
+#[test]
+fn a_collection_that_is_killed_anywhere_drops_a_release_whole_or_not_at_all() {
+    let studio = three_releases();
+    let yank = || ana(&studio, &["yank", "Table==0.1.0", "-m", "torn"]).ok();
+    let start = || {
+        let mut command = studio.command(&[&["-w", "ws"], &GC[..], &DROP].concat());
+        command.env("BACKLOT_CACHE_DIR", studio.path("cache-ana"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("started")
+    };
+    yank();
+    let begun = Instant::now();
+    assert!(start().wait().expect("it ends").success());
+    let whole = begun.elapsed();
+    let mut random = Random(19);
+    for round in 0..12 {
+        ana(&studio, &["unyank", "Table==0.1.0", "-m", "fine"]).ok();
+        collect(&studio, &[]);
+        yank();
+        let mut child = start();
+        let share = u32::try_from(random.next() % 1100).expect("small");
+        std::thread::sleep(whole * share / 1000);
+        child.kill().ok();
+        child.wait().expect("it ends");
+        ana(&studio, &["verify", "--remote", "--releases"]).ok();
+        // Nothing is deleted yet, whatever was said by then; and what was not said is said by a rerun.
+        let person = format!("person-{round}");
+        pull(&studio, &person, "Table==0.1.0").ok();
+        collect(&studio, &DROP);
+        assert_eq!(dropped(&collect(&studio, &DROP)), [""; 0], "round {round}");
+    }
+    sweep(&studio);
+    pull(&studio, "late", "Table==0.1.0").fails(4, "files::dropped");
+    pull(&studio, "other", "Table==0.2.0").ok();
     ana(&studio, &["verify", "--remote", "--releases"]).ok();
 }
 

@@ -42,7 +42,7 @@ use self::tree::{TREE, TrackedRelease, Tree};
 use crate::environment::lockfile::{Lock, LockedPackage};
 use crate::environment::pylock::Pylock;
 use crate::environment::resolve_request::{ResolveRequest, Upgrade};
-use crate::error::{BundleError, Error, Result};
+use crate::error::{BundleError, Error, OutsError, Result};
 use crate::files::moved::MoveReport;
 use crate::files::pins::by_pin;
 use crate::workspace::{Opened, absolute};
@@ -148,12 +148,18 @@ impl Opened {
         let tree = self.install_tree(&wheels, &folder.join(TREE), &stage.path().join("unpacked"))?;
         let mut report = report_of(&lock, &tree, &wheels, &target)?;
         if options.dry_run {
-            self.plan_bundled_files(&tree, options.remote.as_deref(), stage.path(), &mut report)?;
+            self.plan_bundled_files(
+                &lock,
+                &tree,
+                options.remote.as_deref(),
+                (stage.path(), &mut report),
+            )?;
             report.dry_run = true;
             return Ok(report);
         }
         let cache = self.cache()?;
-        self.fetch_bundled_files(&tree, options.remote.as_deref(), &cache, &mut report.fetched)?;
+        let remote = options.remote.as_deref();
+        self.fetch_bundled_files(&lock, &tree, remote, (&cache, &mut report.fetched))?;
         let links: &[LinkMode] = match target {
             Target::Archive(_) => &[LinkMode::Reflink, LinkMode::Hardlink, LinkMode::Copy],
             // Edits must never reach the cache.
@@ -287,16 +293,16 @@ impl Opened {
     /// Bring the tracked files of a tree into the cache. An error names the release that lacks some.
     fn fetch_bundled_files(
         &self,
+        lock: &Lock,
         tree: &Tree,
         remote: Option<&str>,
-        cache: &Cache,
-        report: &mut MoveReport,
+        (cache, report): (&Cache, &mut MoveReport),
     ) -> Result<()> {
         for release in &tree.tracked {
             let files = std::slice::from_ref(&release.files);
             let mut proven = BTreeMap::new();
-            self.fetch_tracked(files, remote, cache, (report, &mut proven))
-                .map_err(|error| missing(release, error))?;
+            self.fetch_tracked(files, remote, cache, (&mut *report, &mut proven))
+                .map_err(|error| missing(release, self.with_dropped_in(lock, error, files)))?;
         }
         Ok(())
     }
@@ -304,10 +310,10 @@ impl Opened {
     /// Count what would be fetched, and see that all of it is there.
     fn plan_bundled_files(
         &self,
+        lock: &Lock,
         tree: &Tree,
         remote: Option<&str>,
-        stage: &Path,
-        report: &mut BundleReport,
+        (stage, report): (&Path, &mut BundleReport),
     ) -> Result<()> {
         let (cache, context) = (self.cache()?, self.context());
         let aside = Cache::open(&stage.join("manifests"))?;
@@ -346,7 +352,10 @@ impl Opened {
                 }
                 Ok(counts)
             };
-            let (objects, bytes) = planned().map_err(|error| missing(release, error))?;
+            let (objects, bytes) = planned().map_err(|error| {
+                let files = std::slice::from_ref(&release.files);
+                missing(release, self.with_dropped_in(lock, error, files))
+            })?;
             report.fetched.objects += objects;
             report.fetched.bytes += bytes;
         }
@@ -455,7 +464,8 @@ fn promised(pointer: &TrackedPointer) -> TrackedPointer {
 
 /// The error for a release whose files are nowhere; what is not known to be missing stays what it is.
 fn missing(release: &TrackedRelease, error: Error) -> Error {
-    if !matches!(error.class(), Class::NotFound | Class::Config) {
+    let is_dropped = matches!(error, Error::Outs(OutsError::FilesDropped { .. }));
+    if is_dropped || !matches!(error.class(), Class::NotFound | Class::Config) {
         return error;
     }
     BundleError::FilesMissing {

@@ -19,10 +19,23 @@ impl Opened {
         tracked: &[Tracked],
         error: &Error,
     ) -> Result<BTreeMap<String, ReleaseEvent>> {
+        match Lock::load(self.root())? {
+            Some(lock) => self.dropped_in(&lock, tracked, error),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// The same among the packages of a lock.
+    fn dropped_in(
+        &self,
+        lock: &Lock,
+        tracked: &[Tracked],
+        error: &Error,
+    ) -> Result<BTreeMap<String, ReleaseEvent>> {
         let mut dropped = BTreeMap::new();
-        let Some(lock) = Lock::load(self.root())?.filter(|_| is_missing(error)) else {
+        if !is_missing(error) {
             return Ok(dropped);
-        };
+        }
         for one in tracked.iter().filter(|one| one.installed) {
             let package = PackageName::of_asset(&one.name)?;
             let Some(locked) = lock.package(&package) else {
@@ -43,14 +56,22 @@ impl Opened {
 
     /// The error of a pull, which says if files are not there because they were given to a collection.
     pub(crate) fn with_dropped(&self, error: Error, tracked: &[Tracked]) -> Error {
-        match self.dropped_inputs(tracked, &error) {
-            Ok(dropped) => match dropped.into_values().next() {
-                Some(fact) => files_dropped(&fact).into(),
-                None => error,
-            },
-            // It is the better reason.
-            Err(_) => error,
-        }
+        let dropped = self.dropped_inputs(tracked, &error);
+        because_dropped(error, dropped)
+    }
+
+    /// The same among the packages of a lock that is not that of the workspace.
+    pub(crate) fn with_dropped_in(&self, lock: &Lock, error: Error, tracked: &[Tracked]) -> Error {
+        let dropped = self.dropped_in(lock, tracked, &error);
+        because_dropped(error, dropped)
+    }
+}
+
+fn because_dropped(error: Error, dropped: Result<BTreeMap<String, ReleaseEvent>>) -> Error {
+    // Where the repo cannot be asked, that objects are missing is the better reason.
+    match dropped.ok().and_then(|dropped| dropped.into_values().next()) {
+        Some(fact) => files_dropped(&fact).into(),
+        None => error,
     }
 }
 
