@@ -379,3 +379,31 @@ fn labels_behind_sftp_are_told_once_and_none_is_lost() {
     let desk = Desk::in_store(&store, "labels");
     labels_are_told_once(&desk, &*store.open("labels-repo", 1));
 }
+
+#[test]
+fn a_newer_version_is_in_the_inbox_until_it_is_yanked_and_again_when_that_is_undone() {
+    let studio = Studio::new();
+    studio.ws(&["new", "Table"]).ok();
+    let publish = || {
+        studio
+            .ws(&["publish", "Table", "--to", "review", "--bump", "minor"])
+            .ok()
+    };
+    publish();
+    studio.workspace("user");
+    studio.run(&["-w", "user", "install", "Table"]).ok();
+    let inbox = || -> Vec<String> {
+        let report = studio.run(&["-w", "user", "inbox", "--json"]).ok().json();
+        let notices = report["notices"].as_array().expect("notices").iter();
+        notices
+            .map(|notice| format!("{} {}", notice["what"], notice["version"]))
+            .collect()
+    };
+    publish();
+    let newer = [r#""new-version" "0.3.0""#];
+    assert_eq!(inbox(), newer);
+    studio.ws(&["yank", "Table==0.3.0", "-m", "worse"]).ok();
+    assert_eq!(inbox(), [""; 0]);
+    studio.ws(&["unyank", "Table==0.3.0", "-m", "fine"]).ok();
+    assert_eq!(inbox(), newer);
+}

@@ -2,7 +2,7 @@
 //! outputs failed.
 //!
 //! What it uses is what its lock has from a repo. Events of other packages, and versions that are not newer than the one in use, are passed over, so what was
-//! updated meanwhile is not in the inbox any more; nor is the move of a label that was moved again, or the failure of a cascade that ended otherwise since. Invariant: what is unread is by the cursor that is kept; nothing is asked but the feeds. Deliberately absent:
+//! updated meanwhile is not in the inbox any more; nor is a version that was yanked since, the move of a label that was moved again, or the failure of a cascade that ended otherwise since. Invariant: what is unread is by the cursor that is kept; nothing is asked but the feeds. Deliberately absent:
 //! which version an update would take (`outdated` tells).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,9 +81,12 @@ impl Opened {
             let batch = feeds.read(&cursor, BATCH, self.context())?;
             for event in batch.events {
                 notices.retain(|notice| !replaces(&event, notice));
+                if event.event.topic == YANKED {
+                    // It may be in another repo, too, or come back.
+                    seen.remove(&release_of(&event));
+                }
                 for (asset, used, what) in concern.of(&event) {
-                    let release = (event.event.package.clone(), event.event.version.clone());
-                    if what == NEW && !seen.insert(release) {
+                    if what == NEW && !seen.insert(release_of(&event)) {
                         continue;
                     }
                     let (position, known) = (event.cursor.of(&event.repo), read.of(&event.repo));
@@ -112,6 +115,8 @@ impl Opened {
     }
 }
 
+/// The topic of a yank.
+const YANKED: &str = "release.yanked";
 /// There is a newer version.
 const NEW: &str = "new-version";
 /// The label that is followed is at another release.
@@ -168,9 +173,9 @@ impl Concern {
         let follows_event = event.event.label.as_deref().is_some_and(follows);
         let is_used = used.version == *version && from == event.repo;
         let what = match event.event.topic.as_str() {
-            "release.created" => {
+            "release.created" | "release.unyanked" if *version > used.version => {
                 let is_wanted = !version.is_prerelease() || used.version.is_prerelease();
-                return (*version > used.version && is_wanted).then_some((used, NEW));
+                return is_wanted.then_some((used, NEW));
             }
             "label.moved" => return (follows_event && used.version != *version).then_some((used, MOVED)),
             "label.removed" => return follows_event.then_some((used, REMOVED)),
@@ -178,7 +183,7 @@ impl Concern {
             "release.approved" if follows(LATEST_APPROVED) && *version > used.version => {
                 return Some((used, MOVED));
             }
-            "release.yanked" => "yanked",
+            YANKED => "yanked",
             "release.unyanked" => "unyanked",
             "release.deprecated" => "deprecated",
             "release.approved" => "approved",
@@ -188,10 +193,16 @@ impl Concern {
     }
 }
 
+fn release_of(event: &RepoEvent) -> (PackageName, Version) {
+    (event.event.package.clone(), event.event.version.clone())
+}
+
 /// Whether what an earlier notice says does not hold any more after an event.
 fn replaces(event: &RepoEvent, notice: &Notice) -> bool {
     let (new, old) = (&event.event, &notice.event.event);
     let is_label = new.label.is_some() && new.label == old.label && new.package == old.package;
     let is_cascade = new.topic == old.topic && new.cascade.is_some() && new.cascade == old.cascade;
-    event.repo == notice.event.repo && (is_label || is_cascade)
+    let is_withdrawn =
+        new.topic == YANKED && notice.what == NEW && release_of(event) == release_of(&notice.event);
+    event.repo == notice.event.repo && (is_label || is_cascade || is_withdrawn)
 }
