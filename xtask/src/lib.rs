@@ -6,6 +6,7 @@ pub mod error_texts;
 mod methods;
 mod module;
 mod paths;
+pub mod pictures;
 pub mod surface;
 mod tokens;
 mod types;
@@ -128,6 +129,16 @@ pub fn constants_of_codes(root: &Path) -> io::Result<String> {
 /// Write that file.
 pub fn write_codes(root: &Path) -> io::Result<()> {
     fs::write(root.join(CODES), constants_of_codes(root)?)
+}
+
+/// Make the pictures of the guide anew with the command, which is built for that. Returns their files.
+pub fn write_pictures(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "-p", "backlot-cli"]);
+    if !cargo.current_dir(root).status()?.success() {
+        return Err(io::Error::other("the command could not be built"));
+    }
+    pictures::write(root, &dist::target_dir(root)?.join("debug/backlot"))
 }
 
 /// Write `docs/commands` anew from the help of the command, which is built for that.

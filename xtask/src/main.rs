@@ -1,4 +1,4 @@
-//! `cargo xtask errors|codes|texts|pages|surface|dist`: chores of the repository.
+//! `cargo xtask errors|codes|texts|pages|pictures|surface|dist`: chores of the repository.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -12,6 +12,7 @@ const USAGE: &str =
        cargo xtask codes                         write the constants of codes from docs/errors.md
        cargo xtask texts                         write docs/error-texts.txt from the messages and helps in the source
        cargo xtask pages                         write docs/commands from the help of the command
+       cargo xtask pictures                      make docs/guide/pictures from a demo
        cargo xtask surface [--check] [FEATURE...] write docs/api from what the libraries offer, or compare
        cargo xtask dist [--target T] [--out DIR] build what is shipped: binary, archive, wheel, checksums";
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["codes"] => backlot_xtask::write_codes(root).map(|()| ExitCode::SUCCESS),
         ["texts"] => backlot_xtask::error_texts::write(root).map(|()| ExitCode::SUCCESS),
         ["pages"] => backlot_xtask::write_pages(root).map(|()| ExitCode::SUCCESS),
+        ["pictures"] => pictures(root),
         ["surface", "--check", features @ ..] => surface(root, features, false),
         ["surface", features @ ..] => surface(root, features, true),
         ["dist", options @ ..] => match dist_options(options) {
@@ -38,6 +40,13 @@ fn main() -> ExitCode {
         drop(writeln!(io::stderr(), "error: {error}"));
         ExitCode::FAILURE
     })
+}
+
+fn pictures(root: &Path) -> io::Result<ExitCode> {
+    for path in backlot_xtask::write_pictures(root)? {
+        writeln!(io::stdout(), "{}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn usage() -> io::Result<ExitCode> {

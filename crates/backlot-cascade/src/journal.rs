@@ -109,6 +109,9 @@ pub enum NodeEvent {
         key: NodeKey,
         /// The digest of what others will read of it.
         files: Sha256,
+        /// The checks whose findings were repaired, by their ids.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        repaired: Vec<String>,
     },
     /// Its validators passed.
     Validated,
@@ -142,7 +145,7 @@ pub enum NodeEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
     },
-    /// An attempt was given up before it released, by no fault: an input was withdrawn, or the cascade was cancelled.
+    /// An attempt was given up before it released, by no fault: an input was withdrawn.
     Stopped {
         /// Why.
         reason: String,

@@ -168,6 +168,8 @@ pub(crate) struct NodeRun {
     failures: (u32, u32),
     /// Whether a person wants it tried whatever failed before.
     insisted: bool,
+    /// The checks whose findings the last build repaired.
+    repaired: Vec<String>,
 }
 
 /// Nodes that need the same of everything that is limited, the best first.
@@ -218,6 +220,7 @@ impl RunState {
             key: None,
             failures: (0, 0),
             insisted: false,
+            repaired: Vec::new(),
         });
         let canary: BTreeSet<usize> = plan.canary.iter().copied().collect();
         let mut state = Self {
@@ -391,8 +394,9 @@ impl RunState {
                 owner: by.to_owned(),
                 until: *until,
             },
-            NodeEvent::Built { key, .. } => {
+            NodeEvent::Built { key, repaired, .. } => {
                 self.set_key(at, *key);
+                self.nodes[at].repaired.clone_from(repaired);
                 self.at_stage(at, by, Stage::Built)
             }
             NodeEvent::Validated => self.at_stage(at, by, Stage::Validated),
@@ -474,6 +478,11 @@ impl RunState {
             Mark::Running { until, .. } => Some(*until),
             _ => None,
         }
+    }
+
+    /// The checks whose findings the last build of a node repaired.
+    pub(crate) fn repaired(&self, at: usize) -> &[String] {
+        &self.nodes[at].repaired
     }
 
     /// The number of the last lease of a node, 0 if it had none.

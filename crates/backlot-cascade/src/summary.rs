@@ -24,6 +24,9 @@ pub struct NodeSummary {
     /// The number of its last lease, 0 if it had none: tells a failure from one of an earlier attempt. Not serialised.
     #[serde(skip)]
     pub lease: u64,
+    /// The checks whose findings its last build repaired, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<String>,
 }
 
 /// A node that others wait for in vain.
@@ -64,6 +67,7 @@ impl RunState {
                 level: planned.dirty.level,
                 status: self.status(at),
                 lease: self.last_lease(at),
+                repaired: self.repaired(at).to_vec(),
             })
             .collect();
         let (mut counts, mut blocks) = (BTreeMap::new(), BTreeMap::new());

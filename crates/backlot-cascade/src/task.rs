@@ -159,8 +159,11 @@ impl NodeTask {
             return Ok(Step::Over);
         }
         let job = next.job().cloned();
-        if context.cancel().is_cancelled() {
-            return self.stop(services, context, job.as_ref(), "the cascade was cancelled");
+        if let Err(why) = context.check() {
+            return match self.lease {
+                Some(_) => self.fail(services, context, job.as_ref(), services.worker.interrupted(why)),
+                None => Ok(Step::Over),
+            };
         }
         match self.advance(next, services, context) {
             Ok(step) => Ok(step),
@@ -184,8 +187,12 @@ impl NodeTask {
             Next::Build(mut job) => {
                 let built = worker.build(&job, context)?;
                 job.record.build_ms = Some(built.build_ms);
-                let (key, files) = (job.key, built.files);
-                self.write(services, context, NodeEvent::Built { key, files })?;
+                let built_as = NodeEvent::Built {
+                    key: job.key,
+                    files: built.files,
+                    repaired: built.repaired.clone(),
+                };
+                self.write(services, context, built_as)?;
                 Next::Compare(job, built)
             }
             Next::Compare(job, built) => return self.compare(services, context, job, built),
@@ -199,7 +206,7 @@ impl NodeTask {
                 self.write(services, context, NodeEvent::Pushed)?;
                 Next::Release(job, built)
             }
-            Next::Release(job, built) => return self.release(services, context, &job, built),
+            Next::Release(job, built) => return self.release(services, context, &job, &built),
             Next::Nothing => return Ok(Step::Over),
         };
         Ok(Step::More)
@@ -365,7 +372,7 @@ impl NodeTask {
         services: &Services<'_>,
         context: &Context,
         job: &Job,
-        built: Built,
+        built: &Built,
     ) -> Result<Step, Trouble> {
         // The commit looks for yanks again; deprecations are advice, for which this is soon enough.
         for input in &job.record.inputs {
@@ -374,7 +381,7 @@ impl NodeTask {
                 return Ok(self.stop(services, context, Some(job), &reason)?);
             }
         }
-        match services.worker.release(job, &built, context)? {
+        match services.worker.release(job, built, context)? {
             Committed::Released(version) | Committed::AlreadyReleased(version) => {
                 self.end(services, context, Some(job), NodeEvent::Released { version })
             }
@@ -411,11 +418,9 @@ impl NodeTask {
         job: Option<&Job>,
         reason: &str,
     ) -> Result<Step> {
-        if self.lease.is_some() {
-            let reason = reason.to_owned();
-            self.write(services, context, NodeEvent::Stopped { reason })?;
-            self.give_back(services, context, job, false);
-        }
+        let reason = reason.to_owned();
+        self.write(services, context, NodeEvent::Stopped { reason })?;
+        self.give_back(services, context, job, false);
         self.next = Next::Nothing;
         Ok(Step::Over)
     }

@@ -7,13 +7,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use backlot_core::{Context, Sha256};
+use backlot_core::{Cancelled, Context, Sha256};
 use backlot_pep::{PackageName, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::Asset;
 use crate::error::Cause;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::judge::Withdrawal;
 use crate::node::{CascadeId, InputsDigest, NodeId, NodeKey, RepoName};
 use crate::record::{Input, ReleaseRecord};
@@ -68,12 +68,15 @@ pub struct Job {
 }
 
 /// What a build gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Built {
     /// SHA-256 of what others will read of it: manifest of its files and metadata.
     pub files: Sha256,
     /// How long it took, in milliseconds.
     pub build_ms: u64,
+    /// The checks whose findings were repaired, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repaired: Vec<String>,
 }
 
 /// What became of a commit.
@@ -111,6 +114,10 @@ pub trait Worker: Send + Sync + fmt::Debug {
     /// asset has a higher token than the job's, the newest release has another key, no input is yanked, and the version does
     /// not exist; then it is created.
     fn release(&self, job: &Job, built: &Built, context: &Context) -> Result<Committed, Failure>;
+    /// The failure of an attempt that was stopped between two steps. By default one of the environment, as it is in the middle of a step.
+    fn interrupted(&self, why: Cancelled) -> Failure {
+        Failure::new(FailureKind::Environment, why.to_string())
+    }
     /// Remove the private workspace. `keep` asks to leave it for a look, after a failure. What cannot be removed is left.
     fn discard(&self, job: &Job, keep: bool, context: &Context);
 }

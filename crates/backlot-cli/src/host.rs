@@ -36,6 +36,11 @@ pub(crate) fn search_path(name: &str, first: &Path) -> OsString {
         .unwrap_or_else(|_| first.as_os_str().to_owned())
 }
 
+/// The folder for private workspaces of attempts, if the environment names one.
+pub(crate) fn scratch() -> Option<PathBuf> {
+    text("BACKLOT_SCRATCH").map(PathBuf::from)
+}
+
 /// The shell of the person.
 pub(crate) fn shell() -> OsString {
     let (variable, other) = backlot::platform::SHELL;

@@ -13,6 +13,7 @@ mod output;
 mod pages;
 mod progress;
 mod session;
+mod signals;
 mod wording;
 
 // Buffers of a MiB come and go by the thousand; the system's allocator returns each to the kernel and faults it in anew.
@@ -21,17 +22,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Arg, ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::{Arguments, CascadeCommand, Command};
 use crate::session::Session;
-
-/// How long running work has to stop after the first signal.
-const STOPPING: Duration = Duration::from_secs(3);
-/// The same for an attempt of a cascade: its stage has time to end, and it says in the journal that it stopped. Schedulers give 30 s.
-const STOPPING_ATTEMPT: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     // Before anything starts a thread.
@@ -43,24 +38,8 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let session = Session::new(&arguments.global, command);
-    let (cancel, json, name) = (session.cancel.clone(), session.json, session.command.clone());
     let is_attempt = matches!(arguments.command, Command::Cascade(CascadeCommand::RunNode(_)));
-    let stopping = if is_attempt { STOPPING_ATTEMPT } else { STOPPING };
-    // The second signal ends at once; the first lets running work stop between two steps. Everything visible is whole at any
-    // instant, so what does not stop (a server that does not answer, a pipe) is ended.
-    ctrlc::set_handler(move || {
-        if cancel.is_cancelled() {
-            std::process::exit(130);
-        }
-        cancel.cancel();
-        let name = name.clone();
-        std::thread::spawn(move || {
-            std::thread::sleep(stopping);
-            errors::print_cancelled(json, &name);
-            std::process::exit(130);
-        });
-    })
-    .ok();
+    signals::handle(&session, is_attempt);
     if !matches!(arguments.command, Command::Run(_) | Command::Shell(_)) {
         backlot::platform::raise_open_files();
     }

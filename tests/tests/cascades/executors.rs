@@ -214,6 +214,13 @@ fn a_process_that_is_silent_for_too_long_fails_as_a_build() {
 
 #[test]
 fn an_attempt_that_is_asked_to_end_says_so_and_gives_its_asset_back() {
+    // The second is how a scheduler announces that it will end a job.
+    for name in ["TERM", "USR1"] {
+        ends_at(name);
+    }
+}
+
+fn ends_at(name: &str) {
     let studio = slow(300);
     let job = cascade(&studio, "a", &["export", "a==1.1"]).ok().json();
     let id = job["cascade"].as_str().expect("an id");
@@ -228,11 +235,18 @@ fn an_attempt_that_is_asked_to_end_says_so_and_gives_its_asset_back() {
         "b",
         "--attempt",
         "7",
+        "--scratch",
+        "scratch",
     ];
     let mut attempt = start(&studio, &node);
     holder(&studio, "b", 1);
-    signal(&attempt, "TERM");
+    let scratch = studio.path("scratch").join(format!("bl-{id}"));
+    until("a private workspace on the disk of the job", || {
+        scratch.join("review-b-1").is_dir()
+    });
+    signal(&attempt, name);
     assert_eq!(attempt.wait().expect("it ends").code(), Some(130));
+    assert!(!scratch.exists(), "it is removed with all that was in it");
     let status = cascade(&studio, "a", &["status"]).ok().json();
     assert_eq!(statuses(&status), ["b delayed", "c waiting"], "{status:#}");
     let lease = fs::read_to_string(studio.path("repos/review/cascades/leases/b/00000001.json"));

@@ -51,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("backlot-cli", &["backlot"]),
-    ("backlot-xtask", &[]),
+    ("backlot-xtask", &["backlot-core"]),
     ("backlot-benches", &["backlot-core"]),
     (
         "backlot-tests",

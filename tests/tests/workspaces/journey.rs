@@ -359,6 +359,35 @@ fn the_demo_does_the_main_job() {
         .json();
     assert_eq!(report["new_objects"], 4);
     studio.run(&["-w", "there/lighter", "verify"]).ok();
+    // The cascade: a set and two shots follow the table, one of them repaired; the third keeps what it has. Then all is undone.
+    let summary = &report["cascade"]["summary"];
+    let nodes = summary["nodes"].as_array().expect("assets").iter();
+    let followed: Vec<_> = nodes
+        .map(|node| {
+            (
+                node["node"].as_str(),
+                node["status"].as_str(),
+                node["repaired"][0].as_str(),
+            )
+        })
+        .collect();
+    let released = |name, repaired| (Some(name), Some("released"), repaired);
+    let expected = [
+        released("review/kitchenset", None),
+        released("review/shot010", None),
+        released("review/shot020", Some("table.below-camera")),
+    ];
+    assert_eq!(followed, expected, "{summary:#}");
+    let held = report["cascade"]["affected"]["nodes"].as_array().expect("assets");
+    let held = held
+        .iter()
+        .find(|node| node["node"] == "review/shot030")
+        .expect("listed");
+    assert_eq!(held["decision"], "held", "{held:#}");
+    let reverted = report["cascade"]["reverted"]["steps"]
+        .as_array()
+        .expect("releases");
+    assert_eq!(reverted.len(), 4, "{reverted:#?}");
     let again = studio.run(&["demo", "there", "--json"]);
     again.fails(5, "output::target_exists");
 }

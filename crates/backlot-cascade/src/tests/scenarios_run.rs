@@ -406,6 +406,7 @@ fn scenario_19_a_worker_that_was_thought_lost_cannot_commit() {
     let built = crate::Built {
         files: job.key.0,
         build_ms: 0,
+        repaired: Vec::new(),
     };
     let committed = life.services().worker.release(&job, &built, &studio.context());
     assert_eq!(committed, Ok(crate::Committed::Fenced));

@@ -260,7 +260,7 @@ impl Inner {
 
     fn build(&mut self, job: &Job) -> Result<Built, Failure> {
         if let Some(built) = self.built.get(&job.key) {
-            return Ok(*built);
+            return Ok(built.clone());
         }
         let behaviour = self.behaviours.entry(job.node.package.clone()).or_default();
         if !behaviour.fails.is_empty() {
@@ -274,7 +274,11 @@ impl Inner {
                 .release(node, version)
                 .expect("the copied release")
                 .files;
-            return Ok(Built { files, build_ms: 1 });
+            return Ok(Built {
+                files,
+                build_ms: 1,
+                repaired: Vec::new(),
+            });
         }
         self.builds.push(job.node.clone());
         let mut content = FieldHasher::new("content");
@@ -289,8 +293,9 @@ impl Inner {
         let built = Built {
             files,
             build_ms: 1_000,
+            repaired: Vec::new(),
         };
-        self.built.insert(job.key, built);
+        self.built.insert(job.key, built.clone());
         Ok(built)
     }
 

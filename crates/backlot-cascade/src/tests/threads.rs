@@ -9,8 +9,8 @@ use super::drive::{journal, report, state};
 use super::studio::{Life, Studio, node};
 use crate::control::{Request, request};
 use crate::{
-    Built, Committed, Ending, Failure, FailureKind, FileJournal, Job, LeaseStore as _, Limits, NodeTask,
-    Plan, RunState, Runner, Services, Step, Worker,
+    Built, Committed, Ending, Failure, FailureKind, FileJournal, Job, Journal as _, LeaseStore as _, Limits,
+    NodeStatus, NodeTask, Plan, RunState, Runner, Services, Step, Worker,
 };
 
 fn wide() -> Arc<Studio> {
@@ -106,6 +106,37 @@ fn a_cancelled_run_releases_nothing_more() {
         (Some(Ending::Cancelled), [("cancelled".to_owned(), 13)].into())
     );
     assert!(studio.inner().commits.is_empty());
+}
+
+#[test]
+fn an_attempt_that_is_asked_to_end_between_two_steps_comes_later_as_if_in_one() {
+    let studio = wide();
+    let (log, plan) = (journal(), quick(&studio));
+    let life = Life::new(&studio, &log);
+    let mut state = RunState::new(Arc::new(plan.clone()));
+    let at = state.find(&node("b7")).expect("planned");
+    let context = Context::default();
+    let mut task = NodeTask::new(&state, at, "farm");
+    // The lease, and what it is built from.
+    for _ in 0..2 {
+        assert_eq!(
+            task.step(&life.services(), &context).expect("a journal"),
+            Step::More
+        );
+    }
+    let asked = context.clone().with_cancel(Cancel::default());
+    asked.cancel().cancel();
+    assert_eq!(
+        task.step(&life.services(), &asked).expect("a journal"),
+        Step::Over
+    );
+    for entry in log.load(0).expect("memory").entries {
+        state.apply(&entry).expect("of this cascade");
+    }
+    assert!(matches!(state.status(at), NodeStatus::Delayed { .. }));
+    let lease = studio.leases.newest(&node("b7")).expect("memory");
+    assert!(lease.is_some_and(|lease| lease.until <= context.now()));
+    assert!(studio.inner().builds.is_empty());
 }
 
 /// A worker whose builds end only once the lease was renewed.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -165,7 +166,7 @@ pub(crate) enum CascadeCommand {
     },
     /// Show the state of a cascade
     #[command(
-        after_help = "Examples:\n  backlot cascade status             the latest cascade\n  backlot cascade status 3f9c -f     follow it until it ends, or its background process is killed\n  backlot cascade status -f --json   one line per step, then the status"
+        after_help = "Examples:\n  backlot cascade status             the latest cascade\n  backlot cascade status 3f9c -f     follow it until it ends, or its background process is killed\n  backlot cascade status -f --json   one line per step, then the status\n  backlot cascade status --svg > cascade.svg"
     )]
     Status {
         /// A prefix of its ID [default: the latest cascade]
@@ -173,6 +174,8 @@ pub(crate) enum CascadeCommand {
         /// Print each step until nothing is running and nothing can be started
         #[arg(long, short)]
         follow: bool,
+        #[command(flatten)]
+        form: super::GraphForm,
     },
     /// List cascades, newest first
     List {
@@ -306,9 +309,12 @@ pub(crate) struct RunNodeArgs {
     /// The scheduler's name for the attempt, recorded in the journal
     #[arg(long)]
     pub(crate) attempt: Option<String>,
-    /// Keep the workspace of a failed build in the cache, for inspection
+    /// Keep the workspace of a failed build, for inspection
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Create the private workspace in this folder instead of the cache, for example "$TMPDIR" of a job [env: `BACKLOT_SCRATCH`]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
     /// Repair the findings of checks that declare `auto_repair`
     #[arg(long)]
     pub(crate) auto_repair: bool,

@@ -18,6 +18,11 @@ pub(crate) struct GraphForm {
 }
 
 impl GraphForm {
+    /// Whether text is printed.
+    pub(crate) const fn is_text(self) -> bool {
+        !(self.dot || self.mermaid || self.svg)
+    }
+
     /// The graph in this format, or `None` for text.
     pub(crate) fn draw(self, picture: impl FnOnce() -> Picture) -> Option<String> {
         match (self.dot, self.mermaid, self.svg) {

@@ -9,8 +9,9 @@ use backlot::{
     NodeStatus, PublishOptions, RevertOptions, RevertReport, Unchanged, Workspace, text,
 };
 
-use crate::args::{CascadeCommand, PushArgs, RunNodeArgs};
+use crate::args::{CascadeCommand, GraphForm, PushArgs, RunNodeArgs};
 use crate::errors;
+use crate::host;
 use crate::output::{self, Answer, columns, would};
 use crate::session::Session;
 
@@ -54,12 +55,8 @@ pub(super) fn cascade(session: &Session, command: &CascadeCommand) -> Result<Ans
             }
             resume(session, &workspace, id, &options)?
         }
-        CascadeCommand::Status { id, follow: true } => {
-            let mut tell = |entry: &CascadeEntry| follow(session, entry);
-            status(&workspace.follow_cascade(id.as_deref(), &mut tell, context)?)
-        }
-        CascadeCommand::Status { id, follow: false } => {
-            status(&workspace.cascade_status(id.as_deref(), context)?)
+        CascadeCommand::Status { id, follow, form } => {
+            show(session, &workspace, id.as_deref(), (*follow, *form))?
         }
         CascadeCommand::List { most } => list(&workspace.cascades(*most, context)?),
         CascadeCommand::Cancel(args) => ask(&args.id, CascadeRequest::Cancel(args.message.clone()))?,
@@ -146,7 +143,13 @@ fn run_node(session: &Session, args: &RunNodeArgs) -> Result<Answer, Error> {
         .keep_failed(args.keep)
         .auto_repair(args.auto_repair)
         .wall_time(args.wall_time)
-        .quiet_time(args.quiet_time);
+        .quiet_time(args.quiet_time)
+        .scratch(
+            args.scratch
+                .clone()
+                .or_else(host::scratch)
+                .map(|scratch| session.here.join(scratch)),
+        );
     let report = workspace.run_cascade_node(&args.cascade, &args.node, &options, &session.context);
     let report = match report {
         // The machine's fault: another one may do better.
@@ -257,6 +260,26 @@ fn follow(session: &Session, entry: &CascadeEntry) -> bool {
     writeln!(out, "{line}").and_then(|()| out.flush()).is_ok()
 }
 
+/// The state of a cascade, as text or drawn; or each of its steps as it happens.
+fn show(
+    session: &Session,
+    workspace: &Workspace,
+    id: Option<&str>,
+    (is_followed, form): (bool, GraphForm),
+) -> Result<Answer, Error> {
+    let context = &session.context;
+    if is_followed {
+        let mut tell = |entry: &CascadeEntry| follow(session, entry);
+        return Ok(status(&workspace.follow_cascade(id, &mut tell, context)?));
+    }
+    let found = workspace.cascade_status(id, context)?;
+    if form.is_text() {
+        return Ok(status(&found));
+    }
+    let picture = workspace.cascade_picture(Some(&found.summary.cascade.0), context)?;
+    Ok(Answer::new(&found, form.draw(|| picture).unwrap_or_default()))
+}
+
 /// A step in a line; `None` of one that says nothing to people.
 pub(super) fn line_of(entry: &CascadeEntry) -> Option<String> {
     Some(match &entry.event {
@@ -278,6 +301,7 @@ pub(super) fn line_of(entry: &CascadeEntry) -> Option<String> {
 fn event_words(event: &NodeEvent) -> Option<String> {
     Some(match event {
         NodeEvent::Leased { .. } => "building".to_owned(),
+        NodeEvent::Built { repaired, .. } if !repaired.is_empty() => repaired_words(repaired),
         NodeEvent::Released { version } => format!("released {version}"),
         NodeEvent::Unchanged { why, version } => format!("{version} stays, {}", unchanged_words(*why)),
         NodeEvent::Held { .. } => {
@@ -296,6 +320,10 @@ fn event_words(event: &NodeEvent) -> Option<String> {
         NodeEvent::Superseded { by } => format!("superseded by cascade {by}"),
         _ => return None,
     })
+}
+
+fn repaired_words(checks: &[String]) -> String {
+    format!("repaired for {}", checks.join(", "))
 }
 
 const fn unchanged_words(why: Unchanged) -> &'static str {
@@ -404,7 +432,13 @@ fn summary_text(title: &str, summary: &CascadeSummary) -> String {
     let rows: Vec<Vec<String>> = summary
         .nodes
         .iter()
-        .map(|node| vec![format!("  {}", node.node), status_words(&node.status)])
+        .map(|node| {
+            let mut words = status_words(&node.status);
+            if matches!(node.status, NodeStatus::Released { .. }) && !node.repaired.is_empty() {
+                words = format!("{words}, {}", repaired_words(&node.repaired));
+            }
+            vec![format!("  {}", node.node), words]
+        })
         .collect();
     format!(
         "{title}: {} ({})\n{}",

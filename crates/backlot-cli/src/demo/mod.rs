@@ -3,6 +3,7 @@
 //! It prints each command before running it, so its output is also the tutorial. The commands are run by the same code as
 //! from a shell; only rendering and the comparison at the end are the demo's own.
 
+mod cascade;
 mod render;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub(crate) fn run(session: &Session, dir: Option<&Path>, frames: u32) -> Result<
         "changed_frames": CHANGED.len(),
         "new_objects": stored.objects,
         "new_bytes": stored.sent,
+        "cascade": demo.play_cascade()?,
     });
     let text = format!(
         "\nThe second release of {frames} frames cost {} frames and one manifest: {} sent.\nLook around in `{}`.",

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, Journal, JournalEvent, Worker};
-use backlot_core::{Context, Event, EventKind, Observer, file};
+use backlot_core::{Cancelled, Context, Event, EventKind, Observer, file};
 
 use crate::cascade::executors::launch::AttemptLimits;
 use crate::error::{CascadeError, Result};
@@ -135,10 +135,12 @@ impl<'a> Watchdog<'a> {
 
     /// A step that was stopped because its time was over failed by that.
     fn judge<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
-        match self.over.get() {
-            Some(reason) => Err(Failure::new(FailureKind::Build, reason.clone())),
-            None => result,
-        }
+        self.overtime().map_or(result, Err)
+    }
+
+    fn overtime(&self) -> Option<Failure> {
+        let reason = self.over.get()?;
+        Some(Failure::new(FailureKind::Build, reason.clone()))
     }
 }
 
@@ -165,6 +167,11 @@ impl Worker for Watched<'_> {
     fn release(&self, job: &Job, built: &Built, context: &Context) -> Result<Committed, Failure> {
         // What is released is released.
         self.worker.release(job, built, context)
+    }
+    fn interrupted(&self, why: Cancelled) -> Failure {
+        self.watchdog
+            .overtime()
+            .unwrap_or_else(|| self.worker.interrupted(why))
     }
     fn discard(&self, job: &Job, keep: bool, context: &Context) {
         self.worker.discard(job, keep, context);
@@ -228,6 +235,7 @@ mod tests {
                 failure.message.contains(word) && failure.kind.counts(),
                 "{failure:?}"
             );
+            assert_eq!(watchdog.overtime(), Some(failure), "the same between two steps");
         }
     }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use backlot_cascade::control::{Request, request};
+use backlot_cascade::render::Picture;
 use backlot_cascade::{
     CascadeId, DirtyNode, Ending, Entry, Journal as _, JournalEvent, NodeId, NodeStatus, Plan, RunState,
     Summary,
@@ -140,6 +141,13 @@ impl Opened {
         let (repo, id) = self.find_cascade(id)?;
         let entries = RepoJournal::new(self.ledger(&repo)?, &id).load(0)?.entries;
         self.cascade_status_of(repo, &id, &entries)
+    }
+
+    /// The graph of a cascade, with what became of each asset.
+    pub(crate) fn cascade_picture(&self, id: Option<&str>) -> Result<Picture> {
+        let (repo, id) = self.find_cascade(id)?;
+        let entries = RepoJournal::new(self.ledger(&repo)?, &id).load(0)?.entries;
+        Ok(Picture::of_run(&RunState::from_entries(&entries)?))
     }
 
     fn cascade_status_of(&self, repo: String, id: &CascadeId, entries: &[Entry]) -> Result<CascadeStatus> {

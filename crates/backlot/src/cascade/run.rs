@@ -5,6 +5,7 @@
 //! published meanwhile is seen. Deliberately absent: building (`worker`), and requests of people (`control`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backlot_cascade::control::{Request, request, supersede};
@@ -78,6 +79,8 @@ options! {
         pub wall_time: Option<Duration>,
         /// The longest time that it may print nothing and move no byte.
         pub quiet_time: Option<Duration>,
+        /// The folder for the private workspace, instead of the cache: a disk of the machine that builds.
+        pub scratch: Option<PathBuf>,
     }
 }
 
@@ -534,6 +537,7 @@ impl Opened {
             let watchdog = Watchdog::new(limits, (&journal, loaded.next), poll, self.context());
             let worker = StudioWorker::new(self, &ready.live, &ready.leases, options.keep_failed)
                 .with_auto_repair(options.auto_repair)
+                .with_scratch(options.scratch.clone())
                 .with_observer(watchdog.observer());
             let services = Services {
                 index: &ready.live,
@@ -550,7 +554,7 @@ impl Opened {
             if let Step::Busy(until) = step {
                 again = Some(until);
             }
-            fs_err::remove_dir(self.cascade_folder(&id)).ok();
+            fs_err::remove_dir(worker.root(&id)).ok();
             self.context().check()?;
         }
         let state = RunState::from_entries(&journal.load(0)?.entries)?;

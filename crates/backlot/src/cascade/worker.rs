@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use backlot_cascade::{Built, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker};
+use backlot_cascade::{
+    Built, CascadeId, Committed, Failure, FailureKind, Job, LeaseStore as _, NodeId, Worker,
+};
 use backlot_core::{Class, Context, Diagnostic as _, Observer, file};
 use backlot_pep::Version;
 use backlot_repo::StatusChange;
@@ -44,6 +46,8 @@ pub(crate) struct StudioWorker<'a> {
     observer: Option<Arc<dyn Observer>>,
     /// Repair what checks refuse, where they declare that this may be done.
     auto_repair: bool,
+    /// Where private workspaces are made, if not in the cache.
+    scratch: Option<PathBuf>,
     private: Mutex<BTreeMap<NodeId, Arc<Shared>>>,
 }
 
@@ -56,6 +60,7 @@ impl<'a> StudioWorker<'a> {
             keep,
             observer: None,
             auto_repair: false,
+            scratch: None,
             private: Mutex::default(),
         }
     }
@@ -80,9 +85,22 @@ impl<'a> StudioWorker<'a> {
         Self { auto_repair, ..self }
     }
 
+    /// The same, with private workspaces in another folder than the cache.
+    pub(crate) fn with_scratch(self, scratch: Option<PathBuf>) -> Self {
+        Self { scratch, ..self }
+    }
+
+    /// The folder of the private workspaces of a cascade.
+    pub(crate) fn root(&self, cascade: &CascadeId) -> PathBuf {
+        match &self.scratch {
+            Some(scratch) => scratch.join(format!("bl-{cascade}")),
+            None => self.opened.cascade_folder(cascade),
+        }
+    }
+
     fn folder(&self, job: &Job) -> PathBuf {
         let name = format!("{}-{}-{}", job.node.repo, job.node.package, job.token);
-        self.opened.cascade_folder(&job.cascade).join(name)
+        self.root(&job.cascade).join(name)
     }
 
     /// The private workspace of a job.
@@ -107,7 +125,7 @@ impl<'a> StudioWorker<'a> {
     /// Remove the workspaces of attempts that were overtaken: of processes that died, mostly.
     fn remove_before(&self, job: &Job) {
         let prefix = format!("{}-{}-", job.node.repo, job.node.package);
-        let entries = fs_err::read_dir(self.opened.cascade_folder(&job.cascade));
+        let entries = fs_err::read_dir(self.root(&job.cascade));
         for entry in entries.into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let token = name
@@ -183,7 +201,11 @@ impl<'a> StudioWorker<'a> {
                 Failure::new(FailureKind::Environment, "the release to copy no longer exists")
             })?;
             let files = release.files;
-            return Ok(Built { files, build_ms: 0 });
+            return Ok(Built {
+                files,
+                build_ms: 0,
+                repaired: Vec::new(),
+            });
         }
         let private = self.at(job, context).map_err(Failure::from)?;
         let package = job.node.package.as_str();
@@ -199,7 +221,11 @@ impl<'a> StudioWorker<'a> {
         if let Some(failed) = failed_stages(&report) {
             return Err(failed);
         }
-        if self.auto_repair && private.repair_automatically(package).map_err(Failure::from)? {
+        let mut repaired = Vec::new();
+        if self.auto_repair {
+            repaired = private.repair_automatically(package).map_err(Failure::from)?;
+        }
+        if !repaired.is_empty() {
             // What a repair changed may be what other stages read.
             let report = private.reproduce(&options).map_err(Failure::from)?;
             if let Some(failed) = failed_stages(&report) {
@@ -216,6 +242,7 @@ impl<'a> StudioWorker<'a> {
         Ok(Built {
             files: files.ok_or_else(|| Failure::new(FailureKind::Build, "it has no record"))?,
             build_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            repaired,
         })
     }
 

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use backlot_cascade::render::Picture;
 use backlot_cascade::{CascadeId, DirtyReport, Entry, NodeId, RepoName};
 use backlot_core::Context;
 use backlot_pep::{PackageName, Version};
@@ -141,6 +142,13 @@ impl Workspace {
     pub fn cascade_status(&self, id: Option<&str>, context: &Context) -> Result<CascadeStatus> {
         self.call("cascade_status", None, context, |workspace| {
             workspace.cascade_status(id)
+        })
+    }
+
+    /// The graph of a cascade, with the state of each asset; without an ID, of the latest.
+    pub fn cascade_picture(&self, id: Option<&str>, context: &Context) -> Result<Picture> {
+        self.call("cascade_picture", None, context, |workspace| {
+            workspace.cascade_picture(id)
         })
     }
 

@@ -310,14 +310,17 @@ impl Opened {
         Ok(stale.next().map(told))
     }
 
-    /// Repair what stops a release where nobody looks, as far as checks declare that this may be done. Whether something was repaired.
-    pub(crate) fn repair_automatically(&self, asset: &str) -> Result<bool> {
+    /// Repair what stops a release where nobody looks, as far as checks declare that this may be done. Returns the ids of the checks
+    /// whose findings were repaired.
+    pub(crate) fn repair_automatically(&self, asset: &str) -> Result<Vec<String>> {
         let options = ValidateOptions::new().automatic(true);
         let plan = self.plan_repairs(asset, &options)?;
         if !plan.can_be_applied() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
-        Ok(self.apply_repairs(plan)?.applied)
+        let checks = plan.repairs.iter().map(|repair| repair.check.clone()).collect();
+        let is_applied = self.apply_repairs(plan)?.applied;
+        Ok(if is_applied { checks } else { Vec::new() })
     }
 }
 
