@@ -25,6 +25,8 @@ have slurmctld || [ -x /usr/sbin/slurmctld ] || missing+=(slurm-wlm)
 have munged || [ -x /usr/sbin/munged ] || missing+=(munge)
 have radosgw || missing+=(ceph-mon ceph-osd ceph-mgr radosgw ceph-common)
 have ssh-agent || missing+=(openssh-client)
+# For C code of dependencies in the check of Windows.
+have x86_64-w64-mingw32-gcc || missing+=(gcc-mingw-w64-x86-64-win32)
 # Disks that share blocks, and that take two names for one; tests that cannot mount them say so.
 have mkfs.xfs || [ -x /sbin/mkfs.xfs ] || missing+=(xfsprogs)
 have mkntfs || [ -x /sbin/mkntfs ] || missing+=(ntfs-3g)

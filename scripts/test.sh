@@ -34,6 +34,15 @@ if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --workspace --all-targets --locked "${stores[@]}" -- -D warnings
 fi
 
+# The libraries and the command compile for Windows, where this machine can have what that takes: a target of rustup, and the compiler of test-tools.sh.
+windows=x86_64-pc-windows-gnu
+if rustup target add "$windows" >/dev/null 2>&1 && command -v x86_64-w64-mingw32-gcc >/dev/null 2>&1; then
+    step "Windows"
+    cargo check -p backlot-cli --target "$windows" --locked "${stores[@]}"
+else
+    step "Windows: not checked, there is no target $windows here"
+fi
+
 step "tests"
 # All of them, so that one run says all that is wrong.
 cargo test --workspace --locked --no-fail-fast "${stores[@]}"

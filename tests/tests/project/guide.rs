@@ -7,6 +7,7 @@ use std::process::Command;
 
 use backlot_tests::{Studio, binary, repository, run_command, snapshot, tool};
 use fs_err as fs;
+use serde_json::Value;
 
 /// The blocks of a page that begin with this line, without their fences.
 fn blocks(page: &str, fence: &str) -> String {
@@ -23,10 +24,52 @@ fn blocks(page: &str, fence: &str) -> String {
     text
 }
 
+/// The commands of a page, with the time written down at the beginning of each section and at the end.
+fn timed(text: &str, times: &Path) -> String {
+    let mut script = String::new();
+    for section in text.split("\n## ") {
+        let title = section.lines().next().unwrap_or_default();
+        let title = title.trim_start_matches("# ").replace('\'', "");
+        let commands = blocks(section, "```sh");
+        let count = commands.lines().filter(|line| !line.is_empty()).count();
+        if count > 0 {
+            script.push_str(&format!(
+                "echo $EPOCHREALTIME {count} '{title}' >> '{}'\n{commands}",
+                times.display()
+            ));
+        }
+    }
+    script + &format!("echo $EPOCHREALTIME 0 >> '{}'\n", times.display())
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the times are for who asks for them, with --nocapture"
+)]
+/// Say how many lines each section of a page has, and how long they took: the stories of docs/guide/README.md.
+fn tell(page: &str, times: &Path) {
+    let text = fs::read_to_string(times).expect("times");
+    let rows: Vec<(f64, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let (time, rest) = line.split_once(' ')?;
+            Some((time.parse().ok()?, rest))
+        })
+        .collect();
+    for pair in rows.windows(2) {
+        let (lines, title) = pair[0].1.split_once(' ').expect("as written");
+        eprintln!(
+            "story: {page} | {title} | {lines} | {:.2} s",
+            pair[1].0 - pair[0].0
+        );
+    }
+}
+
 /// Run a page in the folder `here` of a studio; its frames are below `studio` already.
 fn follow(studio: &Studio, page: &str) {
     let text = fs::read_to_string(repository().join("docs/guide").join(page)).expect("the page");
-    let script = blocks(&text, "```sh");
+    let times = studio.path("times");
+    let script = timed(&text, &times);
     assert!(script.lines().count() > 3, "{page} has no commands");
     let here = studio.path("here");
     fs::create_dir_all(&here).expect("made");
@@ -55,6 +98,7 @@ fn follow(studio: &Studio, page: &str) {
         .env("PATH", path)
         .env("DVC_NO_ANALYTICS", "1");
     run_command(&mut shell).ok();
+    tell(page, &times);
 }
 
 /// Frames `f.0001.exr` and on.
@@ -130,6 +174,22 @@ fn the_first_five_minutes_of_an_artist() {
     other(&["install", "Turntable==0.2.0", "--pull"]);
     let inputs = studio.snapshot("other/inputs").into_values();
     assert!(inputs.into_iter().any(|bytes| bytes == fixed));
+}
+
+#[test]
+fn an_asset_changes_and_what_is_built_from_it_follows() {
+    let studio = Studio::empty();
+    follow(&studio, "cascades.md");
+    let kept = studio
+        .run(&["-w", "here/demo/modeller", "log", "KitchenSet", "--json"])
+        .ok()
+        .json();
+    let releases = kept["releases"].as_array().expect("releases").iter();
+    let stand = |release: &Value| (release["version"].clone(), release["events"][0]["kind"].clone());
+    let first: Vec<_> = releases.map(stand).take(3).collect();
+    let yanked = |version: &str| (Value::from(version), Value::from("yanked"));
+    let expected = [yanked("1.1.1"), yanked("1.1.0"), ("1.0.0".into(), Value::Null)];
+    assert_eq!(first, expected, "{kept:#}");
 }
 
 #[test]

@@ -192,9 +192,30 @@ impl Parts<'_> {
             .env_clear()
             .env("PATH", "/usr/bin:/bin");
         found.report.ceilings.push(Ceiling {
-            workload,
+            workload: workload.clone(),
             what: "the commands in one shell, one after the other".to_owned(),
             samples: vec![self.measure(&shell)?],
+        });
+        let mut xargs = Command::new("/bin/sh");
+        let each = script
+            .iter()
+            .map(|command| format!("'{command}'"))
+            .collect::<Vec<_>>();
+        xargs
+            .args([
+                "-c",
+                &format!(
+                    "printf '%s\\0' {} | xargs -0 -n 1 -P {cores} sh -c",
+                    each.join(" ")
+                ),
+            ])
+            .current_dir(part)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
+        found.report.ceilings.push(Ceiling {
+            workload,
+            what: "the commands by xargs, as many at once as there are cores".to_owned(),
+            samples: vec![self.measure(&xargs)?],
         });
         found.report.rows.extend([against_one, against_dvc]);
         Ok(())
