@@ -22,8 +22,6 @@ use crate::object::ObjectId;
 /// How long to wait for a claim that brings nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
-/// The file that is locked to claim.
-const TURN: &str = "turn";
 
 /// A claim of this pull; given up when dropped.
 #[derive(Debug)]
@@ -75,16 +73,12 @@ pub(crate) fn wait(cache: &Cache, mut ids: Vec<ObjectId>, context: &Context) -> 
     Ok(ids)
 }
 
-/// The turn to claim: a file that is locked meanwhile. `None` where that cannot be done.
+/// The turn to claim: the folder, which is locked meanwhile. `None` where that cannot be done.
 fn turn(folder: &Path) -> Option<fs::File> {
     shared::make_folder_for_now(folder).ok()?;
-    let mut options = fs::OpenOptions::new();
-    let path = folder.join(TURN);
-    let file = options.write(true).create(true).truncate(false).open(path).ok()?;
-    // Another user's turn may come first; who may not set modes need not.
-    shared::set_mode_of(&file, Modes::of(folder).file()).ok();
-    file.file().lock().ok()?;
-    Some(file)
+    let opened = fs::File::open(folder).ok()?;
+    opened.file().lock().ok()?;
+    Some(opened)
 }
 
 fn write(path: &Path, ids: &[ObjectId]) -> Option<fs::File> {
@@ -103,7 +97,7 @@ fn claimed(cache: &Cache) -> HashSet<ObjectId> {
     let entries = fs::read_dir(cache.claims()).into_iter().flatten().flatten();
     let claim = |entry: fs::DirEntry| {
         let mut file = fs::File::open(entry.path()).ok()?;
-        if entry.file_name() == TURN || file.file().try_lock_shared().is_ok() {
+        if file.file().try_lock_shared().is_ok() {
             // Its process ended without giving it up.
             return None;
         }

@@ -522,6 +522,9 @@ pub(crate) static CALLS: &[Call] = &[
     may("Workspace::cascade_status", |b, c| {
         b.maker.cascade_status(None, c).map(drop)
     }),
+    may("Workspace::cascade_picture", |b, c| {
+        b.maker.cascade_picture(None, c).map(drop)
+    }),
     may("Workspace::follow_cascade", |b, c| {
         b.maker.follow_cascade(None, &mut |_| false, c).map(drop)
     }),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use backlot_tests::Studio;
 use backlot_tests::chain::{at, decisions, dirty, release};
 use backlot_tests::rebuilds::{
-    cascade, chain, first, first_that, inputs, made, module, run, signal, source, stage, start, statuses,
-    until, versions,
+    cascade, chain, first, first_that, inputs, made, module, run, signal, slowly, source, stage, start,
+    statuses, until, versions,
 };
 use backlot_tests::stores::Store;
 use fs_err as fs;
@@ -47,8 +47,10 @@ fn scenario_11_two_cascades_that_meet_build_an_asset_one_after_the_other() {
 fn scenario_12_a_later_publish_takes_over_what_cascades_of_earlier_ones_have_not_begun() {
     let studio = Studio::empty();
     source(&studio, "a");
-    first_that(&studio, "b", "sleep 1 && ", &["a"], &["a/code.py"]);
+    let before = slowly(&studio, 60);
+    first_that(&studio, "b", &before, &["a"], &["a/code.py"]);
     first(&studio, "c", &["b"], &["b/made.txt"]);
+    fs::write(studio.path("slow"), "").expect("written");
     let mut earlier = Vec::new();
     for number in ["1.1", "1.2", "1.3"] {
         release(&studio, "a", number);
@@ -69,6 +71,7 @@ fn scenario_12_a_later_publish_takes_over_what_cascades_of_earlier_ones_have_not
                 .to_owned(),
         );
     }
+    fs::remove_file(studio.path("slow")).expect("removed");
     release(&studio, "a", "1.4");
     let report = run(&studio, "a", "a==1.4");
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backlot_tests::{Studio, noise};
+use backlot_tests::{Studio, noise, run_command};
 use fs_err as fs;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_sequence_is_published_installed_and_pulled_and_a_change_of_three_frames_sto
     let other = |arguments: &[&str]| {
         let mut command = studio.command(&[&["-w", "other"], arguments].concat());
         command.env_remove("BACKLOT_CACHE_DIR");
-        backlot_tests::run_command(&mut command)
+        run_command(&mut command)
     };
     let installed = other(&["install", "KitchenSet", "--json"]).ok().json();
     assert_eq!(installed["changes"].as_array().map(Vec::len), Some(2));
@@ -269,10 +269,7 @@ fn without_python_the_environment_is_a_plain_tree_and_becomes_a_real_one_later()
     let script = "import table, importlib.metadata as m; print(m.version('table'), len(list((table.ROOT / 'frames').iterdir())))";
     let mut python = std::process::Command::new(studio.path("bare/inputs/bin/python"));
     assert_eq!(
-        backlot_tests::run_command(python.args(["-c", script]))
-            .ok()
-            .stdout()
-            .trim(),
+        run_command(python.args(["-c", script])).ok().stdout().trim(),
         "0.1.0 2"
     );
 }
@@ -388,6 +385,13 @@ fn the_demo_does_the_main_job() {
         .as_array()
         .expect("releases");
     assert_eq!(reverted.len(), 4, "{reverted:#?}");
+    // Where there is no shell, all else is shown.
+    let mut bare = studio.command(&["demo", "bare", "--frames", "8", "--json"]);
+    bare.env("PATH", studio.path("nothing"));
+    assert_eq!(
+        run_command(&mut bare).ok().json()["cascade"],
+        serde_json::Value::Null
+    );
     let again = studio.run(&["demo", "there", "--json"]);
     again.fails(5, "output::target_exists");
 }

@@ -23,6 +23,8 @@ stages:
     deps: [camera.txt, INPUTS/kitchenset/layout.txt]
     outs: [scene.txt]
 ";
+/// What stages and checks are made of.
+const PROGRAMS: [&str; 4] = ["sh", "cat", "grep", "sed"];
 /// A check of one shot, and what repairs its findings.
 const CHECK: &str = r#"
 [[backlot.validate]]
@@ -40,8 +42,14 @@ const REPAIR_PROGRAM: &str =
     "sed 's/height 0.95/height 0.90/' scene.txt > lower.txt && mv lower.txt scene.txt\n";
 
 impl Demo<'_> {
-    /// Returns what became of the cascade.
+    /// Returns what became of the cascade; null where its stages cannot run.
     pub(super) fn play_cascade(&self) -> Result<Value, Error> {
+        if let Some(program) = PROGRAMS.iter().find(|program| !self.has_program(program)) {
+            self.say(&format!(
+                "Skipped: a cascade, whose stages and checks need `{program}`."
+            ));
+            return Ok(Value::Null);
+        }
         self.say("The table gets a file with its dimensions. A set is assembled from it, and three shots from the set: each has a stage in a dvc.yaml.");
         self.write("modeller", "table", "dimensions.txt", "height 0.75\n")?;
         self.run("-w modeller publish Table --bump minor")?;
@@ -67,6 +75,12 @@ impl Demo<'_> {
             "summary": published["cascade"]["summary"],
             "reverted": reverted,
         }))
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        let variables = &self.host.environment.0;
+        let path = variables.iter().find(|(variable, _)| variable == "PATH");
+        path.is_some_and(|(_, path)| std::env::split_paths(path).any(|folder| folder.join(name).is_file()))
     }
 
     fn set(&self) -> Result<(), Error> {

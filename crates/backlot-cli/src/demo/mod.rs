@@ -35,11 +35,14 @@ pub(crate) fn run(session: &Session, dir: Option<&Path>, frames: u32) -> Result<
     }
     fs::create_dir_all(&root)?;
     let root = fs::canonicalize(&root)?;
-    let host = Host {
+    let mut host = Host {
         default_cache: root.join("cache"),
         user_config: None,
         ..session.host.clone()
     };
+    // Whatever the person's shell is.
+    host.environment.0.retain(|(name, _)| name != "SHELL");
+    host.environment.0.push(("SHELL".into(), "/bin/sh".into()));
     let demo = Demo { session, root, host };
     let stored = demo.play(frames)?;
     let report = json!({

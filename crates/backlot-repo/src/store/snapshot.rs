@@ -197,22 +197,20 @@ impl ReleaseStore {
             if !wanted(&file) || !is_wheel(&file) && (is_folder || source_name(&file).is_none()) {
                 continue;
             }
-            match self.0.objects.stat(&format!("{prefix}{file}")) {
-                // Gone since it was listed: as if it had never been there.
-                Ok(None) => {}
-                Ok(Some(mut entry)) => {
-                    if is_folder {
-                        entry.key.push('/');
-                    }
-                    found.push(Found {
-                        file,
-                        entry: Ok(entry),
-                    });
-                }
-                Err(error) => found.push(Found {
-                    file,
-                    entry: Err(error.into()),
-                }),
+            let key = format!("{prefix}{file}");
+            let entry = if is_folder {
+                Ok(Some(Entry {
+                    key: format!("{key}/"),
+                    size: 0,
+                    modified: 0,
+                    tag: String::new(),
+                }))
+            } else {
+                self.0.objects.stat(&key)
+            };
+            // What is gone since it was listed is as if it had never been there.
+            if let Some(entry) = entry.map_err(Error::from).transpose() {
+                found.push(Found { file, entry });
             }
         }
         Ok(found)

@@ -321,6 +321,8 @@ impl Opened {
             let journal = RepoJournal::new(store.clone(), &plan.id);
             let entries = journal.load(0)?.entries;
             if entries.is_empty() {
+                // First: a plan that is not among the open ones is left over by nobody if its writer is killed now.
+                OpenCascades::new(&store).add(&plan.id)?;
                 journal.append(&Entry {
                     at: self.context().now(),
                     by: owner.name.clone(),
