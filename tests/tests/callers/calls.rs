@@ -42,12 +42,9 @@ impl Bench {
 
     /// A target that a credential can be for.
     fn target(&self) -> Result<AuthTarget, backlot::Error> {
-        let is_url = self.desk.remote.contains("://");
-        let url = if is_url {
-            self.desk.remote.as_str()
-        } else {
-            "http://127.0.0.1:9/x"
-        };
+        let remote = Some(self.desk.remote.as_str());
+        let url = remote.filter(|remote| remote.contains("://"));
+        let url = url.unwrap_or("http://127.0.0.1:9/x");
         AuthTarget::find(url, &self.desk.store, None)
     }
 }
