@@ -1,7 +1,7 @@
 //! Several pulls into one cache: each object is fetched by one of them, while the others wait for it.
 //!
 //! A pull writes what it is about to fetch into a claim, a file that it keeps locked. Claims are made one after the other, each without what an
-//! earlier one has, so no object is claimed twice, and nobody waits for somebody who waits for them. Claims are a courtesy: an object that is fetched twice
+//! earlier one has, so no object is claimed twice, and two pulls never wait for each other. Claims are a courtesy: an object that is fetched twice
 //! is stored once all the same, so a claim that cannot be made or read is no claim. Invariant: a claim ends when its process
 //! does, and nobody waits for one that brings nothing for [`PATIENCE`]. Deliberately absent: claims between machines, beyond
 //! what locks on a shared disk give.

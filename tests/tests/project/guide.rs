@@ -42,11 +42,11 @@ fn timed(text: &str, times: &Path) -> String {
     script + &format!("echo $EPOCHREALTIME 0 >> '{}'\n", times.display())
 }
 
+/// Print how many lines each section of a page has, and how long they took: the stories of docs/guide/README.md.
 #[expect(
     clippy::print_stderr,
     reason = "the times are for who asks for them, with --nocapture"
 )]
-/// Say how many lines each section of a page has, and how long they took: the stories of docs/guide/README.md.
 fn tell(page: &str, times: &Path) {
     let text = fs::read_to_string(times).expect("times");
     let rows: Vec<(f64, &str)> = text
@@ -68,9 +68,12 @@ fn tell(page: &str, times: &Path) {
 /// Run a page in the folder `here` of a studio; its frames are below `studio` already.
 fn follow(studio: &Studio, page: &str) {
     let text = fs::read_to_string(repository().join("docs/guide").join(page)).expect("the page");
+    assert!(
+        blocks(&text, "```sh").lines().count() > 3,
+        "{page} has no commands"
+    );
     let times = studio.path("times");
     let script = timed(&text, &times);
-    assert!(script.lines().count() > 3, "{page} has no commands");
     let here = studio.path("here");
     fs::create_dir_all(&here).expect("made");
     let bin = studio.path("bin");

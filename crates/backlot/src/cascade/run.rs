@@ -321,7 +321,7 @@ impl Opened {
             let journal = RepoJournal::new(store.clone(), &plan.id);
             let entries = journal.load(0)?.entries;
             if entries.is_empty() {
-                // First: a plan that is not among the open ones is left over by nobody if its writer is killed now.
+                // Before the plan is written: if the process is killed in between, later cascades still find it among the open ones.
                 OpenCascades::new(&store).add(&plan.id)?;
                 journal.append(&Entry {
                     at: self.context().now(),

@@ -310,7 +310,7 @@ impl Opened {
         Ok(stale.next().map(told))
     }
 
-    /// Repair what stops a release where nobody looks, as far as checks declare that this may be done. Returns the ids of the checks
+    /// Repair the findings of failed checks that declare `auto_repair`, for runs without a person. Returns the ids of the checks
     /// whose findings were repaired.
     pub(crate) fn repair_automatically(&self, asset: &str) -> Result<Vec<String>> {
         let options = ValidateOptions::new().automatic(true);
